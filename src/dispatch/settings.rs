@@ -1,0 +1,154 @@
+//! What a set of destinations can be told: the `sets` section of the configuration.
+
+use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One set, checked: it has at least one destination and its ids are unique.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetSettings {
+    /// The set's name.
+    pub name: Arc<str>,
+    /// How it chooses among the usable members of its best tier.
+    pub algorithm: Algorithm,
+    /// What `hash` is computed over; at least one part.
+    pub hash_key: Vec<HashPart>,
+    /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
+    pub objective: f64,
+    /// Value of Retry-After in our own 503s; default 5 s, whole seconds on the wire.
+    pub reject_retry_after: Duration,
+    /// Further networks whose requests count as coming from this set.
+    pub sources: Vec<ipnet::IpNet>,
+    /// Its destinations, in file order.
+    pub destinations: Vec<DestinationSettings>,
+    /// How it gives up on one destination for the next.
+    pub failover: FailoverSettings,
+}
+
+/// One destination of a set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DestinationSettings {
+    /// Its id, unique in the set.
+    pub id: Arc<str>,
+    /// Its URI without user part, as shown in metrics and the API.
+    pub uri: Arc<str>,
+    /// Host and port to send to.
+    pub endpoint: Endpoint,
+    /// How to send.
+    pub transport: Transport,
+    /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests. Default 1.
+    pub weight: u32,
+    /// Tier; lower is tried first (as SRV; Kamailio is the other way round). Default 0.
+    pub priority: u32,
+    /// The administrator's wish as configured. Default enabled.
+    pub admin: Admin,
+    /// The listener to send from; `None`: the first of that transport and address family.
+    pub listener: Option<ListenerId>,
+    /// How many probe results in a row change its state; `None` if it is not probed, which fixes
+    /// it at up.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// How many probe results in a row change the state of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Failures in a row that make it down. Default 3, at least 1 (Kamailio `ds_probing_threshold`).
+    pub down_after: u32,
+    /// Successes in a row that make it up again. Default 1, at least 1 (`ds_inactive_threshold`).
+    pub up_after: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { down_after: 3, up_after: 1 }
+    }
+}
+
+/// Where a destination is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Its host.
+    pub host: Host,
+    /// Its port; 5060 unless the URI names one (SRV is not supported in this version).
+    pub port: u16,
+}
+
+/// An address, or a name that the resolver looks up off the call path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A literal address.
+    Address(IpAddr),
+    /// A host name, in lower case.
+    Name(Arc<str>),
+}
+
+/// One part of the key that `hash` is computed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashPart {
+    /// The Call-ID.
+    CallId,
+    /// The URI of From.
+    From,
+    /// The URI of To.
+    To,
+    /// The Request-URI.
+    Ruri,
+    /// The source address, without port.
+    SourceIp,
+    /// The first value of a header field, by name.
+    Header(Arc<str>),
+}
+
+impl HashPart {
+    /// The word used in the configuration and in spans.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::CallId => "call_id",
+            Self::From => "from",
+            Self::To => "to",
+            Self::Ruri => "ruri",
+            Self::SourceIp => "source_ip",
+            Self::Header(_) => "header",
+        }
+    }
+}
+
+/// When to give up on a destination and try the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailoverSettings {
+    /// Give up on no response. Default true (`no_response`).
+    pub on_no_response: bool,
+    /// Give up on a transport error. Default true (`transport`).
+    pub on_transport: bool,
+    /// Final codes that make us give up, sorted. Default 408, 500, 502, 503, 504.
+    pub on_codes: Vec<u16>,
+    /// Time from the first transmission to any response, for INVITE. Default 2 s, below 64·T1.
+    pub no_response_after: Duration,
+    /// The same for REGISTER, SUBSCRIBE, OPTIONS and PUBLISH. Default 6 s, below 64·T1.
+    pub no_response_after_non_invite: Duration,
+    /// Time from 100 to 101–199 or a final response; `None` for no limit. Default none.
+    pub no_progress_after: Option<Duration>,
+    /// Destinations tried for one request at most, the first included. Default 3, at least 1.
+    pub max_attempts: u32,
+    /// No new attempt starts later than this after the request came. Default 20 s.
+    pub total: Duration,
+    /// Whether to give up on a destination that has sent a 101–199. Default true.
+    pub after_18x: bool,
+}
+
+impl Default for FailoverSettings {
+    fn default() -> Self {
+        Self {
+            on_no_response: true,
+            on_transport: true,
+            on_codes: vec![408, 500, 502, 503, 504],
+            no_response_after: Duration::from_secs(2),
+            no_response_after_non_invite: Duration::from_secs(6),
+            no_progress_after: None,
+            max_attempts: 3,
+            total: Duration::from_secs(20),
+            after_18x: true,
+        }
+    }
+}

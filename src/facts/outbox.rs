@@ -1,0 +1,72 @@
+//! What a step of the core puts out: messages to send and events, in order.
+//!
+//! Messages are written into one arena that is reused, so a step allocates nothing once the arena
+//! has grown to the size of a batch. Owned by the core; drained by the worker loop after a batch.
+
+use super::Hop;
+use super::event::Event;
+use std::ops::Range;
+
+/// A message to send, with its bytes in the outbox's arena.
+#[derive(Debug, Clone)]
+pub struct Transmit {
+    /// Where to.
+    pub hop: Hop,
+    bytes: Range<usize>,
+}
+
+/// Collects what steps put out until the worker loop drains it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    arena: Vec<u8>,
+    transmits: Vec<Transmit>,
+    events: Vec<Event>,
+}
+
+impl Outbox {
+    /// Queues a message made elsewhere.
+    pub fn send(&mut self, hop: Hop, message: &[u8]) {
+        self.send_with(hop, |arena| arena.extend_from_slice(message));
+    }
+
+    /// Queues a message that `write` appends to the arena.
+    pub fn send_with(&mut self, hop: Hop, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.arena.len();
+        write(&mut self.arena);
+        self.transmits.push(Transmit { hop, bytes: start..self.arena.len() });
+    }
+
+    /// Queues an event.
+    pub fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// The queued messages, oldest first.
+    pub fn transmits(&self) -> impl Iterator<Item = (Hop, &[u8])> {
+        self.transmits
+            .iter()
+            .map(|transmit| (transmit.hop, self.arena.get(transmit.bytes.clone()).unwrap_or_default()))
+    }
+
+    /// Takes the queued events, oldest first.
+    pub fn drain_events(&mut self) -> std::vec::Drain<'_, Event> {
+        self.events.drain(..)
+    }
+
+    /// Forgets messages and events, keeping the memory for the next batch.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.transmits.clear();
+        self.events.clear();
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.transmits.is_empty() && self.events.is_empty()
+    }
+
+    /// How many messages are queued.
+    pub fn pending(&self) -> usize {
+        self.transmits.len()
+    }
+}

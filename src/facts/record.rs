@@ -1,0 +1,144 @@
+//! The record of one server transaction: what its spans and its log line are written from.
+//!
+//! The core fills it while the transaction lives and hands it out once, when the first final
+//! response goes upstream. Times are the core's own; text from the wire is cut on entry.
+
+use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, SkipReason};
+use super::{Algorithm, ListenerId, Method, SetId, Target, Transport};
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How many provisional responses, skipped candidates and failovers a record keeps.
+pub const MAX_NOTES: usize = 16;
+/// How many bytes of a text from the wire a record keeps.
+pub const MAX_TEXT: usize = 128;
+
+/// Text from the wire, cut to [`MAX_TEXT`] bytes; bytes that are not UTF-8 are replaced.
+/// Readers escape it before it reaches a terminal or a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WireText(Box<str>);
+
+impl WireText {
+    /// Cuts and keeps a text from the wire.
+    pub fn new(bytes: &[u8]) -> Self {
+        let cut = bytes.get(..MAX_TEXT).unwrap_or(bytes);
+        Self(String::from_utf8_lossy(cut).into())
+    }
+    /// The kept text, unescaped.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One server transaction from its request to the first final response sent upstream.
+#[derive(Debug, Clone)]
+pub struct TransactionRecord {
+    /// The trace that all spans of this transaction belong to; a function of nothing but chance.
+    pub trace: u128,
+    /// The request's method.
+    pub method: Method,
+    /// The Call-ID.
+    pub call_id: WireText,
+    /// The CSeq number.
+    pub cseq: u32,
+    /// Where the request came in.
+    pub listener: ListenerId,
+    /// How the request came in.
+    pub transport: Transport,
+    /// The peer that sent the request.
+    pub client: SocketAddr,
+    /// The set it was dispatched to, or that its dialog belongs to.
+    pub set: Option<SetId>,
+    /// Whether it travelled inside a dialog, by its route set.
+    pub in_dialog: bool,
+    /// When the request was received.
+    pub started: Instant,
+    /// When the first final response was sent upstream.
+    pub ended: Instant,
+    /// The final status code sent upstream.
+    pub code: u16,
+    /// Who made that response.
+    pub origin: Origin,
+    /// Why we refused the request ourselves, if we did.
+    pub refusal: Option<Refusal>,
+    /// When a CANCEL for it came.
+    pub cancelled_at: Option<Instant>,
+    /// Retransmissions of the request absorbed.
+    pub retransmissions_absorbed: u32,
+    /// Provisional responses sent upstream, our own 100 included.
+    pub provisionals: SmallVec<[(Instant, u16); 2]>,
+    /// Every selection made for it.
+    pub selections: SmallVec<[SelectionRecord; 1]>,
+    /// Every attempt, in order.
+    pub attempts: SmallVec<[AttemptRecord; 1]>,
+    /// Every failover, in order.
+    pub failovers: SmallVec<[FailoverRecord; 0]>,
+}
+
+/// One selection of a destination.
+#[derive(Debug, Clone)]
+pub struct SelectionRecord {
+    /// When it was made.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// The set chosen from.
+    pub set: SetId,
+    /// The set's algorithm.
+    pub algorithm: Algorithm,
+    /// Why a selection was made.
+    pub reason: SelectionReason,
+    /// What the hash was computed over, as configured; `None` for other algorithms.
+    pub hash_key: Option<&'static str>,
+    /// The destination chosen, if any.
+    pub destination: Option<Target>,
+    /// Members of the set.
+    pub candidates: u32,
+    /// Members usable at that instant.
+    pub available: u32,
+    /// Members passed over, and why; at most [`MAX_NOTES`].
+    pub skipped: SmallVec<[(Target, SkipReason); 0]>,
+}
+
+/// One attempt: a client transaction towards a destination or, in a dialog, the next hop.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    /// 1 for the first.
+    pub number: u32,
+    /// The destination, `None` for a next hop that is none of ours.
+    pub target: Option<Target>,
+    /// Where it was sent.
+    pub remote: SocketAddr,
+    /// How it was sent.
+    pub transport: Transport,
+    /// When it was first sent.
+    pub started: Instant,
+    /// When it ended; `None` while it is open, written as abandoned.
+    pub ended: Option<Instant>,
+    /// The final status code received, 0 if none.
+    pub code: u16,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// When its first response of any class came.
+    pub first_response: Option<Instant>,
+    /// Provisional responses received.
+    pub provisionals: SmallVec<[(Instant, u16); 2]>,
+    /// Retransmissions we sent.
+    pub retransmissions: u32,
+}
+
+/// One failover decision.
+#[derive(Debug, Clone)]
+pub struct FailoverRecord {
+    /// When it was decided.
+    pub at: Instant,
+    /// The destination given up.
+    pub from: Target,
+    /// The destination tried next; `None` if nothing remained.
+    pub to: Option<Target>,
+    /// What made us give up.
+    pub cause: Cause,
+    /// Attempts still allowed afterwards.
+    pub remaining: u32,
+}

@@ -1,0 +1,137 @@
+//! What is, at one instant: plain data read by `/metrics` and the API.
+//!
+//! Each worker answers for its own transactions; worker 0 alone answers for sets, destinations and
+//! probes, so a state is told by its one owner.
+
+use super::event::{ProbeOutcome, Role, StateChange};
+use super::{Admin, Algorithm, Method, SetId, State, Target, Transport, WorkerId};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What `/metrics` needs.
+    Metrics,
+    /// Also the history of changes and probes.
+    Full,
+}
+
+/// What one worker knows.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Who answers.
+    pub worker: WorkerId,
+    /// When.
+    pub at: Instant,
+    /// Transactions not finished, by role and method; absent pairs are 0.
+    pub in_flight: Vec<(Role, Method, u64)>,
+    /// Client transactions waiting for a final response, by destination; absent ones are 0.
+    pub waiting: Vec<(Target, u64)>,
+    /// Confirmed dialogs by the set that serves them; absent ones are 0.
+    pub dialogs: Vec<(SetId, u64)>,
+    /// Probes under way.
+    pub probes_in_flight: Vec<(SetId, u64)>,
+    /// Sets and destinations; empty except from worker 0.
+    pub sets: Vec<SetSnapshot>,
+}
+
+/// One set.
+#[derive(Debug, Clone)]
+pub struct SetSnapshot {
+    /// Its id.
+    pub id: SetId,
+    /// Its configured name.
+    pub name: Arc<str>,
+    /// How it chooses.
+    pub algorithm: Algorithm,
+    /// The call-setup objective, 0 to 1.
+    pub objective: f64,
+    /// At least one member is enabled, none is usable, and every enabled one has had its first
+    /// verdict.
+    pub all_down: bool,
+    /// Worst-case time from the death of a destination to its state `down`.
+    pub detection: Duration,
+    /// Its members, in file order.
+    pub destinations: Vec<DestinationSnapshot>,
+}
+
+/// One destination.
+#[derive(Debug, Clone)]
+pub struct DestinationSnapshot {
+    /// Its target.
+    pub target: Target,
+    /// Its id within the set.
+    pub id: Arc<str>,
+    /// Its configured URI without user part.
+    pub uri: Arc<str>,
+    /// Its transport.
+    pub transport: Transport,
+    /// The address it stands for, if known.
+    pub address: Option<SocketAddr>,
+    /// Every address its name resolves to.
+    pub addresses: Vec<IpAddr>,
+    /// Whether the last resolution failed and the addresses are older ones kept.
+    pub dns_stale: bool,
+    /// Weight, 0 to 65,535.
+    pub weight: u32,
+    /// Priority; lower is tried first.
+    pub priority: u32,
+    /// The derived state.
+    pub state: State,
+    /// Whether new requests may be sent to it.
+    pub usable: bool,
+    /// The administrator's wish.
+    pub admin: Admin,
+    /// When it was loaded.
+    pub added: Instant,
+    /// When its state last changed; the time it was loaded before the first change.
+    pub since: Instant,
+    /// The last change, if there was one.
+    pub last_change: Option<StateChange>,
+    /// Its probes.
+    pub probe: ProbeSnapshot,
+    /// The last changes, oldest first, at most 200; empty unless [`Detail::Full`].
+    pub changes: Vec<StateChange>,
+    /// The last probes, oldest first; empty unless [`Detail::Full`].
+    pub probes: Vec<ProbeNote>,
+}
+
+/// The probe facts of a destination.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeSnapshot {
+    /// Whether it is probed.
+    pub enabled: bool,
+    /// Configured time between probes.
+    pub interval: Duration,
+    /// Failures in a row that make it down.
+    pub down_after: u32,
+    /// Successes in a row that make it up.
+    pub up_after: u32,
+    /// Failed probes in a row.
+    pub consecutive_failures: u32,
+    /// Successful probes in a row.
+    pub consecutive_successes: u32,
+    /// The last outcome.
+    pub last_outcome: Option<ProbeOutcome>,
+    /// Round trip of the last answered probe.
+    pub last_rtt: Option<Duration>,
+    /// Smoothed round trip (exponentially weighted, one fifth of each new value).
+    pub ewma_rtt: Option<Duration>,
+    /// When the last probe ended.
+    pub last_finished: Option<Instant>,
+    /// When the last successful probe ended.
+    pub last_success: Option<Instant>,
+}
+
+/// One remembered probe.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeNote {
+    /// When it ended.
+    pub at: Instant,
+    /// How it ended.
+    pub outcome: ProbeOutcome,
+    /// Its round trip, if it was answered.
+    pub rtt: Option<Duration>,
+}

@@ -1,0 +1,5 @@
+//! Sockets and names.
+
+mod settings;
+
+pub use settings::{Bind, DnsSettings, Family, Settings};

@@ -1,0 +1,114 @@
+//! What the core can be told: listeners as the wire sees them, routes, sets, limits.
+
+use crate::dispatch::SetSettings;
+use crate::facts::{ListenerId, Method, Transport};
+use crate::{probe, transaction};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the core needs from the configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listeners, by [`ListenerId`].
+    pub listeners: Vec<Listener>,
+    /// The sets.
+    pub sets: Vec<Set>,
+    /// The routes, first match wins; empty with exactly one set means that set for everything.
+    pub routes: Vec<Route>,
+    /// Transaction timers.
+    pub timers: transaction::Settings,
+    /// Timer C (RFC 3261 §16.6 step 11). Default 185 s, above 180 s.
+    pub timer_c: Duration,
+    /// Whether Record-Route is added to requests that may open a dialog. Default true.
+    pub record_route: bool,
+    /// Value of User-Agent and Server in messages of our own. Default `sipwarden`.
+    pub user_agent: Arc<str>,
+    /// Transactions not finished, at most; above, new requests get 503. Default 100,000.
+    pub max_transactions: u32,
+    /// Age at which a dialog without BYE is forgotten. Default 12 h.
+    pub max_call_age: Duration,
+    /// First 48 bits of the SHA-256 of the effective configuration.
+    pub hash: u64,
+}
+
+/// One set, and how each of its destinations is probed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Set {
+    /// Selection, state and failover.
+    pub dispatch: SetSettings,
+    /// Probing, by position in `dispatch.destinations`; same length.
+    pub probes: Vec<probe::Settings>,
+}
+
+impl Set {
+    /// The worst-case time from the death of any one destination to its state `down`; `None` if
+    /// none is probed.
+    pub fn detection(&self) -> Option<Duration> {
+        let pairs = self.dispatch.destinations.iter().zip(&self.probes);
+        pairs.filter_map(|(d, probe)| Some(probe.detection(d.thresholds?.down_after))).max()
+    }
+}
+
+/// One listener as the wire sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, for labels: configured, else the bind URI.
+    pub name: Arc<str>,
+    /// How messages travel.
+    pub transport: Transport,
+    /// The bound address, with the port actually bound.
+    pub bind: SocketAddr,
+    /// The host and port written into Via and Record-Route; never 0.0.0.0 or ::.
+    pub advertise: Advertise,
+    /// Further hosts and ports by which requests name this listener: every local address when it
+    /// is bound to 0.0.0.0 or ::.
+    pub aliases: Vec<SocketAddr>,
+}
+
+/// A host and port as written into messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Advertise {
+    /// A host name or an address; an IPv6 address without brackets.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Advertise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            _ => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// One route. A condition that is `None` or empty matches everything.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Methods, by token.
+    pub methods: Vec<MethodName>,
+    /// User part of the Request-URI.
+    pub ruri_user: Option<regex::bytes::Regex>,
+    /// Host part of the Request-URI, compared without case.
+    pub ruri_host: Option<Arc<str>>,
+    /// Source networks.
+    pub source: Vec<ipnet::IpNet>,
+    /// The set that the request comes from. A route without it never returns a request to the set
+    /// it comes from.
+    pub from_set: Option<Arc<str>>,
+    /// The listener it came in on.
+    pub listener: Option<ListenerId>,
+    /// The set to dispatch to.
+    pub set: Arc<str>,
+}
+
+/// A method named in a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodName {
+    /// The method, [`Method::Other`] for a token outside the IANA list.
+    pub method: Method,
+    /// Its token.
+    pub token: Arc<str>,
+}

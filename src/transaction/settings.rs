@@ -1,0 +1,27 @@
+//! The timers of RFC 3261 §17 that can be told: part of the `sip` section.
+
+use std::time::Duration;
+
+/// Base values of the transaction timers (RFC 3261 Table 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Round-trip estimate. Default 500 ms.
+    pub t1: Duration,
+    /// Longest time between retransmissions of non-INVITE requests and INVITE responses. Default 4 s.
+    pub t2: Duration,
+    /// Longest time a message stays in the network. 5 s.
+    pub t4: Duration,
+}
+
+impl Settings {
+    /// 64·T1: timers B, F, H, J, L and M.
+    pub fn timeout(&self) -> Duration {
+        self.t1 * 64
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}

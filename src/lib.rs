@@ -19,11 +19,14 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod cli;
+pub mod config;
 pub mod dispatch;
 pub mod facts;
 pub mod net;
 pub mod probe;
 pub mod proxy;
+pub mod runtime;
 pub mod sip;
 pub mod telemetry;
 pub mod transaction;

@@ -1,0 +1,1 @@
+//! Commands: one file each, thin; they call the layers below or the HTTP interface.

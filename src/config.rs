@@ -1,0 +1,1 @@
+//! Configuration: YAML and environment into settings that cannot be wrong.

@@ -1,0 +1,52 @@
+//! The immutable snapshot of who is usable, published by the one owner of states to all workers.
+
+use crate::facts::event::SkipReason;
+use crate::facts::{SetId, Target, Transport};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Destinations by the address they stand for: who a source is.
+pub type Endpoints = HashMap<(Transport, SocketAddr), SmallVec<[Target; 1]>, foldhash::fast::RandomState>;
+
+/// What is known of one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why it may not be chosen for a new request; `None` if it may.
+    pub skip: Option<SkipReason>,
+    /// The address it stands for, if known.
+    pub address: Option<SocketAddr>,
+}
+
+/// Who is usable, at one instant. Nothing is selected that the latest one calls unusable.
+#[derive(Debug, Clone, Default)]
+pub struct Verdicts {
+    /// Counts publications.
+    pub generation: u64,
+    /// By target; a target beyond the end is unknown.
+    pub by_target: Vec<Verdict>,
+    /// By set: the usable members of each tier, as positions in the set's file order, tiers in
+    /// ascending priority.
+    pub usable: Vec<Vec<Vec<u32>>>,
+    /// Who a source is.
+    pub endpoints: Arc<Endpoints>,
+}
+
+impl Verdicts {
+    /// The verdict on a destination.
+    pub fn of(&self, target: Target) -> Option<Verdict> {
+        self.by_target.get(target.index()).copied()
+    }
+
+    /// Whether a destination may be chosen for a new request.
+    pub fn is_usable(&self, target: Target) -> bool {
+        self.of(target).is_some_and(|verdict| verdict.skip.is_none())
+    }
+
+    /// How many members of a set are usable.
+    pub fn available(&self, set: SetId) -> u32 {
+        let tiers = self.usable.get(set.index()).map_or(&[][..], |tiers| tiers);
+        u32::try_from(tiers.iter().map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+}

@@ -8,7 +8,7 @@ mod plan;
 mod settings;
 
 pub use plan::Plan;
-pub use settings::{Advertise, Listener, MethodName, Route, Set, Settings};
+pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Settings};
 
 use crate::dispatch::Verdicts;
 use crate::facts::event::{DnsResult, ReloadTrigger, TransportReason};

@@ -1,6 +1,6 @@
 //! A configuration compiled for the core: names numbered, shared by all workers, immutable.
 
-use super::Settings;
+use super::{Interfaces, Settings};
 use crate::facts::directory::Directory;
 use crate::facts::names::Names;
 
@@ -13,7 +13,8 @@ pub struct Plan {
 
 impl Plan {
     /// Compiles settings, numbering names that are new in `names`.
-    pub fn new(settings: Settings, names: &mut Names) -> Self {
+    pub fn new(settings: Settings, interfaces: &Interfaces, names: &mut Names) -> Self {
+        let _ = interfaces;
         let directory = Directory { names: names.clone(), ..Directory::default() };
         Self { settings, directory }
     }

@@ -57,13 +57,25 @@ pub struct Listener {
     pub name: Arc<str>,
     /// How messages travel.
     pub transport: Transport,
-    /// The bound address, with the port actually bound.
+    /// The bound address; the runtime puts in the port actually bound.
     pub bind: SocketAddr,
-    /// The host and port written into Via and Record-Route; never 0.0.0.0 or ::.
-    pub advertise: Advertise,
-    /// Further hosts and ports by which requests name this listener: every local address when it
-    /// is bound to 0.0.0.0 or ::.
-    pub aliases: Vec<SocketAddr>,
+    /// The host and port written into messages towards addresses outside `local`; `None` writes
+    /// the local address everywhere.
+    pub advertise: Option<Advertise>,
+    /// Networks that are addressed from the local address even with `advertise`; empty means the
+    /// directly connected ones.
+    pub local: Vec<ipnet::IpNet>,
+}
+
+/// The addresses of this host: who the kernel would send as. Read once at start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// Each directly connected network with our address in it, most specific first.
+    pub networks: Vec<(ipnet::IpNet, IpAddr)>,
+    /// The source address towards everything else, for IPv4.
+    pub default_v4: Option<IpAddr>,
+    /// The same for IPv6.
+    pub default_v6: Option<IpAddr>,
 }
 
 /// A host and port as written into messages.

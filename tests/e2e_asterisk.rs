@@ -16,7 +16,8 @@ fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {
     let workspace = Workspace::new("asterisk");
     let peers = [Asterisk::start(&workspace), Asterisk::start(&workspace)];
     let [first, second] = &peers;
-    let config = Config::new().with_set("pbx", "udp", &[("first", first.address), ("second", second.address)]);
+    let config =
+        Config::new().with_set("pbx", "udp", &[("first", first.address), ("second", second.address)]);
     let sipwarden = Sipwarden::start(&workspace, &config);
     sipwarden.wait_until_up("pbx", 2);
     let probes = sipwarden.scrape();

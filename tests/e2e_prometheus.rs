@@ -39,7 +39,9 @@ fn all_destinations_down_goes_pending_then_fires_then_resolves() {
     let prometheus = Prometheus::start(&workspace, sipwarden.http, hurry);
     let seen = |wanted: Option<&str>| {
         let what = format!("{ALERT} is {}", wanted.unwrap_or("resolved"));
-        wait::until_true(&what, Duration::from_secs(20), || prometheus.alert(ALERT, "pbx").as_deref() == wanted);
+        wait::until_true(&what, Duration::from_secs(20), || {
+            prometheus.alert(ALERT, "pbx").as_deref() == wanted
+        });
     };
 
     wait::until_true("Prometheus has scraped sipwarden", Duration::from_secs(10), || {

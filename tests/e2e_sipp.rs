@@ -125,7 +125,10 @@ fn one_of_two_destinations_dies_under_load_then_both_then_they_return() {
     let mortals = Calls { count: 60, ..mortals };
     mortals.make(&workspace).expect_all_successful();
     let meanwhile = sipwarden.scrape();
-    assert!(is(selections(&meanwhile, "a"), selections(&after_death, "a")), "the dead destination was selected");
+    assert!(
+        is(selections(&meanwhile, "a"), selections(&after_death, "a")),
+        "the dead destination was selected"
+    );
     assert!(is(selections(&meanwhile, "b"), selections(&after_death, "b") + 60.0));
 
     // Both down: each INVITE gets 503 with Retry-After, and the gauge says why.
@@ -134,7 +137,10 @@ fn one_of_two_destinations_dies_under_load_then_both_then_they_return() {
     Calls::to(sipwarden.sip, 50, 50).scenario("caller_refused").make(&workspace).expect_all_successful();
     let all_down = sipwarden.scrape();
     assert!(is(answered(&all_down, "INVITE", "503", "local"), 50.0));
-    assert!(is(all_down.sum("sipwarden_rejections_total", &[("set", "pbx"), ("reason", "none_usable")]), 50.0));
+    assert!(is(
+        all_down.sum("sipwarden_rejections_total", &[("set", "pbx"), ("reason", "none_usable")]),
+        50.0
+    ));
     assert!(is(all_down.sum("sipwarden_selection_failures_total", &[("reason", "none_usable")]), 50.0));
     assert!(is(all_down.sum("sipwarden_set_all_down", &[("set", "pbx")]), 1.0));
 
@@ -147,6 +153,9 @@ fn one_of_two_destinations_dies_under_load_then_both_then_they_return() {
     assert!(is(recovered.sum("sipwarden_set_all_down", &[("set", "pbx")]), 0.0));
     assert!(selections(&recovered, "a") > selections(&all_down, "a"));
     assert!(selections(&recovered, "b") > selections(&all_down, "b"));
-    assert!(is(recovered.sum("sipwarden_rejections_total", &[("set", "pbx")]), 50.0), "a call was refused again");
+    assert!(
+        is(recovered.sum("sipwarden_rejections_total", &[("set", "pbx")]), 50.0),
+        "a call was refused again"
+    );
     drop((a, b));
 }

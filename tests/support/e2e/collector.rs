@@ -116,18 +116,22 @@ fn serve(stream: &TcpStream, kept: &Mutex<Vec<Span>>) -> Option<()> {
         reader.read_line(&mut line).ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse::<usize>().ok().filter(|length| *length <= MAX_BODY),
+            "content-length" => {
+                length = value.trim().parse::<usize>().ok().filter(|length| *length <= MAX_BODY)
+            }
             "transfer-encoding" => chunked = value.trim().eq_ignore_ascii_case("chunked"),
             _ => {}
         }
     }
     let body = if chunked { read_chunks(&mut reader)? } else { read_exactly(&mut reader, length?)? };
-    let decoded = if path == "/v1/traces" { ExportTraceServiceRequest::decode(body.as_slice()).ok() } else { None };
+    let decoded =
+        if path == "/v1/traces" { ExportTraceServiceRequest::decode(body.as_slice()).ok() } else { None };
     let status = if decoded.is_some() { "200 OK" } else { "400 Bad Request" };
     if let Some(request) = decoded {
         kept.lock().unwrap_or_else(PoisonError::into_inner).extend(spans_of(request));
     }
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n");
     let mut writer = stream;
     writer.write_all(head.as_bytes()).ok()
 }

@@ -23,15 +23,22 @@ impl Scrape {
     /// Reads the text format 0.0.4; panics on a line that is not in it.
     pub fn read(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let samples = lines.map(|line| sample(line).unwrap_or_else(|| panic!("not a sample: {line}"))).collect();
+        let samples =
+            lines.map(|line| sample(line).unwrap_or_else(|| panic!("not a sample: {line}"))).collect();
         Self { samples }
     }
 
     /// The samples of a metric whose labels include these.
-    pub fn matching<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Sample> {
+    pub fn matching<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&'a str, &'a str)],
+    ) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().filter(move |sample| {
             sample.name == name
-                && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
+                && labels
+                    .iter()
+                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
         })
     }
 
@@ -48,7 +55,8 @@ impl Scrape {
 
     /// The sum of the values of a metric whose label differs from `value`.
     pub fn sum_without(&self, name: &str, labels: &[(&str, &str)], (key, value): (&str, &str)) -> f64 {
-        let others = self.matching(name, labels).filter(|s| s.labels.get(key).is_none_or(|found| found != value));
+        let others =
+            self.matching(name, labels).filter(|s| s.labels.get(key).is_none_or(|found| found != value));
         others.map(|sample| sample.value).sum()
     }
 

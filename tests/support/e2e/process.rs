@@ -19,14 +19,16 @@ impl Process {
     /// Starts a command, its output in `NAME.log` of the workspace.
     pub fn start(workspace: &Workspace, name: &str, command: &mut Command) -> Self {
         let log = workspace.path(&format!("{name}.log"));
-        let out = File::options().create(true).append(true).open(&log).expect("the test's directory can be written");
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("the test's directory can be written");
         let err = out.try_clone().expect("a file handle can be doubled");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} cannot be started ({error}): run ./scripts/test-deps.sh"));
+        let child =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap_or_else(|error| {
+                panic!("{name} cannot be started ({error}): run ./scripts/test-deps.sh")
+            });
         Self { name: name.to_owned(), child, log }
     }
 
@@ -47,7 +49,8 @@ impl Process {
 
     /// Sends it a signal, by name without SIG.
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", signal, &self.pid().to_string()]).status();
+        let sent =
+            Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", signal, &self.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} takes no signal {signal}", self.name);
     }
 

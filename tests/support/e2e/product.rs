@@ -37,6 +37,11 @@ impl Config {
         Self { sip, http, text }
     }
 
+    /// A configuration written elsewhere, which listens at these addresses.
+    pub fn written(text: &str, sip: SocketAddr, http: SocketAddr) -> Self {
+        Self { sip, http, text: text.to_owned() }
+    }
+
     /// Adds lines at the top level.
     pub fn with(mut self, lines: &str) -> Self {
         self.text.push_str(lines);
@@ -111,17 +116,21 @@ impl Sipwarden {
     pub fn wait_until_usable(&self, set: &str, id: &str, usable: bool) {
         let labels = [("set", set), ("destination", id)];
         let wanted = f64::from(u8::from(usable));
-        wait::until_true(&format!("sipwarden_destination_up of {id} is {wanted}"), Duration::from_secs(15), || {
-            is(self.scrape().sum("sipwarden_destination_up", &labels), wanted)
-        });
+        wait::until_true(
+            &format!("sipwarden_destination_up of {id} is {wanted}"),
+            Duration::from_secs(15),
+            || is(self.scrape().sum("sipwarden_destination_up", &labels), wanted),
+        );
     }
 
     /// Waits until `sipwarden_set_all_down` is 0 or 1.
     pub fn wait_until_all_down(&self, set: &str, all_down: bool) {
         let wanted = f64::from(u8::from(all_down));
-        wait::until_true(&format!("sipwarden_set_all_down of {set} is {wanted}"), Duration::from_secs(15), || {
-            is(self.scrape().sum("sipwarden_set_all_down", &[("set", set)]), wanted)
-        });
+        wait::until_true(
+            &format!("sipwarden_set_all_down of {set} is {wanted}"),
+            Duration::from_secs(15),
+            || is(self.scrape().sum("sipwarden_set_all_down", &[("set", set)]), wanted),
+        );
     }
 
     /// Its URL, for the commands that speak to it.
@@ -207,7 +216,8 @@ pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments);
     let foreign = std::env::vars_os().map(|(key, _)| key).filter(|key| {
-        key.to_str().is_some_and(|key| key.starts_with("SIPWARDEN_") || key.starts_with("OTEL_") || key == "RUST_LOG")
+        key.to_str()
+            .is_some_and(|key| key.starts_with("SIPWARDEN_") || key.starts_with("OTEL_") || key == "RUST_LOG")
     });
     for key in foreign {
         command.env_remove(key);

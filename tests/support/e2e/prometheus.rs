@@ -61,7 +61,8 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Vec<f64> {
         let answer = http::get(self.address, &format!("/api/v1/query?query={expression}"));
         let answer = answer.expect("Prometheus answers").json();
-        let rows = answer.pointer("/data/result").and_then(|rows| rows.as_array()).cloned().unwrap_or_default();
+        let rows =
+            answer.pointer("/data/result").and_then(|rows| rows.as_array()).cloned().unwrap_or_default();
         rows.iter().filter_map(|row| row.pointer("/value/1")?.as_str()?.parse().ok()).collect()
     }
 

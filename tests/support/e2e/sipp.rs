@@ -196,7 +196,8 @@ impl Tally {
         let cells: BTreeMap<&str, &str> = names.into_iter().zip(last).collect();
         let count = |name: &str| cells.get(name)?.parse::<u32>().ok();
         let reasons = cells.keys().filter_map(|name| {
-            let reason = name.strip_prefix("Failed")?.strip_suffix("(C)").filter(|reason| *reason != "Call")?;
+            let reason =
+                name.strip_prefix("Failed")?.strip_suffix("(C)").filter(|reason| *reason != "Call")?;
             count(name).filter(|number| *number > 0).map(|number| (reason.to_owned(), number))
         });
         Some(Self {
@@ -209,7 +210,13 @@ impl Tally {
     }
 }
 
-fn sipp(workspace: &Workspace, name: &str, scenario: &str, transport: Transport, address: SocketAddr) -> Command {
+fn sipp(
+    workspace: &Workspace,
+    name: &str,
+    scenario: &str,
+    transport: Transport,
+    address: SocketAddr,
+) -> Command {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{scenario}.xml"));
     let mut command = Command::new("sipp");
     command.arg("-sf").arg(scenario).args(["-t", transport.mode(), "-nostdin"]);

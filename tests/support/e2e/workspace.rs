@@ -38,8 +38,10 @@ impl Workspace {
             fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         files.sort();
         for path in files {
-            let printed = matches!(path.extension().and_then(|e| e.to_str()), Some("log" | "err" | "yaml" | "yml"));
-            let text = fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let printed =
+                matches!(path.extension().and_then(|e| e.to_str()), Some("log" | "err" | "yaml" | "yml"));
+            let text =
+                fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
             if printed && !text.is_empty() {
                 println!("──── {} (its end)\n{}", path.display(), tail(&text));
             }

@@ -3,6 +3,7 @@
 //! A change of one destination costs a look at that destination, and at its whole set only when
 //! the first member comes up or the last goes. Owns no facts.
 
+use super::facts::Facts;
 use super::member::Member;
 use crate::dispatch::{Destination, Endpoints, Table, Verdict, Verdicts};
 use crate::facts::event::SkipReason;
@@ -127,7 +128,7 @@ impl Publication {
 
     /// Brings the counts that do not depend on other members up to date.
     fn count(&mut self, destination: &Destination, members: &[Option<Member>]) {
-        let Some(facts) = facts(destination, members) else { return };
+        let Some(facts) = facts(destination.target, members) else { return };
         let is_enabled = facts.admin == Admin::Enabled;
         let slot = self.counted.get_mut(destination.target.index());
         let (Some(counted), Some(group)) = (slot, self.groups.get_mut(destination.set.index())) else {
@@ -149,7 +150,7 @@ impl Publication {
     /// Brings the verdict of one destination up to date.
     fn place(&mut self, destination: &Destination, members: &[Option<Member>]) {
         let others_up = self.has_up(destination.set);
-        let Some(facts) = facts(destination, members) else { return };
+        let Some(facts) = facts(destination.target, members) else { return };
         let (index, set) = (destination.target.index(), destination.set.index());
         let (Some(counted), Some(group)) = (self.counted.get_mut(index), self.groups.get_mut(set)) else {
             return;
@@ -187,35 +188,28 @@ impl Publication {
 
     /// Counts everything again from the facts and compares; for debug checks.
     pub fn is_consistent(&self, table: &Table, members: &[Option<Member>], set: SetId) -> bool {
-        let Some(group) = self.groups.get(set.index()) else { return false };
-        let peers = table.set(set).map_or(&[][..], |set| set.members());
-        let facts = || peers.iter().filter_map(|target| table.destination(*target)?.facts(members));
-        let enabled = || facts().filter(|(facts, _)| facts.admin == Admin::Enabled);
-        let others_up = enabled().any(|(facts, weight)| weight > 0 && facts.is_known_up());
-        let usable = facts().filter(|(facts, _)| facts.skip(others_up).is_none());
-        let selectable = usable.clone().filter(|(_, weight)| *weight > 0).count();
-        let usable = usable.count();
-        let all_down = enabled().count() > 0 && usable == 0 && enabled().all(|(facts, _)| facts.is_judged());
-        let states: usize = crate::facts::State::ALL
-            .iter()
-            .map(|state| facts().filter(|(facts, _)| super::facts::derive(facts) == *state).count())
-            .sum();
-        states == peers.len()
-            && u32::try_from(usable) == Ok(group.usable)
+        let (Some(group), Some(peers)) = (self.groups.get(set.index()), table.set(set)) else { return false };
+        let known: Vec<(&Facts, u32)> = (0_u32..)
+            .zip(peers.members())
+            .filter_map(|(position, target)| Some((facts(*target, members)?, peers.weight(position))))
+            .collect();
+        let enabled = || known.iter().filter(|(facts, _)| facts.admin == Admin::Enabled);
+        let others_up = enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up());
+        let usable = || known.iter().filter(|(facts, _)| facts.skip(others_up).is_none());
+        let selectable = usable().filter(|(_, weight)| *weight > 0).count();
+        let all_down = enabled().next().is_some()
+            && usable().next().is_none()
+            && enabled().all(|(facts, _)| facts.is_judged());
+        known.len() == peers.members().len()
+            && u32::try_from(usable().count()) == Ok(group.usable)
             && u32::try_from(selectable) == Ok(self.verdicts.available(set))
-            && peers.iter().filter(|target| self.is_usable(**target)).count() == usable
+            && peers.members().iter().filter(|target| self.is_usable(**target)).count() == usable().count()
             && group.all_down == all_down
     }
 }
 
-impl Destination {
-    fn facts<'a>(&self, members: &'a [Option<Member>]) -> Option<(&'a super::facts::Facts, u32)> {
-        Some((facts(self, members)?, self.settings.weight))
-    }
-}
-
-fn facts<'a>(destination: &Destination, members: &'a [Option<Member>]) -> Option<&'a super::facts::Facts> {
-    Some(members.get(destination.target.index())?.as_ref()?.facts())
+fn facts(target: Target, members: &[Option<Member>]) -> Option<&Facts> {
+    Some(members.get(target.index())?.as_ref()?.facts())
 }
 
 fn endpoints(table: &Table, members: &[Option<Member>]) -> Endpoints {

@@ -38,6 +38,13 @@ pub struct Prober {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbeId(u32);
 
+impl ProbeId {
+    /// The probe's number, unique among those under way.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// An endpoint that is to be probed.
 #[derive(Debug, Clone)]
 pub struct Wanted {

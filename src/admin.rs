@@ -22,7 +22,8 @@ pub mod destinations;
 mod page;
 mod settings;
 
-pub use control::{Clock, Control, NotFound, ReloadReport, Unavailable};
+pub use crate::facts::clock::Clock;
+pub use control::{Control, NotFound, ReloadReport, Unavailable};
 pub use settings::Settings;
 
 use crate::facts::Admin;

@@ -3,9 +3,9 @@
 //! Owns the words of that conversation only; never a socket, a thread or a setting.
 
 use crate::facts::Admin;
+use crate::facts::clock::Clock;
 use crate::facts::snapshot::{Detail, Snapshot};
 use async_trait::async_trait;
-use std::time::{Duration, Instant, SystemTime};
 
 /// The process as the HTTP server sees it.
 #[async_trait]
@@ -49,47 +49,4 @@ pub struct ReloadReport {
     pub kept: u32,
     /// Keys that changed but take effect only after a restart.
     pub needs_restart: Vec<String>,
-}
-
-/// One instant of the monotonic clock read together with the time of day.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    instant: Instant,
-    system: SystemTime,
-}
-
-impl Clock {
-    /// Pairs an instant with the time of day at it.
-    pub const fn new(instant: Instant, system: SystemTime) -> Self {
-        Self { instant, system }
-    }
-
-    /// Pairs the two clocks as they stand.
-    pub fn now() -> Self {
-        Self::new(Instant::now(), SystemTime::now())
-    }
-
-    /// The time of day of an instant before or after the pair.
-    pub fn at(&self, instant: Instant) -> SystemTime {
-        let since_epoch = self.system.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let moved = match instant.checked_duration_since(self.instant) {
-            Some(later) => since_epoch.saturating_add(later),
-            None => since_epoch.saturating_sub(self.instant.saturating_duration_since(instant)),
-        };
-        SystemTime::UNIX_EPOCH.checked_add(moved).unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_times_before_and_after_the_pair() {
-        let (instant, system) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
-        let clock = Clock::new(instant, system);
-        let second = Duration::from_secs(1);
-        assert_eq!(clock.at(instant + second), system + second);
-        assert_eq!(clock.at(instant - second), system - second);
-    }
 }

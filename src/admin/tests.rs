@@ -324,9 +324,9 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     let client = client(address, None);
-    let waiting = tokio::spawn(async move { client.get_text("/-/healthy").await });
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished());
+    let mut waiting = tokio::spawn(async move { client.get_text("/-/healthy").await });
+    let served = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(served.is_err(), "served as connection {}", MAX_CONNECTIONS + 1);
     drop(idle);
     assert_eq!(waiting.await.unwrap().unwrap(), "healthy\n");
 }

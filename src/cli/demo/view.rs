@@ -120,7 +120,7 @@ mod tests {
         seen.tally.placed = 21;
         let lines = block(Style::plain(), &seen);
         assert_eq!(lines[1], "  DESTINATION  STATE  WHY  SELECTIONS  ANSWERED  RTT");
-        assert_eq!(lines[2], "  pbx-1        up                  7         0  -");
+        assert_eq!(lines[2], "  pbx-1        up                   7         0  -");
         assert!(lines[5].starts_with("  21 calls placed, 0 answered, 0 not answered"), "{lines:?}");
     }
 }

@@ -9,9 +9,10 @@ use super::icmp::{self, Undelivered};
 use crate::facts::event::TransportReason;
 use crate::facts::{Hop, ListenerId, Transport, WorkerId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::Interest;
@@ -77,30 +78,34 @@ impl UdpSocket {
         found: &mut Vec<Undelivered>,
         patient: &mut bool,
     ) -> Result<(), TransportReason> {
-        let Err(error) = self.io.try_send_to(bytes, remote) else { return Ok(()) };
-        let again = match super::reason_of(&error) {
-            TransportReason::WouldBlock => std::mem::take(patient) && self.wait_writable(),
-            TransportReason::TooLarge => false,
-            // A pending error of an earlier datagram: take it off the socket and send once more.
-            TransportReason::Refused
-            | TransportReason::Icmp
-            | TransportReason::Closed
-            | TransportReason::ConnectTimeout
-            | TransportReason::Other => {
-                icmp::drain(&self.io, found);
-                true
+        // One attempt may meet the pending error of an earlier datagram, one a full buffer.
+        for _ in 0..2 {
+            match self.send_now(remote, bytes) {
+                Ok(()) => return Ok(()),
+                Err(TransportReason::TooLarge) => return Err(TransportReason::TooLarge),
+                Err(TransportReason::WouldBlock) => {
+                    if !std::mem::take(patient) || !self.wait_writable() {
+                        return Err(TransportReason::WouldBlock);
+                    }
+                }
+                Err(
+                    TransportReason::Refused
+                    | TransportReason::Icmp
+                    | TransportReason::Closed
+                    | TransportReason::ConnectTimeout
+                    | TransportReason::Other,
+                ) => icmp::drain(&self.io, found),
             }
-        };
-        if !again {
-            return Err(super::reason_of(&error));
         }
-        let second = nix::sys::socket::sendto(
-            std::os::fd::AsRawFd::as_raw_fd(&self.io),
-            bytes,
-            &nix::sys::socket::SockaddrStorage::from(remote),
-            nix::sys::socket::MsgFlags::MSG_DONTWAIT,
-        );
-        second.map(|_| ()).map_err(|errno| super::reason_of(&errno.into()))
+        self.send_now(remote, bytes)
+    }
+
+    /// Sends past tokio, whose record of writability is stale until its first poll and, after an
+    /// error, for ever.
+    fn send_now(&self, remote: SocketAddr, bytes: &[u8]) -> Result<(), TransportReason> {
+        sendto(self.io.as_raw_fd(), bytes, &SockaddrStorage::from(remote), MsgFlags::MSG_DONTWAIT)
+            .map(|_| ())
+            .map_err(|errno| super::reason_of(&errno.into()))
     }
 
     fn wait_writable(&self) -> bool {

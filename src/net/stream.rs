@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const WRITE_QUEUE: usize = 256;
 /// Pause after an accept error such as EMFILE, which a retry at once would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a flush looks.
+const FLUSH_STEP: Duration = Duration::from_millis(5);
 
 /// All stream connections of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -87,6 +89,20 @@ impl Streams {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Waits until everything queued has been taken for writing, or for `limit`.
+    pub async fn flush(&self, limit: Duration) {
+        let emptied = async {
+            while self.table().queued() > 0 {
+                tokio::time::sleep(FLUSH_STEP).await;
+            }
+            // The last one taken is still being written.
+            tokio::time::sleep(FLUSH_STEP).await;
+        };
+        if !self.table().is_empty() {
+            let _ = timeout(limit, emptied).await;
         }
     }
 

@@ -113,6 +113,16 @@ impl Table {
         }
     }
 
+    /// How many messages wait in all queues.
+    pub(super) fn queued(&self) -> usize {
+        self.open.values().map(|entry| WRITE_QUEUE.saturating_sub(entry.queue.capacity())).sum()
+    }
+
+    /// Whether there is no connection.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     fn insert(&mut self, peer: Peer) -> (ConnectionId, Queue) {
         self.last += 1;
         let id = ConnectionId(self.last);

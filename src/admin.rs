@@ -218,7 +218,7 @@ impl Server {
                 .with(header::ALLOW, allow);
         }
         if resource.is_change()
-            && let Err(refused) = auth::permit(&self.settings, peer.ip(), &head.headers)
+            && let Some(refused) = auth::refuse(&self.settings, peer.ip(), &head.headers)
         {
             return refused;
         }

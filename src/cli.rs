@@ -1,6 +1,7 @@
 //! Commands: one file each, thin; they call the layers below or the HTTP interface.
 
 pub mod completions;
+pub mod demo;
 pub mod healthcheck;
 pub mod list;
 pub mod reload;
@@ -28,6 +29,8 @@ pub enum Command {
     Reload(reload::Args),
     /// Exit 0 if the running sipwarden is ready
     Healthcheck(healthcheck::Args),
+    /// Watch it work: real calls over loopback, failures and recovery
+    Demo(demo::Args),
     /// Print a shell completion script
     Completions(completions::Args),
 }

@@ -10,30 +10,32 @@ use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
 /// Returns the refusal of a changing call, if it is refused.
-pub fn permit(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> Result<(), Answer> {
+pub fn refuse(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> Option<Answer> {
     match &settings.token {
         Some(token) => match bearer(headers) {
-            Some(given) if is_equal(token.as_bytes(), given) => Ok(()),
+            Some(given) if is_equal(token.as_bytes(), given) => None,
             given => {
                 let error = if given.is_some() { "wrong token" } else { "this call needs the token" };
                 let hint = "send Authorization: Bearer TOKEN (sipwarden: --token-file FILE)";
-                Err(Answer::error(StatusCode::UNAUTHORIZED, error, hint)
-                    .with(header::WWW_AUTHENTICATE, "Bearer"))
+                Some(
+                    Answer::error(StatusCode::UNAUTHORIZED, error, hint)
+                        .with(header::WWW_AUTHENTICATE, "Bearer"),
+                )
             }
         },
-        None if !peer.to_canonical().is_loopback() => Err(Answer::error(
+        None if !peer.to_canonical().is_loopback() => Some(Answer::error(
             StatusCode::FORBIDDEN,
             "changing calls are accepted from this host only",
             "configure http.token_file to allow them from elsewhere",
         )),
         // A page of any site can make the browser of a person on this host send a POST here; it
         // cannot keep the browser from saying so.
-        None if headers.contains_key(header::ORIGIN) => Err(Answer::error(
+        None if headers.contains_key(header::ORIGIN) => Some(Answer::error(
             StatusCode::FORBIDDEN,
             "changing calls are not accepted from web pages",
             "use sipwarden or curl, or configure http.token_file",
         )),
-        None => Ok(()),
+        None => None,
     }
 }
 
@@ -76,10 +78,10 @@ mod tests {
             ("2001:db8::1", false),
         ] {
             let peer = peer.parse().unwrap();
-            assert_eq!(permit(&settings(None), peer, &none).is_ok(), accepted, "{peer}");
+            assert_eq!(refuse(&settings(None), peer, &none).is_none(), accepted, "{peer}");
         }
         let page = headers(&[(header::ORIGIN, "https://example.org")]);
-        assert!(permit(&settings(None), "127.0.0.1".parse().unwrap(), &page).is_err());
+        assert!(refuse(&settings(None), "127.0.0.1".parse().unwrap(), &page).is_some());
     }
 
     #[test]
@@ -97,8 +99,8 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[(header::AUTHORIZATION, value)]);
-            assert_eq!(permit(&settings, peer, &headers).is_ok(), accepted, "{value:?}");
+            assert_eq!(refuse(&settings, peer, &headers).is_none(), accepted, "{value:?}");
         }
-        assert!(permit(&settings, "127.0.0.1".parse().unwrap(), &HeaderMap::new()).is_err());
+        assert!(refuse(&settings, "127.0.0.1".parse().unwrap(), &HeaderMap::new()).is_some());
     }
 }

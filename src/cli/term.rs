@@ -64,6 +64,7 @@ impl Style {
     }
 
     /// No colour.
+    #[cfg(test)]
     pub const fn plain() -> Self {
         Self { colour: false }
     }

@@ -23,7 +23,8 @@ pub struct Config {
     /// .
     pub secret: Option<[u8; 16]>,
     /// .
-    pub text: String,
+    pub effective: String,
+    fixed: (),
 }
 /// Stands in until the real one is merged.
 #[derive(Debug, thiserror::Error)]
@@ -32,4 +33,18 @@ pub struct Error;
 /// Stands in.
 pub fn load(_: &Path, _: &BTreeMap<String, String>) -> Result<Config, Error> {
     Err(Error)
+}
+
+/// Stands in.
+pub fn find(_: Option<&Path>) -> Result<std::path::PathBuf, Error> {
+    Err(Error)
+}
+/// Stands in.
+pub fn from_str(_: &str, _: &str, _: &BTreeMap<String, String>) -> Result<Config, Error> {
+    Err(Error)
+}
+/// Stands in.
+pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
+    let () = (old.fixed, new.fixed).0;
+    Vec::new()
 }

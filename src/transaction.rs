@@ -329,7 +329,7 @@ impl Transactions {
         let (nonce, hop) = (invite.nonce, invite.hop);
         let mut sent = Vec::new();
         match parse(&invite.sent, Framing::Datagram, &mut self.index) {
-            Ok(message) => build::cancel(message, reason, &mut sent),
+            Ok(message) => build::cancel(message, reason, "", &mut sent),
             Err(_) => return,
         }
         let settings = &self.settings;

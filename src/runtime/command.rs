@@ -115,12 +115,12 @@ mod tests {
         assert_eq!(commands.ask_all(Command::Unfinished).await, Ok(vec![0_u64, 1, 2]));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_worker_that_is_stuck_makes_the_answer_unavailable_after_a_second() {
         let (commands, ends) = Commands::new(2);
         let before = tokio::time::Instant::now();
         assert_eq!(commands.ask_all(Command::Unfinished).await, Err(Unavailable));
-        assert_eq!(before.elapsed(), PATIENCE);
+        assert!(before.elapsed() >= PATIENCE);
         drop(ends);
         assert_eq!(commands.ask_owner(Command::Unfinished).await, Err(Unavailable));
     }

@@ -68,6 +68,7 @@ impl ControlPlane {
     /// Loads the configuration again and applies it whole, or changes nothing. One at a time.
     pub(super) async fn reload_for(&self, trigger: ReloadTrigger) -> Result<ReloadReport, String> {
         let mut reloader = self.reloader.lock().await;
+        self.telemetry.reload_started();
         match reloader.load() {
             Err(error) => Err(self.refused(trigger, error)),
             Ok(Change::None) => {

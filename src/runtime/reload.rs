@@ -7,7 +7,6 @@ use crate::config::{self, Config};
 use crate::facts::ListenerId;
 use crate::facts::event::{ConfigApplied, ReloadTrigger};
 use crate::facts::names::Names;
-use crate::net;
 use crate::proxy::{self, Interfaces, Listener, Plan};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -38,9 +37,11 @@ impl ConfigFile {
 pub(super) struct Reloader {
     file: Option<ConfigFile>,
     seen: Option<Vec<u8>>,
-    /// As configured, ports of listeners included.
+    /// What the process was started with: sockets, threads and export are its to this day.
+    started: Config,
+    /// What was applied last.
     config: Config,
-    /// As bound.
+    /// The listeners as bound.
     listeners: Vec<Listener>,
     plan: Arc<Plan>,
     names: Names,
@@ -95,7 +96,7 @@ impl Reloader {
         let settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
         let plan = Arc::new(Plan::new(settings, &interfaces, &mut names));
         let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
-        Self { file, seen, config, listeners, plan, names, interfaces }
+        Self { file, seen, started: config.clone(), config, listeners, plan, names, interfaces }
     }
 
     /// The configuration that runs.
@@ -127,7 +128,8 @@ impl Reloader {
         };
         self.seen = std::fs::read(&file.path).ok();
         let config = file.load().map_err(|error| error.to_string())?;
-        if config.proxy.hash == self.config.proxy.hash && config.admin == self.config.admin {
+        let same = config.proxy.hash == self.config.proxy.hash;
+        if same && config::restart_keys(&self.config, &config).is_empty() {
             return Ok(Change::None);
         }
         let settings = self.on_bound_listeners(&config)?;
@@ -141,7 +143,7 @@ impl Reloader {
             added: count(after.difference(&before).count()),
             removed: count(before.difference(&after).count()),
             kept: count(after.intersection(&before).count()),
-            needs_restart: needs_restart(&self.config, &config),
+            needs_restart: config::restart_keys(&self.started, &config).into_iter().map(Box::from).collect(),
             config,
         })))
     }
@@ -149,23 +151,14 @@ impl Reloader {
     /// Takes over what the workers have taken.
     pub(super) fn accept(&mut self, next: Next) {
         let Next { plan, config, names, .. } = next;
-        // What needs a restart stays as it was started, so that the next reload says so again.
-        self.config = Config {
-            net: self.config.net.clone(),
-            telemetry: self.config.telemetry.clone(),
-            admin: self.config.admin.clone(),
-            workers: self.config.workers,
-            secret: self.config.secret,
-            ..config
-        };
-        (self.plan, self.names) = (plan, names);
+        (self.plan, self.config, self.names) = (plan, config, names);
     }
 
     /// The settings with the listeners that are bound; what names another listener is refused,
     /// because a message could not leave on it.
     fn on_bound_listeners(&self, config: &Config) -> Result<proxy::Settings, String> {
         let mut settings = config.proxy.clone();
-        if same_addresses(&config.net, &self.config.net) {
+        if config.net.listeners == self.started.net.listeners {
             for (listener, bound) in settings.listeners.iter_mut().zip(&self.listeners) {
                 listener.bind = bound.bind;
             }
@@ -193,27 +186,4 @@ impl Reloader {
 
 fn targets(plan: &Plan) -> HashSet<crate::facts::Target> {
     plan.directory().sets.iter().flat_map(|set| set.targets.iter().copied()).collect()
-}
-
-fn same_addresses(one: &net::Settings, other: &net::Settings) -> bool {
-    one.listeners == other.listeners
-}
-
-/// The sections that differ and are read at start only.
-fn needs_restart(running: &Config, next: &Config) -> Vec<Box<str>> {
-    let limits = |config: &Config| net::Settings {
-        listeners: Vec::new(),
-        dns: running.net.dns.clone(),
-        ..config.net.clone()
-    };
-    let sections = [
-        ("listen", !same_addresses(&running.net, &next.net)),
-        ("workers", running.workers != next.workers),
-        ("http", running.admin != next.admin),
-        ("dns", running.net.dns != next.net.dns),
-        ("limits", limits(running) != limits(next)),
-        ("tracing, log", running.telemetry != next.telemetry),
-        ("sip.secret_file", running.secret != next.secret),
-    ];
-    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.into()).collect()
 }

@@ -120,15 +120,14 @@ impl Running {
         self.control.set_ready(false);
         self.control.commands().to_all(|| Command::Stop).await;
         let workers = std::mem::take(&mut self.workers);
-        let telemetry = self.control.telemetry().clone();
-        let ending = tokio::task::spawn_blocking(move || {
+        let joined = tokio::task::spawn_blocking(move || {
             for worker in workers {
                 // A worker that panicked has said so; there is nothing left to stop.
                 let _ = worker.join();
             }
-            telemetry.flush(FLUSH);
         });
-        let _ = ending.await;
+        let _ = joined.await;
+        self.control.telemetry().flush(FLUSH).await;
         self.tasks.shutdown().await;
     }
 }

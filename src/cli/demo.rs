@@ -76,7 +76,7 @@ async fn play(args: &Args) -> Result<bool, String> {
         Uas::new().await.map_err(failed)?,
     ];
     let yaml = configuration(free_http(), &destinations.each_ref().map(Uas::address));
-    let dispatcher = Dispatcher::start(&yaml)?;
+    let dispatcher = Dispatcher::start(&yaml).await?;
     let url = format!("http://{}", dispatcher.http());
     let client = Client::new(&url, None).map_err(|error| error.to_string())?;
     let caller = Caller::new(dispatcher.sip(), args.rate).await.map_err(failed)?;
@@ -91,7 +91,7 @@ async fn play(args: &Args) -> Result<bool, String> {
     let _ = view.open(&heading, &addresses);
     let stage = Stage { destinations, caller, client, view, rate: args.rate };
     let verdict = until_told(stage, args.duration.map(|duration| started + duration), &url).await;
-    dispatcher.stop();
+    dispatcher.stop().await;
     verdict
 }
 

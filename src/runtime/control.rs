@@ -76,7 +76,7 @@ impl ControlPlane {
                 Ok(ReloadReport::default())
             }
             Ok(Change::Next(next)) => {
-                let directory = Arc::new(next.plan.directory().clone());
+                let directory = Arc::clone(next.plan.directory());
                 // New series exist before the first event about them.
                 self.telemetry.apply(Arc::clone(&directory));
                 let plan = Arc::clone(&next.plan);

@@ -81,7 +81,7 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let reloader = Reloader::new(file, config, listeners, net::interfaces());
     let plan = Arc::clone(reloader.plan());
     let config = reloader.config().clone();
-    let directory = Arc::new(plan.directory().clone());
+    let directory = Arc::clone(plan.directory());
     let telemetry = Telemetry::start(&config.telemetry, Arc::clone(&directory), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
     let (lookups, names) = watch::channel(Vec::new());

@@ -141,7 +141,7 @@ impl Worker {
             tokio::spawn(streams.clone().accept(id, listener, socket));
         }
         let now = Instant::now();
-        let core = Core::new(id, exchange.workers(), Arc::clone(&plan), &secret, Instant::now, now);
+        let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
         let scratch = Scratch { datagram: vec![0; DATAGRAM], ..Scratch::default() };
         Ok(Self {
             id,

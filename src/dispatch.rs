@@ -8,6 +8,8 @@ mod health;
 mod select;
 mod settings;
 mod table;
+#[cfg(test)]
+mod testing;
 mod verdicts;
 
 pub use health::{Change, Health, ProbeVerdict, Reconciled};

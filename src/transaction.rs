@@ -42,6 +42,15 @@ pub enum Owner {
         /// The attempt's position.
         attempt: u32,
     },
+    /// A request that is being proxied, as its server transaction knows it.
+    Request {
+        /// The owner's slot.
+        slot: u32,
+        /// The owner's generation.
+        generation: u32,
+    },
+    /// The server transaction of an INVITE that has been answered: further 2xx go there.
+    Answered(Id<Server>),
     /// A probe.
     Probe(u32),
     /// Nobody: it runs its course.
@@ -374,6 +383,30 @@ impl Transactions {
             self.forget(id);
             (owner, id)
         })
+    }
+
+    /// Says who is told of a client transaction from now on.
+    pub fn set_client_owner(&mut self, id: Id<Client>, owner: Owner) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.owner = owner;
+        }
+    }
+
+    /// The owner of the client transaction of a branch, if it is alive.
+    pub fn owner_of(&self, branch: &Branch) -> Option<Owner> {
+        let (_, client) = self.clients.at(branch.slot).filter(|(_, client)| client.nonce == branch.nonce)?;
+        Some(client.owner)
+    }
+
+    /// The worker whose transactions these are.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// Retransmissions sent so far by the client transaction of a branch.
+    pub fn retransmissions_of(&self, branch: &Branch) -> u32 {
+        let found = self.clients.at(branch.slot).filter(|(_, client)| client.nonce == branch.nonce);
+        found.map_or(0, |(_, client)| client.retransmissions)
     }
 
     /// Retransmissions sent so far by a client transaction that is alive.

@@ -229,4 +229,17 @@ mod tests {
         );
         assert_eq!(error.hint(), Some("is it running? set --url or SIPWARDEN_URL"));
     }
+
+    #[tokio::test]
+    async fn says_when_what_answers_is_no_http_server() {
+        use tokio::io::AsyncWriteExt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"SIP/2.0 400 Bad Request\r\n\r\n").await.unwrap();
+        });
+        let error = client.get_text("/-/ready").await.unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{error}");
+    }
 }

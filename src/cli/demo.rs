@@ -165,4 +165,16 @@ mod tests {
         assert_eq!(parse_for("20s"), Ok(Duration::from_secs(20)));
         assert!(story::WITHIN < SHORTEST);
     }
+
+    #[test]
+    fn a_time_too_short_and_a_rate_out_of_range_are_usage_errors() {
+        use clap::Parser;
+        for args in [["--for", "14s"], ["--for", "soon"], ["--rate", "0"], ["--rate", "1000"]] {
+            let line = ["sipwarden", "demo"].iter().chain(&args);
+            assert_eq!(crate::cli::Cli::try_parse_from(line).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+        assert!(
+            crate::cli::Cli::try_parse_from(["sipwarden", "demo", "--for", "20s", "--rate", "30"]).is_ok()
+        );
+    }
 }

@@ -8,7 +8,7 @@ use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,9 @@ impl Table {
     }
 
     fn add(&mut self, id: SetId, mut settings: SetSettings, names: &mut Names) {
-        let destinations = std::mem::take(&mut settings.destinations);
+        let mut destinations = std::mem::take(&mut settings.destinations);
+        let mut ids = HashSet::new();
+        destinations.retain(|destination| ids.insert(Arc::clone(&destination.id)));
         let tiers = tiers(&destinations);
         let mut set = Set { id, settings, members: vec![], weights: vec![], seeds: vec![], tiers };
         for (position, settings) in (0_u32..).zip(destinations) {
@@ -86,8 +88,8 @@ impl Table {
             set.members.push(target);
             set.weights.push(settings.weight);
             set.seeds.push(seed);
-            let slot = slot_at(&mut self.destinations, target.index());
-            slot.get_or_insert(Destination { target, set: id, position, tier, seed, settings });
+            let destination = Destination { target, set: id, position, tier, seed, settings };
+            *slot_at(&mut self.destinations, target.index()) = Some(destination);
         }
         self.by_name.insert(Arc::clone(&set.settings.name), id);
         *slot_at(&mut self.by_id, id.index()) = Some(self.sets.len());
@@ -234,4 +236,63 @@ fn slot_at<T>(table: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
         table.resize_with(index + 1, || None);
     }
     table.get_mut(index).expect("the table was just grown to hold the index")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::testing::{destination, set};
+
+    fn table(names: &mut Names) -> Table {
+        let mut low = destination("backup");
+        low.priority = 7;
+        let members = vec![destination("a"), low, destination("b")];
+        Table::new(vec![set("pbx", members), set("other", vec![destination("a")])], names)
+    }
+
+    #[test]
+    fn lays_tiers_out_in_ascending_priority_and_file_order() {
+        let table = table(&mut Names::default());
+        let set = table.set(table.set_by_name("pbx").unwrap()).unwrap();
+        let tiers: Vec<_> = set.tiers().iter().map(|tier| (tier.priority, tier.members.clone())).collect();
+        assert_eq!(tiers, [(0, vec![0, 2]), (7, vec![1])]);
+        let backup = table.destination(set.member(1).unwrap()).unwrap();
+        assert_eq!((backup.position, backup.tier, &*backup.settings.id), (1, 1, "backup"));
+    }
+
+    #[test]
+    fn keeps_ids_of_kept_names_and_forgets_removed_sets() {
+        let mut names = Names::default();
+        let first = table(&mut names);
+        let pbx = first.set_by_name("pbx").unwrap();
+        let other = first.set_by_name("other").unwrap();
+        let second = Table::new(vec![set("other", vec![destination("a")])], &mut names);
+        assert!(second.set(pbx).is_none());
+        assert_eq!(second.set(other).unwrap().members(), first.set(other).unwrap().members());
+        assert_eq!(second.destinations().count(), 1);
+        assert_ne!(first.shape(), second.shape());
+    }
+
+    #[test]
+    fn the_seed_depends_on_names_alone() {
+        let mut names = Names::default();
+        names.intern_set("earlier");
+        let (one, two) = (table(&mut Names::default()), table(&mut names));
+        let seeds = |table: &Table| table.destinations().map(|d| d.seed).collect::<Vec<_>>();
+        assert_eq!(seeds(&one), seeds(&two));
+        let mut distinct = seeds(&one);
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 4, "the same id in two sets has two seeds");
+    }
+
+    #[test]
+    fn of_equal_names_and_ids_the_first_counts() {
+        let mut second = destination("a");
+        second.weight = 9;
+        let sets = vec![set("pbx", vec![destination("a"), second]), set("pbx", vec![destination("z")])];
+        let table = Table::new(sets, &mut Names::default());
+        let weights: Vec<_> = table.destinations().map(|d| d.settings.weight).collect();
+        assert_eq!(weights, [1]);
+    }
 }

@@ -362,3 +362,158 @@ fn unix_millis() -> u64 {
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Algorithm;
+    use crate::facts::event::{Cause, SelectionReason};
+    use crate::facts::record::WireText;
+    use crate::telemetry::samples;
+    use prometheus::Registry;
+    use std::time::Instant;
+
+    fn series(metrics: &Arc<Metrics>) -> Vec<String> {
+        let registry = Registry::new();
+        registry.register(Box::new(Pushed::new(Arc::clone(metrics)))).unwrap();
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    fn failed_over(from: u32, to: u32) -> Event {
+        Event::FailedOver {
+            set: SetId::new(0),
+            from: Target::new(from),
+            to: Target::new(to),
+            cause: Cause::Timeout,
+            call_id: WireText::default(),
+            trace: 0,
+        }
+    }
+
+    #[test]
+    fn bounded_series_exist_at_zero_before_anything_happened() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.apply(samples::directory(&["a", "b"]));
+        let lines = series(&metrics);
+        for expected in [
+            r#"sipwarden_probes_total{set="pbx",destination="a",result="timeout"} 0"#,
+            r#"sipwarden_rejections_total{set="pbx",reason="none_usable"} 0"#,
+            r#"sipwarden_rejections_total{set="",reason="no_route"} 0"#,
+            r#"sipwarden_failovers_total{set="pbx",destination="b",cause="503"} 0"#,
+            r#"sipwarden_failover_edges_total{set="pbx",from="a",to="b"} 0"#,
+            r#"sipwarden_selections_total{set="pbx",destination="a",algorithm="round_robin",reason="primary"} 0"#,
+            r#"sipwarden_transactions_total{set="pbx",method="INVITE",code="503",origin="local"} 0"#,
+            r#"sipwarden_requests_total{listener="udp://127.0.0.1:5060",method="OTHER"} 0"#,
+            r#"sipwarden_destination_response_codes_total{set="pbx",destination="a",code="486"} 0"#,
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{expected}");
+        }
+        assert!(lines.iter().all(|line| !line.contains("algorithm=\"hash\"")));
+        assert!(lines.iter().all(|line| !line.contains("code=\"606\"")));
+    }
+
+    #[test]
+    fn a_hundred_reloads_leave_no_series_behind() {
+        let metrics = Arc::new(Metrics::default());
+        let base = samples::directory(&["a", "b"]);
+        metrics.apply(Arc::clone(&base));
+        let before = series(&metrics).len();
+        let mut names = base.names.clone();
+        for round in 0..100 {
+            let mut other = Directory::clone(&base);
+            other.sets[0].targets.push(names.intern_target(SetId::new(0), &format!("extra-{round}")));
+            other.names = names.clone();
+            metrics.apply(Arc::new(other));
+            let odd = Event::ResponseReceived {
+                target: Target::new(2 + round),
+                method: Method::Invite,
+                code: 606,
+                first: None,
+                total: None,
+            };
+            metrics.on(&metrics.index(), &odd);
+            assert!(series(&metrics).len() > before);
+        }
+        metrics.apply(base);
+        assert_eq!(series(&metrics).len(), before);
+    }
+
+    #[test]
+    fn counters_of_what_stays_survive_a_reload_and_late_events_of_what_went_are_ignored() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.apply(samples::directory(&["a", "b"]));
+        let mut index = metrics.index();
+        metrics.on(&index, &failed_over(0, 1));
+        let mut fewer = Directory::clone(&samples::directory(&["a", "b"]));
+        fewer.sets[0].targets.truncate(1);
+        metrics.apply(Arc::new(fewer));
+        metrics.refresh(&mut index);
+        metrics.on(&index, &failed_over(0, 1));
+        metrics.on(&index, &failed_over(1, 0));
+        let lines = series(&metrics);
+        let counted = r#"sipwarden_failovers_total{set="pbx",destination="a",cause="timeout"} 2"#;
+        assert!(lines.iter().any(|line| line == counted));
+        assert!(lines.iter().all(|line| !line.contains("destination=\"b\"")));
+    }
+
+    #[test]
+    fn a_changed_algorithm_leaves_the_counts_of_the_old_one_where_they_were() {
+        let metrics = Arc::new(Metrics::default());
+        let directory = samples::directory(&["a"]);
+        metrics.apply(Arc::clone(&directory));
+        let selected = Event::DestinationSelected {
+            target: Target::new(0),
+            algorithm: Algorithm::RoundRobin,
+            reason: SelectionReason::Primary,
+            took: Duration::from_micros(2),
+        };
+        metrics.on(&metrics.index(), &selected);
+        let mut changed = Directory::clone(&directory);
+        changed.sets[0].algorithm = Algorithm::Hash;
+        metrics.apply(Arc::new(changed));
+        let lines = series(&metrics);
+        let of = |algorithm, value| {
+            format!(
+                r#"sipwarden_selections_total{{set="pbx",destination="a",algorithm="{algorithm}",reason="primary"}} {value}"#
+            )
+        };
+        assert!(lines.contains(&of("round_robin", 1)) && lines.contains(&of("hash", 0)));
+    }
+
+    #[test]
+    fn sets_beyond_sixteen_destinations_fold_the_edges() {
+        let metrics = Arc::new(Metrics::default());
+        let names: Vec<String> = (0..17).map(|n| format!("d{n}")).collect();
+        metrics.apply(samples::directory(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+        metrics.on(&metrics.index(), &failed_over(0, 5));
+        let lines = series(&metrics);
+        let folded = r#"sipwarden_failover_edges_total{set="pbx",from="d0",to="other"} 1"#;
+        assert!(lines.iter().any(|line| line == folded));
+        assert_eq!(lines.iter().filter(|line| line.contains("failover_edges_total")).count(), 17);
+    }
+
+    #[test]
+    fn the_set_up_delay_ends_at_the_first_indication() {
+        let start = Instant::now();
+        let mut record = samples::answered_call(start, 0);
+        let ringing = Some((Target::new(0), SetupResult::Success, Duration::from_millis(30)));
+        assert_eq!(setup_delay(&record), ringing);
+        record.provisionals.truncate(1);
+        let end = Duration::from_millis(60);
+        for (code, expected) in [
+            (200, Some(SetupResult::Success)),
+            (486, Some(SetupResult::Failure)),
+            (503, Some(SetupResult::Failure)),
+            (407, None),
+            (302, None),
+        ] {
+            record.code = code;
+            assert_eq!(setup_delay(&record), expected.map(|result| (Target::new(0), result, end)), "{code}");
+        }
+        (record.code, record.cancelled_at) = (487, Some(start));
+        assert_eq!(setup_delay(&record), None);
+        (record.code, record.in_dialog, record.cancelled_at) = (200, true, None);
+        assert_eq!(setup_delay(&record), None);
+    }
+}

@@ -2,18 +2,19 @@
 //!
 //! It lives in a subscriber of its own, so that it neither needs nor disturbs the log's.
 
+use super::metrics::Metrics;
 use super::otlp::{LiveSpans, Queue, resource};
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Status, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Span, dispatcher, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
-
-use super::metrics::Metrics;
 
 /// The one target that the subscriber listens to.
 const TARGET: &str = "sipwarden::reload";
@@ -53,17 +54,14 @@ impl Reloads {
 
     /// A reload ended, if this event says so; `before` is the hash of the configuration until now.
     pub fn on(&self, event: &Event, before: u64) {
-        match event {
-            Event::ConfigApplied(applied) => {
-                if let Some(trigger) = applied.trigger {
-                    self.applied(trigger, applied, before);
-                }
+        if let Event::ConfigApplied(applied) = event {
+            if let Some(trigger) = applied.trigger {
+                self.applied(trigger, applied, before);
             }
-            Event::ReloadFailed { trigger, error } => self.refused(*trigger, error, before),
-            Event::ReloadUnchanged { trigger } => {
-                self.ended(*trigger, "unchanged", before, before);
-            }
-            _ => {}
+        } else if let Event::ReloadFailed { trigger, error } = event {
+            self.refused(*trigger, error, before);
+        } else if let Event::ReloadUnchanged { trigger } = event {
+            self.ended(*trigger, "unchanged", before, before);
         }
     }
 
@@ -76,10 +74,8 @@ impl Reloads {
 
     fn refused(&self, trigger: ReloadTrigger, error: &str, before: u64) {
         let span = self.ended(trigger, "invalid", before, before);
-        span.record("otel.status_code", "ERROR");
-        dispatcher::with_default(&self.spans, || {
-            tracing::info!(target: "sipwarden::reload", parent: &span, error, "config.rejected");
-        });
+        span.set_status(Status::error(""));
+        span.add_event("config.rejected", vec![KeyValue::new("error", error.to_owned())]);
     }
 
     /// The span that was opened, or one opened here, with what every end says.
@@ -95,10 +91,9 @@ impl Reloads {
     fn span(&self) -> Span {
         dispatcher::with_default(&self.spans, || {
             tracing::info_span!(
-                target: "sipwarden::reload",
+                target: TARGET,
                 parent: None,
                 "config reload",
-                otel.status_code = field::Empty,
                 sipwarden.reload.trigger = field::Empty,
                 sipwarden.reload.result = field::Empty,
                 sipwarden.config.hash_before = field::Empty,

@@ -188,3 +188,102 @@ fn unix(clock: Clock, at: Instant) -> f64 {
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::event::{ProbeOutcome, Role};
+    use crate::facts::snapshot::ProbeSnapshot;
+    use crate::facts::{Algorithm, Method, SetId, Target, Transport, WorkerId};
+    use std::time::SystemTime;
+
+    fn snapshot(worker: u8, at: Instant, sets: Vec<SetSnapshot>) -> Snapshot {
+        Snapshot {
+            worker: WorkerId(worker),
+            at,
+            in_flight: vec![(Role::Server, Method::Invite, 2)],
+            waiting: vec![(Target::new(0), 3)],
+            dialogs: vec![(SetId::new(0), 5)],
+            probes_in_flight: vec![],
+            sets,
+        }
+    }
+
+    fn set(at: Instant) -> SetSnapshot {
+        let destination = DestinationSnapshot {
+            target: Target::new(0),
+            id: "a".into(),
+            uri: "sip:192.0.2.1:5060".into(),
+            transport: Transport::Udp,
+            address: None,
+            addresses: vec![],
+            dns_stale: true,
+            weight: 7,
+            priority: 1,
+            state: State::Down,
+            usable: false,
+            admin: Admin::Enabled,
+            added: at,
+            since: at + Duration::from_secs(3),
+            last_change: None,
+            probe: ProbeSnapshot {
+                enabled: true,
+                interval: Duration::from_secs(10),
+                down_after: 3,
+                up_after: 1,
+                consecutive_failures: 4,
+                last_outcome: Some(ProbeOutcome::Rejected(500)),
+                last_finished: Some(at + Duration::from_secs(4)),
+                ..ProbeSnapshot::default()
+            },
+            changes: vec![],
+            probes: vec![],
+        };
+        SetSnapshot {
+            id: SetId::new(0),
+            name: "pbx".into(),
+            algorithm: Algorithm::Hash,
+            objective: 0.999,
+            all_down: true,
+            detection: Duration::from_secs(19),
+            destinations: vec![destination],
+        }
+    }
+
+    #[test]
+    fn gauges_say_what_the_snapshots_say() {
+        let at = Instant::now();
+        let clock = Clock::new(at, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
+        let metrics = Metrics::default();
+        let snapshots = [snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])];
+        let families = families(&snapshots, clock, &metrics, &metrics.index());
+        let text = prometheus::TextEncoder::new().encode_to_string(&families).unwrap();
+        for expected in [
+            r#"sipwarden_destination_state{set="pbx",destination="a",state="down"} 1"#,
+            r#"sipwarden_destination_state{set="pbx",destination="a",state="up"} 0"#,
+            r#"sipwarden_destination_up{set="pbx",destination="a"} 0"#,
+            r#"sipwarden_destination_weight{set="pbx",destination="a"} 7"#,
+            r#"sipwarden_destination_dns_stale{set="pbx",destination="a"} 1"#,
+            r#"sipwarden_destination_added_timestamp_seconds{set="pbx",destination="a"} 1000"#,
+            r#"sipwarden_destination_last_state_change_timestamp_seconds{set="pbx",destination="a"} 1003"#,
+            r#"sipwarden_destination_transactions_in_flight{set="pbx",destination="a"} 6"#,
+            r#"sipwarden_probe_last_rtt_seconds{set="pbx",destination="a"} NaN"#,
+            r#"sipwarden_probe_last_status_code{set="pbx",destination="a"} 500"#,
+            r#"sipwarden_probe_last_timestamp_seconds{set="pbx",destination="a"} 1004"#,
+            r#"sipwarden_probe_threshold{set="pbx",destination="a",kind="down"} 3"#,
+            r#"sipwarden_set_all_down{set="pbx"} 1"#,
+            r#"sipwarden_set_destinations{set="pbx",state="down"} 1"#,
+            r#"sipwarden_set_destinations_available{set="pbx"} 0"#,
+            r#"sipwarden_set_destinations_enabled{set="pbx"} 1"#,
+            r#"sipwarden_set_info{set="pbx",algorithm="hash"} 1"#,
+            r#"sipwarden_set_detection_seconds{set="pbx"} 19"#,
+            r#"sipwarden_dialogs{set="pbx",state="confirmed"} 10"#,
+            r#"sipwarden_transactions_in_flight{role="server",method="INVITE"} 4"#,
+            r#"sipwarden_transactions_in_flight{role="client",method="BYE"} 0"#,
+            "sipwarden_config_last_reload_successful 1",
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected}");
+        }
+        assert!(!text.contains("probe_last_success_timestamp_seconds"), "absent before the first success");
+    }
+}

@@ -17,6 +17,16 @@ impl<T> Id<T> {
     pub const fn index(self) -> u32 {
         self.index
     }
+
+    /// The two numbers that make the id, for a layer that does not know `T`.
+    pub const fn parts(self) -> (u32, u32) {
+        (self.index, self.generation)
+    }
+
+    /// The id of two numbers that [`Id::parts`] gave.
+    pub const fn from_parts(index: u32, generation: u32) -> Self {
+        Self { index, generation, of: PhantomData }
+    }
 }
 
 impl<T> Clone for Id<T> {

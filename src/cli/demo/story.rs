@@ -18,6 +18,8 @@ pub const WITHIN: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// Calls placed at once when a destination is killed, so that some meet it before its probes do.
 const BURST: u32 = 6;
+/// Time between two steps on a terminal.
+const DWELL: Duration = Duration::from_millis(800);
 /// Time without a failed call after which calls count as succeeding again.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -190,6 +192,9 @@ impl Stage {
             match verdict {
                 Ok(text) => {
                     self.view.say(Mark::Observed, &text)?;
+                    if self.view.is_live() {
+                        self.dwell().await?;
+                    }
                     return Ok(true);
                 }
                 Err(text) if deadline <= Instant::now() => {
@@ -200,6 +205,11 @@ impl Stage {
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
+    }
+
+    /// Gives a person time to look at the table.
+    async fn dwell(&mut self) -> io::Result<()> {
+        tokio::time::timeout(DWELL, self.follow()).await.unwrap_or(Ok(()))
     }
 
     async fn look(&self) -> Result<Seen, String> {
@@ -230,3 +240,6 @@ fn cut_off(calls: u64) -> String {
         calls => format!(" ({calls} calls in progress on it were cut off)"),
     }
 }
+
+#[cfg(test)]
+mod tests;

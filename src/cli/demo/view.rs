@@ -34,6 +34,11 @@ impl View {
         Self { style: Style::of_stdout(), live, block: Vec::new(), started: Instant::now() }
     }
 
+    /// Whether a table follows what happens.
+    pub const fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Writes a heading and the addresses under it.
     pub fn open(&mut self, heading: &str, addresses: &[(&str, String)]) -> io::Result<()> {
         let mut lines = vec![self.style.paint(Tone::Strong, heading)];

@@ -7,7 +7,7 @@ use super::block::{Block, label_positions};
 use super::index::Index;
 use super::{Metrics, SetEntry};
 use crate::facts::{Algorithm, Method};
-use crate::telemetry::table::{BlockKind, Family, Kind, Source, TABLE, Values, block_of};
+use crate::telemetry::table::{BlockKind, Family, Kind, Scope, Source, Spec, TABLE, Values, block_of};
 use crate::telemetry::values::{is_call_final, is_usual};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
@@ -100,7 +100,7 @@ impl Pushed {
     /// A collector of these metrics.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let pushed = TABLE.iter().filter(|spec| spec.source == Source::Event);
-        let describe = |spec: &crate::telemetry::table::Spec| {
+        let describe = |spec: &Spec| {
             let labels =
                 spec.scope.labels().iter().copied().chain(spec.labels.iter().map(|label| label.name));
             let labels = labels.map(str::to_owned).collect();
@@ -139,8 +139,8 @@ fn collect_family(index: &Index, family: Family, out: &mut Families) {
         }
         BlockKind::Set => {
             let without = match family.spec().scope {
-                crate::telemetry::table::Scope::SetOrNone => Some(&index.no_set),
-                _ => None,
+                Scope::SetOrNone => Some(&index.no_set),
+                Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => None,
             };
             for SetEntry { name, algorithm, block } in index.sets.iter().flatten().chain(without) {
                 collect_block(block, family, &[name], *algorithm, out);

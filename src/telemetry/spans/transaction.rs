@@ -92,9 +92,10 @@ impl Tree<'_> {
     /// The timer that made us answer 408 or 503 ourselves, else the code.
     fn error_type(&self) -> StringValue {
         let last = self.record.attempts.last().map(|attempt| attempt.outcome);
-        match (self.record.origin, last) {
-            (Origin::Local, Some(AttemptOutcome::TimedOut(timer))) => format!("timer_{timer}").into(),
-            _ => self.record.code.to_string().into(),
+        if let (Origin::Local, Some(AttemptOutcome::TimedOut(timer))) = (self.record.origin, last) {
+            format!("timer_{timer}").into()
+        } else {
+            self.record.code.to_string().into()
         }
     }
 

@@ -341,6 +341,7 @@ impl Worker {
     fn settle(&mut self, now: Instant) {
         for _ in 0..RESENDS {
             self.send();
+            self.note_delay(now);
             for event in self.core.outbox().drain_events() {
                 // The control plane tells of the drain of all workers together.
                 if !matches!(event, Event::DrainStarted { .. } | Event::DrainEnded { .. }) {
@@ -356,6 +357,16 @@ impl Worker {
             }
         }
         self.publish(None);
+    }
+
+    /// Records how long what was passed on took since the step began, with one more look at the
+    /// clock for all of it.
+    fn note_delay(&mut self, begun: Instant) {
+        let mut kinds = self.core.outbox().forwarded().peekable();
+        if kinds.peek().is_some() {
+            let delay = begun.elapsed();
+            kinds.for_each(|kind| self.recorder.record(&Event::MessageForwarded { kind, delay }));
+        }
     }
 
     fn send(&mut self) {

@@ -52,7 +52,7 @@ fn expect_plain_calls(sipwarden: &Sipwarden, calls: u32) {
     ] {
         assert!(is(scrape.sum(silent, &[]), 0.0), "{silent} is not 0");
     }
-    assert!(is(scrape.sum("sipwarden_destination_calls", &[("set", "pbx")]), 0.0), "a call was left behind");
+    assert!(is(scrape.sum("sipwarden_dialogs", &[("set", "pbx")]), 0.0), "a call was left behind");
 }
 
 #[test]

@@ -62,6 +62,15 @@ impl Exchange {
         }
     }
 
+    /// The worker that sent a message which came back to `receiver` as undeliverable. The kernel
+    /// reports an ICMP error to any one of the sockets that share an address.
+    pub fn sender(&self, message: &[u8], receiver: WorkerId) -> WorkerId {
+        match self.workers() {
+            0 | 1 => receiver,
+            workers => proxy::sender(message, workers).unwrap_or(receiver),
+        }
+    }
+
     /// Hands over without waiting; false if the queue is full or its worker has ended.
     pub fn try_hand(&self, worker: WorkerId, delivery: Delivery) -> bool {
         self.queue(worker).is_some_and(|queue| queue.try_send(delivery).is_ok())

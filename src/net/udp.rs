@@ -125,8 +125,9 @@ impl UdpSocket {
                 icmp::drain(&io, &mut found);
                 for Undelivered { remote, quote, reason } in found.drain(..) {
                     let hop = Hop { transport: Transport::Udp, listener, remote, connection: None };
+                    let sender = exchange.sender(&quote, worker);
                     let delivery = Delivery::Undeliverable { hop, message: quote, reason };
-                    if !exchange.hand(worker, delivery).await {
+                    if !exchange.hand(sender, delivery).await {
                         return;
                     }
                 }
@@ -139,6 +140,7 @@ impl UdpSocket {
 mod tests {
     use super::*;
     use crate::net::{Bind, Bound, bind};
+    use crate::transaction::{Branch, Purpose};
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -169,6 +171,32 @@ mod tests {
             };
             assert_eq!((hop.remote, reason), (dead, TransportReason::Icmp));
             assert_eq!(quote, message);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_icmp_error_reaches_the_worker_that_sent_whichever_socket_reports_it() {
+        let listener = Bind { transport: Transport::Udp, address: "127.0.0.1:0".parse().unwrap() };
+        let Bound::Udp(_, sockets) = bind("test", &listener, 2).unwrap() else { panic!("a UDP listener") };
+        let (exchange, mut queues) = Exchange::new(2);
+        let sockets = [0, 1].map(WorkerId).into_iter().zip(sockets).map(|(worker, socket)| {
+            let socket = UdpSocket::new(socket, ListenerId::new(0)).unwrap();
+            tokio::spawn(socket.watch_errors(worker, exchange.clone()));
+            (worker, socket)
+        });
+        // The kernel picks the reporting socket by the addresses: several make both appear.
+        for (worker, socket) in sockets.collect::<Vec<_>>() {
+            let branch = Branch { purpose: Purpose::Call, worker, slot: 1, nonce: 2, loop_hash: 3 };
+            let mut message = b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=".to_vec();
+            branch.write(&mut message);
+            message.extend(b"\r\n\r\n");
+            for _ in 0..16 {
+                let dead = closed_port("127.0.0.1:0");
+                socket.send(dead, &message, &mut Vec::new(), &mut true).unwrap();
+                let delivery = timeout(SOON, queues[usize::from(worker.0)].recv()).await.unwrap().unwrap();
+                let Delivery::Undeliverable { hop, .. } = delivery else { panic!("{delivery:?}") };
+                assert_eq!(hop.remote, dead);
+            }
         }
     }
 

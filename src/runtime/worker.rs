@@ -379,11 +379,17 @@ impl Worker {
                     match position.and_then(|position| self.sockets.get(position)) {
                         Some(socket) => {
                             let sent = socket.send(hop.remote, bytes, found, &mut patient);
-                            failed.extend(
-                                found
-                                    .drain(..)
-                                    .map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)),
-                            );
+                            for lost in found.drain(..) {
+                                let hop = socket.hop(lost.remote);
+                                let sender = self.exchange.sender(&lost.quote, self.id);
+                                if sender == self.id {
+                                    failed.push((hop, lost.quote, lost.reason));
+                                } else {
+                                    let (message, reason) = (lost.quote, lost.reason);
+                                    let delivery = Delivery::Undeliverable { hop, message, reason };
+                                    self.exchange.try_hand(sender, delivery);
+                                }
+                            }
                             sent
                         }
                         None => Err(TransportReason::Other),

@@ -87,6 +87,7 @@ routes:
     let mut world = World::new(yaml);
     world.receive(D1, &Call::from("out", D1).request("INVITE"));
     world.sent_to("10.0.2.1:5060", "INVITE");
+    world.sent_to(D1, "SIP/2.0 100");
     world.receive(CALLER, &Call::new("in").request("INVITE"));
     world.sent_to(D1, "INVITE");
     let mut other = Call::new("none");
@@ -95,5 +96,6 @@ routes:
     world.receive(CALLER, &other.request("INVITE"));
     world.sent_to(CALLER, "SIP/2.0 404");
     world.receive("198.51.100.77:5060", &Call::from("trunk", "198.51.100.77:5060").request("INVITE"));
-    world.sent_to(D1, "SIP/2.0 100");
+    world.sent_to("198.51.100.77:5060", "SIP/2.0 100");
+    world.sent_to(D1, "INVITE");
 }

@@ -160,6 +160,11 @@ impl Iterator for Elements<'_> {
     }
 }
 
+/// Whether a datagram is a keep-alive of line ends or NULs, as phones send them, and no message.
+pub fn is_keep_alive(datagram: &[u8]) -> bool {
+    datagram.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
 /// The elements of a comma list, trimmed, without empty ones; quotes and `<>` are respected.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     elements(value).map(|span| span.get(value)).filter(|element| !element.is_empty())

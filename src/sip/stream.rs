@@ -4,7 +4,7 @@
 //! in two ways is an error and is closed; nothing behind the error is read.
 
 use super::parse::{Name, limits};
-use super::scan::{at, line_end, number, trimmed};
+use super::scan::{at, is_token, line_end, number, trimmed};
 use crate::facts::event::ParseReason;
 use memchr::memchr;
 
@@ -201,14 +201,14 @@ impl Framer {
     fn check_start_line(&self, start: usize, end: usize) -> Result<(), ParseReason> {
         let line = self.buffer.get(start..end).unwrap_or_default();
         let is_sip = line.windows(4).any(|word| word.eq_ignore_ascii_case(b"SIP/"));
-        if is_sip { Ok(()) } else { Err(ParseReason::StartLine) }
+        if is_sip && is_token(at(line, 0)) { Ok(()) } else { Err(ParseReason::StartLine) }
     }
 
     /// A first byte that begins no start line ends the wait.
     fn check_open_line(&self) -> Result<bool, ParseReason> {
         let is_first = self.bare.is_none();
         let first = at(&self.buffer, self.taken);
-        if is_first && !super::scan::is_token(first) { Err(ParseReason::StartLine) } else { Ok(false) }
+        if is_first && !is_token(first) { Err(ParseReason::StartLine) } else { Ok(false) }
     }
 
     fn read_header(&mut self, start: usize, end: usize) -> Result<(), ParseReason> {
@@ -233,5 +233,114 @@ enum Advance {
 }
 
 #[cfg(test)]
-#[path = "stream/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::sip::samples::{INVITE, OK, with};
+    use crate::sip::{Framing, Index, parse};
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Message(Vec<u8>),
+        Ping,
+        Failed(ParseReason),
+    }
+
+    fn frames(bytes: &[u8], step: usize) -> Vec<Seen> {
+        let mut framer = Framer::new(65_535);
+        let mut seen = vec![];
+        for piece in bytes.chunks(step) {
+            framer.push(piece);
+            loop {
+                match framer.next() {
+                    Ok(Some(Frame::Message(message))) => seen.push(Seen::Message(message.to_vec())),
+                    Ok(Some(Frame::Ping)) => seen.push(Seen::Ping),
+                    Ok(None) => break,
+                    Err(error) => {
+                        seen.push(Seen::Failed(error.reason));
+                        return seen;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn cuts_pipelined_messages_however_they_are_split() {
+        let folded = with(INVITE, "Content-Length: 5", "l :\r\n 5");
+        let bytes = [b"\r\n".as_slice(), INVITE, OK, b"\r\n\r\n", &folded, b"\r\n", OK].concat();
+        let expected = [
+            Seen::Message(INVITE.to_vec()),
+            Seen::Message(OK.to_vec()),
+            Seen::Ping,
+            Seen::Message(folded.clone()),
+            Seen::Message(OK.to_vec()),
+        ];
+        for step in 1..=bytes.len() {
+            assert_eq!(frames(&bytes, step), expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_never_read_as_a_message() {
+        let length = format!("Content-Length: {}", 5 + INVITE.len());
+        let outer = [with(INVITE, "Content-Length: 5", &length), INVITE.to_vec()].concat();
+        assert_eq!(frames(&outer, 11), [Seen::Message(outer.clone())]);
+    }
+
+    #[test]
+    fn closes_streams_that_cannot_be_framed() {
+        let failed = |from: &str, to: &str, reason| {
+            for step in [1, 7, 10_000] {
+                assert_eq!(
+                    frames(&with(INVITE, from, to), step),
+                    [Seen::Failed(reason)],
+                    "{to} in steps of {step}"
+                );
+            }
+        };
+        failed("Content-Length: 5\r\n", "", ParseReason::ContentLength);
+        failed("Length: 5", "Length: -5", ParseReason::ContentLength);
+        failed("Length: 5\r\n", "Length: 5\r\nl: 6\r\n", ParseReason::ContentLength);
+        failed("Length: 5", "Length: 1073741824", ParseReason::TooLarge);
+        failed("Max-Forwards: 70\r\n", "Max-Forwards: 70\n", ParseReason::Encoding);
+        failed("kept", "ke\rpt", ParseReason::Encoding);
+        failed("X-Odd:", "X-Odd", ParseReason::Header);
+        failed("SIP/2.0", "HTTP/1.1", ParseReason::StartLine);
+        assert_eq!(frames(b"\x16\x03\x01\x02\x00\x01", 1), [Seen::Failed(ParseReason::StartLine)]);
+        let endless = [INVITE.get(..40).unwrap(), &[b'x'; 70_000]].concat();
+        assert_eq!(frames(&endless, 1_000), [Seen::Failed(ParseReason::TooLarge)]);
+    }
+
+    #[test]
+    fn equal_content_lengths_are_one() {
+        let bytes = with(INVITE, "Length: 5\r\n", "Length: 5\r\nl: 05\r\n");
+        assert_eq!(frames(&bytes, 3), [Seen::Message(bytes.clone())]);
+    }
+
+    #[test]
+    fn an_error_comes_with_the_head_and_stays() {
+        let mut framer = Framer::new(65_535);
+        framer.push(OK);
+        framer.push(&with(INVITE, "Content-Length: 5\r\n", ""));
+        assert!(matches!(framer.next(), Ok(Some(Frame::Message(_)))));
+        let mut index = Index::default();
+        let error = framer.next().unwrap_err();
+        let refused = parse(error.head, Framing::Stream, &mut index).map(|_| ()).unwrap_err();
+        assert_eq!((refused.reason, refused.reply), (ParseReason::ContentLength, Some(400)));
+        framer.push(OK);
+        assert_eq!(framer.next().unwrap_err().reason, ParseReason::ContentLength);
+    }
+
+    #[test]
+    fn tells_whether_a_message_is_under_way() {
+        let mut framer = Framer::new(65_535);
+        assert!(!framer.is_partial());
+        framer.push(INVITE.get(..INVITE.len() - 1).unwrap());
+        assert_eq!(framer.next(), Ok(None));
+        assert!(framer.is_partial());
+        framer.push(b"\n");
+        assert_eq!(framer.next(), Ok(Some(Frame::Message(INVITE))));
+        assert!(!framer.is_partial());
+    }
+}

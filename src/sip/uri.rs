@@ -99,9 +99,7 @@ impl<'a> Uri<'a> {
 
     /// The host as an address, if it is one.
     pub fn host_ip(&self) -> Option<IpAddr> {
-        if memchr2(b'.', b':', self.host).is_none() {
-            return None;
-        }
+        memchr2(b'.', b':', self.host)?;
         std::str::from_utf8(self.host).ok()?.parse().ok()
     }
 

@@ -3,7 +3,7 @@
 //! A value with two `branch`, `received` or `rport` parameters could be read in two ways and is
 //! refused.
 
-use super::scan::{Param, Span, at, params, port, skip_space};
+use super::scan::{Param, Span, at, is_token, params, port, skip_space};
 use super::uri::host_port;
 
 /// One Via value.
@@ -132,25 +132,23 @@ impl ViaSpans {
     }
 }
 
-/// The transport of `SIP/2.0/transport`, and where sent-by begins.
+/// The transport of `SIP/2.0/transport`, and where sent-by begins. Any version is read, so that a
+/// request of another one can be answered 505.
 fn sent_protocol(raw: &[u8]) -> Option<(Span, usize)> {
-    let mut position = 0;
-    for expected in [&b"SIP"[..], b"2.0"] {
-        let end = position + expected.len();
-        if !raw.get(position..end)?.eq_ignore_ascii_case(expected) {
-            return None;
-        }
-        let slash = skip_space(raw, end);
-        if at(raw, slash) != b'/' {
-            return None;
-        }
-        position = skip_space(raw, slash + 1);
-    }
-    let rest = raw.get(position..)?;
-    let length = rest.iter().take_while(|byte| super::scan::is_token(**byte)).count();
-    let end = position + length;
+    let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let name = raw.get(..3).filter(|name| name.eq_ignore_ascii_case(b"SIP"))?.len();
+    let version = behind_slash(raw, name)?;
+    let length = raw.get(version..)?.iter().take_while(|byte| is_version(byte)).count();
+    let start = behind_slash(raw, version + length)?;
+    let transport = raw.get(start..)?.iter().take_while(|byte| is_token(**byte)).count();
+    let end = start + transport;
     let host = skip_space(raw, end);
-    (length > 0 && host > end).then_some((Span::new(position, end), host))
+    (length > 0 && transport > 0 && host > end).then_some((Span::new(start, end), host))
+}
+
+fn behind_slash(raw: &[u8], from: usize) -> Option<usize> {
+    let slash = skip_space(raw, from);
+    (at(raw, slash) == b'/').then(|| skip_space(raw, slash + 1))
 }
 
 #[cfg(test)]
@@ -196,7 +194,7 @@ mod tests {
             b"SIP/2.0/UDP",
             b"SIP/2.0/UDP ",
             b"SIP/2.0 h",
-            b"SIP/3.0/UDP h",
+            b"SIP//UDP h",
             b"HTTP/2.0/UDP h",
             b"SIP/2.0/UDP h;;",
             b"SIP/2.0/UDP h:;branch=a",

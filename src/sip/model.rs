@@ -6,7 +6,6 @@
 
 use super::Uri;
 use super::edit::write_number;
-use super::uri::has_forbidden;
 use rsip::common::uri::{Auth, Host, HostWithPort, Param, Port, Scheme};
 use rsip::headers::{self, UntypedHeader};
 
@@ -220,7 +219,7 @@ pub fn parse_destination(uri: &str) -> Result<DestinationUri, UriError> {
     if uri.contains(['<', '>', '"']) {
         return Err(UriError::Brackets);
     }
-    if has_forbidden(uri.as_bytes()) || uri.chars().any(char::is_whitespace) {
+    if uri.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
         return Err(UriError::Blank);
     }
     let scheme = || UriError::Scheme(uri.to_owned());
@@ -275,7 +274,7 @@ fn read_host_port(text: &str) -> Result<(String, Option<u16>), UriError> {
 /// colon, stay as written.
 fn read_param(param: &str, destination: &mut DestinationUri) -> Result<(), UriError> {
     let (name, value) = param.split_once('=').map_or((param, None), |(name, value)| (name, Some(value)));
-    if !super::scan::is_token_text(name.as_bytes()) || value == Some("") {
+    if !super::scan::is_all(super::scan::Class::Token, name.as_bytes()) || value == Some("") {
         return Err(UriError::Param(param.to_owned()));
     }
     if !name.eq_ignore_ascii_case("transport") {

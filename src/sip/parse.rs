@@ -12,14 +12,13 @@ pub use index::Index;
 pub(super) use index::{Line, Name, compact};
 
 use super::scan::{
-    Span, address, at, elements, is_token_text, line_end, number, params, skip_space, trimmed,
+    Class, Span, address, at, elements, is_all, is_name, line_end, number, params, run, skip_space, trimmed,
 };
 use super::via::ViaSpans;
 use super::{Message, element_uri};
 use crate::facts::Method;
 use crate::facts::event::{MessageKind, ParseReason};
 use index::Party;
-use memchr::memchr;
 use start_line::StartLine;
 
 /// Limits on what is accepted; what exceeds them is answered or dropped, never truncated.
@@ -169,24 +168,23 @@ impl Reader<'_, '_> {
 
     fn keep_header(&mut self, start: usize, end: super::scan::LineEnd, dirty: bool) {
         let text = self.bytes.get(start..end.at).unwrap_or_default();
-        let colon = memchr(b':', text).unwrap_or(text.len());
-        let raw_name = text.get(..colon).unwrap_or_default();
+        let length = run(Class::Token, text, 0);
+        let name = text.get(..length).unwrap_or_default();
         // No fold before the colon (RFC 3261 §25.1, HCOLON): some would see a line without one.
-        let blanks = raw_name.iter().rev().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
-        let name = raw_name.get(..colon - blanks).unwrap_or_default();
-        let value = trimmed(self.bytes, (start + colon + 1).min(end.at), end.at);
-        let mut line = Line {
-            name: Name::of(name),
+        let blanks = text.get(length..).unwrap_or_default();
+        let colon = length + blanks.iter().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
+        let is_header = length > 0 && at(text, colon) == b':';
+        let line = Line {
+            // What is no clean header is kept out of the slots, so that no answer repeats it.
+            name: if is_header && !dirty { Name::of(name) } else { Name::Other },
             start: Span::new(start, 0).start,
-            name_end: Span::new(0, start + name.len()).end,
-            value,
+            name_end: Span::new(0, start + length).end,
+            value: trimmed(self.bytes, (start + colon + 1).min(end.at), end.at),
             end: Span::new(0, end.next).end,
         };
         if dirty {
-            // Kept out of the slots, so that no answer repeats it.
-            line.name = Name::Other;
             self.note((ParseReason::Encoding, 400));
-        } else if colon == text.len() || (line.name == Name::Other && !is_token_text(name)) {
+        } else if !is_header {
             self.note((ParseReason::Header, 400));
         }
         let is_first = self.index.claim(line);
@@ -213,9 +211,7 @@ impl Reader<'_, '_> {
             }
             Name::CallId => {
                 once(ParseReason::CallId)?;
-                let plain = |byte: &u8| *byte > b' ' && *byte != 0x7f;
-                let valid = !text.is_empty() && text.iter().all(plain);
-                if valid { Ok(()) } else { Err((ParseReason::CallId, 400)) }
+                if is_all(Class::Visible, text) { Ok(()) } else { Err((ParseReason::CallId, 400)) }
             }
             Name::Cseq => {
                 once(ParseReason::Cseq)?;
@@ -271,7 +267,7 @@ impl Reader<'_, '_> {
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let method = skip_space(text, digits);
         let number = number(text.get(..digits)?, i32::MAX.unsigned_abs())?;
-        let token = text.get(method..).filter(|token| method > digits && is_token_text(token))?;
+        let token = text.get(method..).filter(|token| method > digits && is_all(Class::Token, token))?;
         self.index.cseq = number;
         if self.index.kind == Some(MessageKind::Response) {
             self.index.method_token = Span::new(method, text.len()).shifted(value.start as usize);
@@ -336,7 +332,7 @@ fn read_party(value: Span, text: &[u8]) -> Option<Party> {
     let mut tag = None;
     let mut params = params(text, address.params);
     for param in params.by_ref() {
-        if param.name.get(text).eq_ignore_ascii_case(b"tag") {
+        if is_name(param.name.get(text), b"tag") {
             let found = param.value.filter(|value| value.start < value.end)?;
             if tag.replace(found).is_some() {
                 return None;

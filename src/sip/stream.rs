@@ -4,7 +4,7 @@
 //! in two ways is an error and is closed; nothing behind the error is read.
 
 use super::parse::{Name, limits};
-use super::scan::{at, is_token, line_end, number, trimmed};
+use super::scan::{Class, at, is, line_end, number, trimmed};
 use crate::facts::event::ParseReason;
 use memchr::memchr;
 
@@ -201,14 +201,14 @@ impl Framer {
     fn check_start_line(&self, start: usize, end: usize) -> Result<(), ParseReason> {
         let line = self.buffer.get(start..end).unwrap_or_default();
         let is_sip = line.windows(4).any(|word| word.eq_ignore_ascii_case(b"SIP/"));
-        if is_sip && is_token(at(line, 0)) { Ok(()) } else { Err(ParseReason::StartLine) }
+        if is_sip && is(Class::Token, at(line, 0)) { Ok(()) } else { Err(ParseReason::StartLine) }
     }
 
     /// A first byte that begins no start line ends the wait.
     fn check_open_line(&self) -> Result<bool, ParseReason> {
         let is_first = self.bare.is_none();
         let first = at(&self.buffer, self.taken);
-        if is_first && !is_token(first) { Err(ParseReason::StartLine) } else { Ok(false) }
+        if is_first && !is(Class::Token, first) { Err(ParseReason::StartLine) } else { Ok(false) }
     }
 
     fn read_header(&mut self, start: usize, end: usize) -> Result<(), ParseReason> {

@@ -3,7 +3,7 @@
 //! A value with two `branch`, `received` or `rport` parameters could be read in two ways and is
 //! refused.
 
-use super::scan::{Param, Span, at, is_token, params, port, skip_space};
+use super::scan::{Class, Param, Span, at, is_name, params, port, run, skip_space};
 use super::uri::host_port;
 
 /// One Via value.
@@ -107,10 +107,10 @@ impl ViaSpans {
         let name = param.name.get(raw);
         let value = param.value.filter(|value| value.start < value.end);
         let previous = match (name.len(), at(name, 0) | 0x20) {
-            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => self.branch.replace(value?).is_some(),
-            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr.replace(value?).is_some(),
-            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => self.rport.replace(param).is_some(),
-            (8, b'r') if name.eq_ignore_ascii_case(b"received") => self.received.replace(param).is_some(),
+            (6, b'b') if is_name(name, b"branch") => self.branch.replace(value?).is_some(),
+            (5, b'm') if is_name(name, b"maddr") => self.maddr.replace(value?).is_some(),
+            (5, b'r') if is_name(name, b"rport") => self.rport.replace(param).is_some(),
+            (8, b'r') if is_name(name, b"received") => self.received.replace(param).is_some(),
             _ => false,
         };
         (!previous).then_some(())
@@ -136,11 +136,11 @@ impl ViaSpans {
 /// request of another one can be answered 505.
 fn sent_protocol(raw: &[u8]) -> Option<(Span, usize)> {
     let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-    let name = raw.get(..3).filter(|name| name.eq_ignore_ascii_case(b"SIP"))?.len();
+    let name = raw.get(..3).filter(|name| is_name(name, b"SIP"))?.len();
     let version = behind_slash(raw, name)?;
     let length = raw.get(version..)?.iter().take_while(|byte| is_version(byte)).count();
     let start = behind_slash(raw, version + length)?;
-    let transport = raw.get(start..)?.iter().take_while(|byte| is_token(**byte)).count();
+    let transport = run(Class::Token, raw, start);
     let end = start + transport;
     let host = skip_space(raw, end);
     (length > 0 && transport > 0 && host > end).then_some((Span::new(start, end), host))

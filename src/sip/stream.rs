@@ -34,8 +34,11 @@ pub struct Framer {
     buffer: Vec<u8>,
     /// Bytes of the buffer that were given as frames.
     taken: usize,
-    /// The start of the line to be read next, behind `taken`.
+    /// The start of the header line under way, its folds included.
     line: usize,
+    /// Where reading goes on: the start of the last line of it, so that a head that comes byte by
+    /// byte is not read again for each of them.
+    cursor: usize,
     /// How the lines of the message under way end.
     bare: Option<bool>,
     /// Content-Length of the message under way, its value as last read.
@@ -53,6 +56,7 @@ impl Framer {
             buffer: Vec::new(),
             taken: 0,
             line: 0,
+            cursor: 0,
             bare: None,
             length: None,
             end: None,
@@ -66,6 +70,7 @@ impl Framer {
         if self.taken > 0 {
             self.buffer.drain(..self.taken);
             self.line -= self.taken;
+            self.cursor -= self.taken;
             self.end = self.end.map(|end| end - self.taken);
             self.taken = 0;
         }
@@ -77,9 +82,10 @@ impl Framer {
         self.buffer().extend_from_slice(bytes);
     }
 
-    /// Whether a message has begun but not ended.
+    /// Whether a message has begun but not ended; line ends alone begin none.
     pub fn is_partial(&self) -> bool {
-        self.buffer.len() > self.taken
+        let rest = self.buffer.get(self.taken..).unwrap_or_default();
+        rest.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
     /// The next frame, or `None` if more bytes are needed. After an error every call gives it again.
@@ -115,7 +121,7 @@ impl Framer {
         match self.end {
             Some(end) if end <= self.buffer.len() => {
                 let start = self.taken;
-                (self.taken, self.line) = (end, end);
+                (self.taken, self.line, self.cursor) = (end, end, end);
                 (self.bare, self.length, self.end) = (None, None, None);
                 Ok(Advance::Message { start, end })
             }
@@ -134,7 +140,7 @@ impl Framer {
                 _ => return None,
             };
             self.taken += skipped;
-            self.line = self.taken;
+            (self.line, self.cursor) = (self.taken, self.taken);
             if skipped == 4 {
                 return Some(Advance::Ping);
             }
@@ -144,8 +150,19 @@ impl Framer {
     /// Reads lines up to the empty one; `false` if more bytes are needed.
     fn read_head(&mut self) -> Result<bool, ParseReason> {
         loop {
+            if self.cursor > self.line {
+                // Only the next byte tells whether the line goes on with a fold.
+                match self.buffer.get(self.cursor) {
+                    None => return Ok(false),
+                    Some(b' ' | b'\t') => {}
+                    Some(_) => {
+                        self.read_header(self.line, self.cursor)?;
+                        self.line = self.cursor;
+                    }
+                }
+            }
             let mut dirty = false;
-            let found = line_end(&self.buffer, self.line, self.bare, &mut dirty);
+            let found = line_end(&self.buffer, self.cursor, self.bare, &mut dirty);
             if dirty {
                 return Err(ParseReason::Encoding);
             }
@@ -155,25 +172,11 @@ impl Framer {
             }
             let Some(end) = found else { return self.check_open_line() };
             if end.at == self.line {
-                let length = self.length.ok_or(ParseReason::ContentLength)?;
-                let whole = length.saturating_add(head);
-                if whole > self.max_message {
-                    return Err(ParseReason::TooLarge);
-                }
-                self.end = Some(self.taken + whole);
+                self.end = Some(self.message_end(head)?);
                 return Ok(true);
             }
-            // A fold belongs to its line, so the line cannot be read before the next byte is there.
-            if self.bare.is_some() {
-                match self.unfolded_end(end.next) {
-                    None => return Ok(false),
-                    Some(Err(reason)) => return Err(reason),
-                    Some(Ok(next)) => {
-                        self.read_header(self.line, next)?;
-                        self.line = next;
-                    }
-                }
-            } else {
+            self.cursor = end.next;
+            if self.bare.is_none() {
                 self.check_start_line(self.line, end.at)?;
                 self.bare = Some(end.bare);
                 self.line = end.next;
@@ -181,20 +184,10 @@ impl Framer {
         }
     }
 
-    /// The end of the line and its folds; the line goes on at `next` if that is white space.
-    fn unfolded_end(&self, next: usize) -> Option<Result<usize, ParseReason>> {
-        let mut next = next;
-        loop {
-            if !matches!(self.buffer.get(next)?, b' ' | b'\t') {
-                return Some(Ok(next));
-            }
-            let mut dirty = false;
-            let end = line_end(&self.buffer, next, self.bare, &mut dirty);
-            if dirty {
-                return Some(Err(ParseReason::Encoding));
-            }
-            next = end?.next;
-        }
+    fn message_end(&self, head: usize) -> Result<usize, ParseReason> {
+        let length = self.length.ok_or(ParseReason::ContentLength)?;
+        let whole = length.saturating_add(head);
+        if whole > self.max_message { Err(ParseReason::TooLarge) } else { Ok(self.taken + whole) }
     }
 
     /// Tells early that this is not SIP, instead of buffering it to the limit.
@@ -341,6 +334,9 @@ mod tests {
         assert!(framer.is_partial());
         framer.push(b"\n");
         assert_eq!(framer.next(), Ok(Some(Frame::Message(INVITE))));
+        assert!(!framer.is_partial());
+        framer.push(b"\r\n");
+        assert_eq!(framer.next(), Ok(None));
         assert!(!framer.is_partial());
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn resolve(items: &[ListenerItem], problems: &Problems) -> Vec<Listen
             other.bind == listener.bind && other.transport == listener.transport && listener.bind.port() != 0
         };
         if let Some((_, first)) = done.iter().find(same_bind) {
-            let message = format!("{} is listened on twice; the first is", listener.name);
+            let message =
+                format!("{}://{} is listened on twice; the first is", listener.transport, listener.bind);
             problems.add(Problem::value(&item.path, message).other(first, Mark::Value));
         } else if let Some((_, first)) = done.iter().find(|(other, _)| other.name == listener.name) {
             let message = format!("a second listener named `{}`; the first is", listener.name);

@@ -133,7 +133,9 @@ fn destination(
         Ok(pair) => pair,
         Err(message) => {
             let shown: String = text.chars().take(60).collect();
-            let message = format!("{message}; found `{}`", shown.escape_debug());
+            let shown =
+                if shown.is_empty() { "an empty text".into() } else { format!("`{}`", shown.escape_debug()) };
+            let message = format!("{message}; found {shown}");
             problems.add(Problem::value(&uri_path, message));
             return None;
         }

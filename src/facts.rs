@@ -2,6 +2,7 @@
 //!
 //! Owns no behaviour beyond naming and parsing itself; never imports another layer.
 
+pub mod clock;
 pub mod directory;
 pub mod event;
 pub mod names;

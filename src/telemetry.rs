@@ -1,5 +1,185 @@
 //! Metrics, spans and logs: the three readers of the event vocabulary.
+//!
+//! [`Recorder::record`] turns an event into counters, spans and a log line; [`Telemetry::render`]
+//! adds the gauges of a snapshot to the counters at scrape. Nothing here is global but the
+//! destination of log lines, which [`init_logs`] sets once. Never decides anything about traffic.
 
+pub mod docs;
+mod logs;
+mod metrics;
+mod otlp;
+mod process;
+mod reload;
+#[cfg(test)]
+mod samples;
 mod settings;
+mod spans;
+mod state;
+mod table;
+pub mod values;
 
 pub use settings::{LogFormat, OtlpProtocol, Settings};
+
+use crate::facts::clock::Clock;
+use crate::facts::directory::Directory;
+use crate::facts::event::Event;
+use crate::facts::snapshot::Snapshot;
+use metrics::{Families, Index, Metrics, Pushed, float};
+use otlp::Queue;
+use prometheus::proto::MetricFamily;
+use prometheus::{Registry, TextEncoder};
+use reload::Reloads;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+use table::Family;
+use tokio::runtime::Handle;
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Spans cannot go there.
+    #[error("tracing.otlp: cannot export to {endpoint:?}: {reason}")]
+    Endpoint {
+        /// The endpoint as configured.
+        endpoint: Arc<str>,
+        /// What is wrong with it.
+        reason: Arc<str>,
+    },
+    /// The operating system gives no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Sends log lines to standard error, human on a terminal and JSON elsewhere unless configured.
+/// The first call of a process counts; returns whether this was it.
+pub fn init_logs(settings: &Settings) -> bool {
+    logs::init(settings)
+}
+
+/// The telemetry of one process.
+#[derive(Debug, Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    registry: Registry,
+    queue: Option<Arc<Queue>>,
+    reloads: Option<Reloads>,
+    seed: u64,
+}
+
+impl Telemetry {
+    /// Starts telemetry for a configuration: every bounded series exists from here on. Spans are
+    /// exported by tasks on `handle`.
+    pub fn start(settings: &Settings, directory: Arc<Directory>, handle: Handle) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::default());
+        metrics.apply(directory);
+        let registry = Registry::new();
+        registry
+            .register(Box::new(Pushed::new(Arc::clone(&metrics))))
+            .expect("the table's families are the registry's first and have unique names");
+        let queue = match &settings.otlp {
+            Some(endpoint) => {
+                let shared = Arc::clone(&metrics);
+                Some(Arc::new(Queue::start(endpoint, settings.protocol, shared, &handle)?))
+            }
+            None => None,
+        };
+        let reloads = queue.as_ref().map(|queue| Reloads::new(Arc::clone(queue), Arc::clone(&metrics)));
+        let clock = Clock::new(Instant::now(), SystemTime::now());
+        let (settings, seed) = (settings.clone(), getrandom::u64()?);
+        Ok(Self(Arc::new(Inner { settings, clock, metrics, registry, queue, reloads, seed })))
+    }
+
+    /// A recorder for one thread.
+    pub fn recorder(&self) -> Recorder {
+        let inner = &self.0;
+        // A process without randomness did not start; two recorders must not share their span ids.
+        let seed = getrandom::u64().unwrap_or(inner.seed);
+        let queue = inner.queue.clone();
+        Recorder {
+            index: inner.metrics.index(),
+            spans: spans::Writer::new(&inner.settings, queue, inner.clock, seed),
+            logs: logs::Writer::default(),
+            telemetry: self.clone(),
+        }
+    }
+
+    /// Takes up a new configuration: series of what is new appear at zero, those of what is gone
+    /// vanish, all others go on. Recorders notice with their next event.
+    pub fn apply(&self, directory: Arc<Directory>) {
+        self.0.metrics.apply(directory);
+    }
+
+    /// Begins the span of a reload; the event that tells its result ends it.
+    pub fn reload_started(&self) {
+        if let Some(reloads) = &self.0.reloads {
+            reloads.started();
+        }
+    }
+
+    /// The answer to a scrape, in text format 0.0.4, from the snapshots of all workers.
+    pub fn render(&self, snapshots: &[Snapshot]) -> String {
+        let (inner, began) = (&self.0, Instant::now());
+        let index = inner.metrics.index();
+        let mut families = state::families(snapshots, inner.clock, &inner.metrics, &index);
+        families.extend(inner.registry.gather());
+        let mut own = Families::default();
+        own.number(Family::Series, vec![], float(series(&families) + 1));
+        families.extend(own.finish());
+        let mut text = String::with_capacity(64 * 1024);
+        TextEncoder::new()
+            .encode_utf8(&families, &mut text)
+            .expect("writing into a string succeeds and every family has a name and a sample");
+        inner.metrics.scraped(began.elapsed());
+        text
+    }
+
+    /// Exports the spans finished so far; whether that ended within this time.
+    pub async fn flush(&self, limit: Duration) -> bool {
+        match &self.0.queue {
+            Some(queue) => queue.flush(limit).await,
+            None => true,
+        }
+    }
+}
+
+/// Turns events into counters, spans and log lines; one for each thread that has events.
+#[derive(Debug)]
+pub struct Recorder {
+    telemetry: Telemetry,
+    index: Arc<Index>,
+    spans: spans::Writer,
+    logs: logs::Writer,
+}
+
+impl Recorder {
+    /// Records an event.
+    pub fn record(&mut self, event: &Event) {
+        let inner = &*self.telemetry.0;
+        let metrics = &*inner.metrics;
+        metrics.refresh(&mut self.index);
+        if let Some(reloads) = &inner.reloads {
+            reloads.on(event, metrics.process.config_hash.load(Ordering::Relaxed));
+        }
+        metrics.on(&self.index, event);
+        self.spans.on(&self.index, metrics, event);
+        self.logs.on(&self.index, metrics, event);
+    }
+}
+
+/// How many sample lines these families make.
+fn series(families: &[MetricFamily]) -> u64 {
+    let lines = |family: &MetricFamily| {
+        let of = |metric: &prometheus::proto::Metric| match family.get_field_type() {
+            prometheus::proto::MetricType::HISTOGRAM => metric.get_histogram().get_bucket().len() + 3,
+            _ => 1,
+        };
+        family.get_metric().iter().map(of).sum::<usize>()
+    };
+    u64::try_from(families.iter().map(lines).sum::<usize>()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,25 @@
+//! Notes what the program is built from: the commit and the compiler, for `build_info`.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=SIPWARDEN_REVISION");
+    // Cargo takes a missing file for a changed one, so it is named only in a clone.
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
+    let rustc = env::var("RUSTC").ok().and_then(|rustc| word(&rustc, &["--version"], 1));
+    let revision = env::var("SIPWARDEN_REVISION").ok();
+    let revision = revision.or_else(|| word("git", &["rev-parse", "--short=12", "HEAD"], 0));
+    println!("cargo:rustc-env=SIPWARDEN_RUSTC={}", rustc.as_deref().unwrap_or("unknown"));
+    println!("cargo:rustc-env=SIPWARDEN_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+}
+
+fn word(program: &str, arguments: &[&str], position: usize) -> Option<String> {
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.split_whitespace().nth(position)?.to_owned())
+}

@@ -1,0 +1,112 @@
+//! The reference pages `docs/metrics.md` and `docs/spans.md`, printed from the tables.
+//!
+//! `tests/vocabulary.rs` fails if the files differ from what is printed here.
+
+use super::spans::SPANS;
+use super::table::{Kind, Scope, Spec, TABLE, Values};
+use std::fmt::Write;
+
+/// The page about metrics.
+pub fn metrics() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+        <!-- Generated from the tables in src/telemetry; `BLESS=1 cargo test --test vocabulary` rewrites it. -->\n\n\
+        Served at `/metrics` in the Prometheus text format 0.0.4. Label values come from the\n\
+        configuration or from the closed lists below, never from the wire. Every bounded series exists\n\
+        from the first scrape with value 0, so `rate()` and `increase()` see the first event; series of a\n\
+        destination or set that a reload removes vanish with it. Of the exact status codes only the usual\n\
+        ones exist from the start, of algorithms only the set's own; others appear when they happen.\n\n\
+        A counter or histogram only ever grows by events; a gauge is built at scrape from what is.\n\n\
+        | metric | type | unit | labels | help | changes |\n|---|---|---|---|---|---|\n",
+    );
+    for spec in TABLE {
+        row(&mut page, spec);
+    }
+    page.push_str("\n## Buckets\n\n| histogram | upper bounds |\n|---|---|\n");
+    for spec in TABLE {
+        if let Kind::Histogram(bounds) = spec.kind {
+            let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
+            let _ = writeln!(page, "| `{}` | {} |", spec.full_name(), bounds.join(" "));
+        }
+    }
+    page.push_str("\n## Label values\n\n");
+    for spec in TABLE {
+        for label in spec.labels {
+            let values = match label.values {
+                Values::Closed(words) => {
+                    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" ")
+                }
+                Values::Configured(text) => text.to_owned(),
+            };
+            let _ = writeln!(page, "- `{}` of `{}`: {values}", label.name, spec.full_name());
+        }
+    }
+    page
+}
+
+fn row(page: &mut String, spec: &Spec) {
+    let kind = match spec.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
+    };
+    let labels = spec.scope.labels().iter().copied().chain(spec.labels.iter().map(|label| label.name));
+    let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
+    let none = match spec.scope {
+        Scope::SetOrNone => " (`set` is empty where none was chosen)",
+        Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => "",
+    };
+    let (name, unit, labels) = (spec.full_name(), unit(spec.name), labels.join(" "));
+    let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {labels}{none} | {} | {} |", spec.help, spec.when);
+}
+
+fn unit(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    match name.rsplit('_').next() {
+        Some("seconds") => "seconds",
+        Some("bytes") => "bytes",
+        Some("ratio") => "ratio",
+        _ => "",
+    }
+}
+
+/// The page about spans.
+pub fn spans() -> String {
+    let mut page = String::from(
+        "# Spans\n\n\
+        <!-- Generated from the tables in src/telemetry; `BLESS=1 cargo test --test vocabulary` rewrites it. -->\n\n\
+        Written when what they describe has ended, with its own start and end times, and sent through\n\
+        OTLP (`tracing.otlp`, `tracing.protocol`). A server transaction ends with the first final response\n\
+        sent upstream; branches open then are closed there with `sipwarden.abandoned=true`. Its trace is\n\
+        kept if it failed, failed over, or was slow to ring (`tracing.slow`), else by `tracing.ratio` as a\n\
+        function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
+        a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: users of From, To\n\
+        and Request-URI, User-Agent, bodies. Status is Error or unset; `error.type` says why.\n\n\
+        Resource: `service.name=sipwarden`, `service.version`, `service.instance.id`, `host.name`, and what\n\
+        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say.\n",
+    );
+    for span in SPANS {
+        let attributes: Vec<String> = span.attributes.iter().map(|name| format!("`{name}`")).collect();
+        let _ = write!(
+            page,
+            "\n## `{}`\n\n- kind: {}\n- parent: {}\n- attributes: {}\n",
+            span.name,
+            span.kind,
+            span.parent,
+            attributes.join(", ")
+        );
+        for (name, attributes) in span.events {
+            let _ = match attributes {
+                [] => writeln!(page, "- event `{name}`"),
+                _ => writeln!(page, "- event `{name}`: {}", attributes.join(", ")),
+            };
+        }
+        let _ = writeln!(page, "- status: {}", span.status);
+    }
+    page
+}
+
+/// The names of all metric families, as exposed.
+pub fn families() -> Vec<String> {
+    TABLE.iter().map(Spec::full_name).collect()
+}

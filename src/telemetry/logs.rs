@@ -1,0 +1,289 @@
+//! Log lines: level, message and fields of each event. The only place that writes any.
+//!
+//! One structured line for each state change, failover, refusal and reload, with trace id, Call-ID,
+//! set and destination. TRACE is per packet, DEBUG odd but handled, INFO what an operator would
+//! tell a colleague, WARN worth an alert on its rate, ERROR broken. Callers' addresses are never
+//! told above DEBUG. Text from the wire is escaped and cut.
+
+mod limit;
+mod text;
+
+use super::metrics::{Index, Metrics};
+use super::values::{ExportResult, Level};
+use super::{LogFormat, Settings};
+use crate::facts::event::{DnsResult, Event, ProbeRecord, Refusal, StateChange};
+use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::{SetId, State, Target};
+use limit::Limit;
+use std::io::IsTerminal;
+use std::time::Instant;
+use text::{Code, Safe, Trace};
+use tracing::{debug, error, info, trace, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+/// Refusals told in a second, by each recorder and for each reason.
+const REFUSALS: u32 = 1;
+/// Failovers and failed requests told in a second, by each recorder.
+const FAILOVERS: u32 = 20;
+
+/// Sends log lines to standard error; called once by the process. Whether it was the first call.
+pub fn init(settings: &Settings) -> bool {
+    let stderr = std::io::stderr;
+    let human = match settings.log_format {
+        LogFormat::Auto => stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let line = fmt().with_env_filter(filter(&settings.log_level)).with_writer(stderr).with_target(false);
+    if human {
+        line.with_ansi(stderr().is_terminal()).try_init().is_ok()
+    } else {
+        line.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init().is_ok()
+    }
+}
+
+/// A bare level is ours; what other crates say is told from WARN up.
+fn filter(level: &str) -> EnvFilter {
+    let bare = level.chars().all(|c| c.is_ascii_alphabetic());
+    let directives = if bare { format!("warn,sipwarden={level}") } else { level.to_owned() };
+    EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("warn,sipwarden=info"))
+}
+
+/// Tells that exporting spans began to fail, or works again.
+pub fn export_changed(metrics: &Metrics, result: ExportResult) {
+    if result == ExportResult::Ok {
+        info!("spans are exported again");
+    } else {
+        metrics.logged(&metrics.index(), Level::Warn);
+        warn!(%result, "spans cannot be exported");
+    }
+}
+
+/// Writes the log lines of one recorder.
+#[derive(Debug)]
+pub struct Writer {
+    refusals: [Limit; Refusal::ALL.len()],
+    failovers: Limit,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { refusals: std::array::from_fn(|_| Limit::new(REFUSALS)), failovers: Limit::new(FAILOVERS) }
+    }
+}
+
+/// Where an event's ids are put into names.
+struct Line<'a> {
+    index: &'a Index,
+    metrics: &'a Metrics,
+}
+
+impl Writer {
+    /// Tells what an event says.
+    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) {
+        let line = Line { index, metrics };
+        match event {
+            Event::MessageReceived { transport, kind, bytes } => trace!(%transport, %kind, bytes, "received"),
+            Event::MessageSent { transport, kind, bytes } => trace!(%transport, %kind, bytes, "sent"),
+            Event::MessageForwarded { kind, delay } => trace!(%kind, ?delay, "forwarded"),
+            Event::ParseFailed { transport, source, reason, answered } => {
+                debug!(%transport, %source, %reason, answered = %Code(*answered), "message not understood");
+            }
+            Event::MessageDropped { direction, reason } => debug!(%direction, %reason, "message dropped"),
+            Event::RequestReceived { listener, method } => {
+                trace!(listener = line.listener(listener.index()), %method, "request");
+            }
+            Event::RequestAbsorbed { listener } => {
+                trace!(listener = line.listener(listener.index()), "request absorbed");
+            }
+            Event::ResponseRetransmitted { listener } => {
+                trace!(listener = line.listener(listener.index()), "response sent again");
+            }
+            Event::DestinationSelected { target, algorithm, reason, took } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, %algorithm, %reason, ?took, "selected");
+            }
+            Event::SelectionFailed { set, reason } => debug!(set = line.set(*set), %reason, "no destination"),
+            Event::RequestRefused { set, reason, code, method, call_id, source, trace } => {
+                debug!(trace_id = %Trace(*trace), %source, "refused request came from here");
+                let limit = self.refusals.get_mut(*reason as usize);
+                if let Some(suppressed) = limit.and_then(|limit| limit.pass(Instant::now())) {
+                    let set = set.map_or("", |set| line.set(set));
+                    line.refused(*reason, set, *code, method.as_str(), call_id, *trace, suppressed);
+                }
+            }
+            Event::AttemptStarted { target, method } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, %method, "attempt");
+            }
+            Event::ResponseReceived { target, method, code, first: _, total: _ } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, %method, code, "response");
+            }
+            Event::RequestRetransmitted { target } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, "request sent again");
+            }
+            Event::ResponseAbsorbed { target } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, "response absorbed");
+            }
+            Event::AttemptTimedOut { target, timer } => {
+                let (set, destination) = line.names(*target);
+                debug!(set, destination, %timer, "attempt timed out");
+            }
+            Event::FailedOver { set, from, to, cause, call_id, trace } => {
+                if let Some(suppressed) = self.failovers.pass(Instant::now()) {
+                    line.warned();
+                    let (set, destination, to) = (line.set(*set), line.target(*from), line.target(*to));
+                    let (trace_id, call_id) = (Trace(*trace), Safe(call_id.as_str()));
+                    warn!(%trace_id, %call_id, set, destination, to, %cause, suppressed, "failed over");
+                }
+            }
+            Event::FailoversExhausted { set, last, cause, call_id, trace } => {
+                if let Some(suppressed) = self.failovers.pass(Instant::now()) {
+                    line.warned();
+                    let (set, destination) = (line.set(*set), line.target(*last));
+                    let (trace_id, call_id) = (Trace(*trace), Safe(call_id.as_str()));
+                    warn!(%trace_id, %call_id, set, destination, %cause, suppressed, "no destination left to try");
+                }
+            }
+            Event::TransactionFinished(record) => line.transaction(record),
+            Event::ProbeSent { lag } => trace!(?lag, "probe sent"),
+            Event::ProbeFinished(record) => line.probe(record),
+            Event::ProbeUnmatched => debug!("response to a probe that is not under way"),
+            Event::DestinationChanged(change) => line.changed(change),
+            Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
+            Event::ConfigApplied(applied) => {
+                let (added, removed, kept) = (applied.added, applied.removed, applied.kept);
+                let hash = format!("{:012x}", applied.hash);
+                let needs_restart = applied.needs_restart.join(" ");
+                match applied.trigger {
+                    None => info!(hash, destinations = added, "configuration loaded"),
+                    Some(trigger) => {
+                        info!(%trigger, hash, added, removed, kept, needs_restart, "configuration reloaded");
+                    }
+                }
+            }
+            Event::ReloadFailed { trigger, error } => {
+                line.metrics.logged(line.index, Level::Error);
+                error!(%trigger, error = %Safe(error), "configuration refused, the old one stays");
+            }
+            Event::ReloadUnchanged { trigger } => info!(%trigger, "configuration unchanged"),
+            Event::DialogExpired { set } => debug!(set = line.set(*set), "dialog without a BYE forgotten"),
+            Event::NameResolved { name, result, took } => match result {
+                DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),
+                DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error => {
+                    line.warned();
+                    warn!(name = %Safe(name), %result, ?took, "name not resolved, known addresses stay");
+                }
+            },
+            Event::AddressesChanged { target, addresses } => {
+                let (set, destination) = line.names(*target);
+                info!(set, destination, ?addresses, "addresses changed");
+            }
+            Event::ConnectionOpened { transport, role, result } => {
+                debug!(%transport, %role, %result, "connection opened");
+            }
+            Event::ConnectionClosed { transport, role } => debug!(%transport, %role, "connection closed"),
+            Event::SocketFailed { transport, operation, reason } => {
+                debug!(%transport, %operation, %reason, "socket error");
+            }
+            Event::DrainStarted { unfinished } => info!(unfinished, "draining: no new dialogs"),
+            Event::DrainEnded { cancelled } => info!(cancelled, "drained"),
+        }
+    }
+}
+
+impl Line<'_> {
+    fn warned(&self) {
+        self.metrics.logged(self.index, Level::Warn);
+    }
+
+    fn set(&self, set: SetId) -> &str {
+        self.index.directory.names.set(set)
+    }
+
+    fn target(&self, target: Target) -> &str {
+        self.index.directory.names.target(target)
+    }
+
+    fn names(&self, target: Target) -> (&str, &str) {
+        let names = &self.index.directory.names;
+        (names.set_of(target).map_or("", |set| names.set(set)), names.target(target))
+    }
+
+    fn listener(&self, position: usize) -> &str {
+        self.index.listeners.get(position).map_or("", |listener| &listener.name)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one line")]
+    fn refused(
+        &self,
+        reason: Refusal,
+        set: &str,
+        code: u16,
+        method: &str,
+        call_id: &WireText,
+        trace: u128,
+        suppressed: u64,
+    ) {
+        let (trace_id, call_id) = (Trace(trace), Safe(call_id.as_str()));
+        match reason {
+            Refusal::NoneUsable | Refusal::AllFull | Refusal::Overload | Refusal::RateLimited => {
+                self.warned();
+                warn!(%trace_id, %call_id, set, %reason, code, method, suppressed, "request refused");
+            }
+            Refusal::NoRoute
+            | Refusal::ShuttingDown
+            | Refusal::Forbidden
+            | Refusal::BadRequest
+            | Refusal::Loop => {
+                info!(%trace_id, %call_id, set, %reason, code, method, suppressed, "request refused");
+            }
+        }
+    }
+
+    fn transaction(&self, record: &TransactionRecord) {
+        let (trace_id, call_id) = (Trace(record.trace), Safe(record.call_id.as_str()));
+        let set = record.set.map_or("", |set| self.set(set));
+        let last = record.attempts.last().and_then(|attempt| attempt.target);
+        let destination = last.map_or("", |target| self.target(target));
+        let took = record.ended.saturating_duration_since(record.started);
+        let (method, code, client) = (record.method, record.code, record.client);
+        debug!(%trace_id, %call_id, set, destination, %method, code, ?took, %client, "transaction finished");
+    }
+
+    fn probe(&self, record: &ProbeRecord) {
+        let (set, destination) = self.names(record.target);
+        let took = record.ended.saturating_duration_since(record.started);
+        let (trace_id, failures) = (Trace(record.trace), record.consecutive_failures);
+        debug!(%trace_id, set, destination, outcome = %record.outcome, failures, ?took, "probe finished");
+    }
+
+    fn changed(&self, change: &StateChange) {
+        let (set, destination) = self.names(change.target);
+        let (from, to, reason) = (change.from, change.to, change.reason);
+        let outcome = change.outcome.map(|outcome| outcome.to_string()).unwrap_or_default();
+        match to {
+            State::Down | State::Ejected | State::Throttled | State::Failing => {
+                self.warned();
+                warn!(set, destination, %from, %to, %reason, outcome, "destination changed state");
+            }
+            State::Up | State::Unknown | State::Draining | State::Disabled => {
+                info!(set, destination, %from, %to, %reason, outcome, "destination changed state");
+            }
+        }
+    }
+
+    fn set_changed(&self, set: SetId, all_down: bool) {
+        let set = self.set(set);
+        if all_down {
+            self.metrics.logged(self.index, Level::Error);
+            error!(set, "all destinations of the set are down");
+        } else {
+            info!(set, "the set has a usable destination again");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Spans of what has ended: server transactions with their selections, attempts and failovers, and
+//! probes.
+//!
+//! Nothing is a live span on the call path: the core hands out a record when a transaction ends,
+//! the tail decision falls here, and only a kept trace is written, with the record's own times. A
+//! trace that is not kept costs a comparison and one counter.
+
+mod decision;
+mod draft;
+mod probe;
+mod table;
+mod transaction;
+
+pub use table::SPANS;
+
+use super::Settings;
+use super::metrics::{Index, Metrics};
+use super::otlp::Queue;
+use super::values::Decision;
+use crate::facts::Target;
+use crate::facts::clock::Clock;
+use crate::facts::event::{Event, ProbeRecord};
+use crate::facts::record::TransactionRecord;
+use draft::SpanIds;
+use opentelemetry::trace::SpanContext;
+use opentelemetry_sdk::trace::SpanData;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Writes the spans of one recorder.
+#[derive(Debug)]
+pub struct Writer {
+    queue: Option<Arc<Queue>>,
+    ids: SpanIds,
+    clock: Clock,
+    ratio: f64,
+    probe_ratio: f64,
+    slow: Duration,
+    /// The span that last changed a destination's state; at most one for each destination.
+    changed_by: HashMap<Target, SpanContext>,
+}
+
+impl Writer {
+    /// A writer into this queue; without one it does nothing.
+    pub fn new(settings: &Settings, queue: Option<Arc<Queue>>, clock: Clock, seed: u64) -> Self {
+        Self {
+            queue,
+            ids: SpanIds::new(seed),
+            clock,
+            ratio: settings.ratio,
+            probe_ratio: settings.probe_ratio,
+            slow: settings.slow,
+            changed_by: HashMap::new(),
+        }
+    }
+
+    /// Writes the spans that an event ends, if their trace is kept.
+    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) {
+        match event {
+            Event::TransactionFinished(record) => self.transaction(index, metrics, record),
+            Event::ProbeFinished(record) => self.probe(index, metrics, record),
+            // Told within the record of the transaction they belong to.
+            Event::RequestReceived { .. }
+            | Event::RequestAbsorbed { .. }
+            | Event::ResponseRetransmitted { .. }
+            | Event::DestinationSelected { .. }
+            | Event::SelectionFailed { .. }
+            | Event::RequestRefused { .. }
+            | Event::AttemptStarted { .. }
+            | Event::ResponseReceived { .. }
+            | Event::RequestRetransmitted { .. }
+            | Event::ResponseAbsorbed { .. }
+            | Event::AttemptTimedOut { .. }
+            | Event::FailedOver { .. }
+            | Event::FailoversExhausted { .. } => {}
+            // Told within the probe that caused it.
+            Event::ProbeSent { .. } | Event::ProbeUnmatched | Event::DestinationChanged(_) => {}
+            // A live span, see `reload`.
+            Event::ConfigApplied(_) | Event::ReloadFailed { .. } | Event::ReloadUnchanged { .. } => {}
+            // Metrics and logs only.
+            Event::MessageReceived { .. }
+            | Event::MessageSent { .. }
+            | Event::ParseFailed { .. }
+            | Event::MessageDropped { .. }
+            | Event::MessageForwarded { .. }
+            | Event::SetChanged { .. }
+            | Event::DialogExpired { .. }
+            | Event::NameResolved { .. }
+            | Event::AddressesChanged { .. }
+            | Event::ConnectionOpened { .. }
+            | Event::ConnectionClosed { .. }
+            | Event::SocketFailed { .. }
+            | Event::DrainStarted { .. }
+            | Event::DrainEnded { .. } => {}
+        }
+    }
+
+    fn transaction(&mut self, index: &Index, metrics: &Metrics, record: &TransactionRecord) {
+        let Some(queue) = &self.queue else { return };
+        let decision = decision::of_transaction(record, self.slow, self.ratio);
+        metrics.trace_ended(index, decision);
+        if decision != Decision::Discarded {
+            let spans = transaction::spans(index, self.clock, &mut self.ids, record);
+            queue.push(metrics, spans);
+        }
+    }
+
+    fn probe(&mut self, index: &Index, metrics: &Metrics, record: &ProbeRecord) {
+        let Some(queue) = &self.queue else { return };
+        let decision = decision::of_probe(record, self.probe_ratio);
+        metrics.trace_ended(index, decision);
+        if decision == Decision::Discarded {
+            return;
+        }
+        let cause = self.changed_by.get(&record.target).cloned();
+        let span: SpanData = probe::span(index, self.clock, &mut self.ids, record, cause);
+        if record.change.is_some() {
+            self.changed_by.retain(|target, _| index.target(*target).is_some());
+            self.changed_by.insert(record.target, span.span_context.clone());
+        }
+        queue.push(metrics, vec![span]);
+    }
+}

@@ -1,0 +1,120 @@
+//! The tail decision: whether the spans of a finished trace are written, and why.
+//!
+//! A pure function of the record and the trace id, so all transactions of a trace agree by chance
+//! alone and a replay decides the same.
+
+use crate::facts::Method;
+use crate::facts::event::{Origin, ProbeRecord};
+use crate::facts::record::TransactionRecord;
+use crate::telemetry::values::Decision;
+use std::time::Duration;
+
+/// Decides on a server transaction.
+pub fn of_transaction(record: &TransactionRecord, slow: Duration, ratio: f64) -> Decision {
+    if is_error(record.code, record.origin) {
+        Decision::KeptError
+    } else if !record.failovers.is_empty() {
+        Decision::KeptFailover
+    } else if is_slow(record, slow) {
+        Decision::KeptSlow
+    } else {
+        by_ratio(record.trace, ratio)
+    }
+}
+
+/// Decides on a probe. A change of state is the better reason, though most come with a failure.
+pub fn of_probe(record: &ProbeRecord, ratio: f64) -> Decision {
+    if record.change.is_some() {
+        Decision::KeptStateChange
+    } else if !record.outcome.is_success() {
+        Decision::KeptError
+    } else {
+        by_ratio(record.trace, ratio)
+    }
+}
+
+/// Whether a final response sent upstream is a failure of the service: the peer's 4xx and 6xx are
+/// answers, as in the rule for HTTP servers.
+pub fn is_error(code: u16, origin: Origin) -> bool {
+    match origin {
+        Origin::Local => code == 408 || code >= 500,
+        Origin::Upstream => (500..600).contains(&code),
+    }
+}
+
+/// Whether a call took longer than `slow` to its first 18x or its final response.
+fn is_slow(record: &TransactionRecord, slow: Duration) -> bool {
+    if record.method != Method::Invite || record.in_dialog {
+        return false;
+    }
+    let ringing = record.provisionals.iter().find(|(_, code)| (180..190).contains(code));
+    let indicated = ringing.map_or(record.ended, |(at, _)| *at);
+    indicated.saturating_duration_since(record.started) > slow
+}
+
+fn by_ratio(trace: u128, ratio: f64) -> Decision {
+    // The low 63 bits, as OpenTelemetry's own ratio sampler compares them.
+    let low = u64::try_from(trace & u128::from(u64::MAX >> 1)).unwrap_or(u64::MAX);
+    let kept = ratio >= 1.0 || super::super::metrics::float(low) < ratio * 9.223_372_036_854_776e18;
+    if kept { Decision::KeptRatio } else { Decision::Discarded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::samples;
+    use std::time::Instant;
+
+    #[test]
+    fn a_failed_call_is_kept_whatever_the_ratio() {
+        let mut record = samples::answered_call(Instant::now(), u128::MAX);
+        assert_eq!(of_transaction(&record, Duration::from_secs(2), 0.0), Decision::Discarded);
+        for (code, origin, kept) in [
+            (503, Origin::Local, true),
+            (408, Origin::Local, true),
+            (600, Origin::Local, true),
+            (500, Origin::Upstream, true),
+            (408, Origin::Upstream, false),
+            (603, Origin::Upstream, false),
+            (486, Origin::Upstream, false),
+            (404, Origin::Local, false),
+        ] {
+            (record.code, record.origin) = (code, origin);
+            let decision = of_transaction(&record, Duration::from_secs(2), 0.0);
+            assert_eq!(decision == Decision::KeptError, kept, "{code} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_call_slow_to_ring_is_kept() {
+        let record = samples::answered_call(Instant::now(), u128::MAX);
+        assert_eq!(of_transaction(&record, Duration::from_millis(29), 0.0), Decision::KeptSlow);
+        assert_eq!(of_transaction(&record, Duration::from_millis(31), 0.0), Decision::Discarded);
+    }
+
+    #[test]
+    fn a_call_that_failed_over_is_kept() {
+        let record = samples::failed_over_call(Instant::now(), u128::MAX);
+        assert_eq!(of_transaction(&record, Duration::from_secs(60), 0.0), Decision::KeptFailover);
+    }
+
+    #[test]
+    fn the_ratio_is_a_function_of_the_trace_id() {
+        let share = (0..10_000_u128).filter(|n| {
+            let trace = n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            by_ratio(trace, 0.25) == Decision::KeptRatio
+        });
+        let share = share.count();
+        assert!((2_300..2_700).contains(&share), "{share}");
+        assert_eq!(by_ratio(u128::MAX, 1.0), Decision::KeptRatio);
+        assert_eq!(by_ratio(0, 0.0), Decision::Discarded);
+    }
+
+    #[test]
+    fn a_probe_that_changes_the_state_or_fails_is_kept() {
+        let mut record = samples::failed_probe(Instant::now());
+        assert_eq!(of_probe(&record, 0.0), Decision::KeptStateChange);
+        record.change = None;
+        assert_eq!(of_probe(&record, 0.0), Decision::KeptError);
+    }
+}

@@ -1,0 +1,506 @@
+//! Spans reach a collector, over both protocols, as the tree that the record describes.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use prost::Message;
+use sipwarden::facts::directory::{Directory, DirectorySet};
+use sipwarden::facts::event::{
+    AttemptOutcome, Cause, ChangeReason, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ProbeRecord,
+    ReloadTrigger, SelectionReason, SkipReason, StateChange,
+};
+use sipwarden::facts::names::Names;
+use sipwarden::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord, WireText};
+use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
+use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry};
+use smallvec::smallvec;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+type Exports = mpsc::UnboundedReceiver<ExportTraceServiceRequest>;
+
+/// A collector of OTLP over HTTP that answers with `status`.
+async fn http_collector(status: u16) -> (String, Exports) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (exports, received) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let exports = exports.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let exports = exports.clone();
+                async move {
+                    assert_eq!(request.uri().path(), "/v1/traces");
+                    let body = request.into_body().collect().await?.to_bytes();
+                    let _ = exports.send(ExportTraceServiceRequest::decode(body).unwrap());
+                    let answer = Response::builder().status(status).body(Full::new(Bytes::new()));
+                    Ok::<_, hyper::Error>(answer.unwrap())
+                }
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (endpoint, received)
+}
+
+/// A collector of OTLP over gRPC: one length-prefixed message in, an empty one out.
+async fn grpc_collector() -> (String, Exports) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (exports, received) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let exports = exports.clone();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let exports = exports.clone();
+                    tokio::spawn(async move {
+                        let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+                        assert_eq!(request.uri().path(), path);
+                        let mut body = request.into_body();
+                        let mut bytes = Vec::new();
+                        while let Some(Ok(chunk)) = body.data().await {
+                            body.flow_control().release_capacity(chunk.len()).unwrap();
+                            bytes.extend_from_slice(&chunk);
+                        }
+                        let _ = exports.send(ExportTraceServiceRequest::decode(&bytes[5..]).unwrap());
+                        let head = Response::builder().header("content-type", "application/grpc");
+                        let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+                        stream.send_data(Bytes::from_static(&[0; 5]), false).unwrap();
+                        let mut trailers = HeaderMap::new();
+                        trailers.insert("grpc-status", "0".parse().unwrap());
+                        stream.send_trailers(trailers).unwrap();
+                    });
+                }
+            });
+        }
+    });
+    (endpoint, received)
+}
+
+fn settings(endpoint: &str, protocol: OtlpProtocol) -> Settings {
+    Settings {
+        otlp: Some(endpoint.into()),
+        protocol,
+        ratio: 1.0,
+        probe_ratio: 1.0,
+        slow: Duration::from_secs(2),
+        log_format: LogFormat::Json,
+        log_level: "info".into(),
+    }
+}
+
+fn directory() -> Arc<Directory> {
+    let mut names = Names::default();
+    let id = names.intern_set("pbx");
+    let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    Arc::new(Directory { names, sets, listeners: vec!["main".into()] })
+}
+
+fn start(endpoint: &str, protocol: OtlpProtocol) -> Telemetry {
+    Telemetry::start(&settings(endpoint, protocol), directory(), Handle::current()).unwrap()
+}
+
+/// A call that `a` left without an answer (given up after 2 s, open until the end) and `b` answered.
+fn failed_over_call(began: Instant) -> TransactionRecord {
+    let at = |millis| began + Duration::from_millis(millis);
+    let selection = |millis, reason, target| SelectionRecord {
+        at: at(millis),
+        took: Duration::from_micros(250),
+        set: SetId::new(0),
+        algorithm: Algorithm::RoundRobin,
+        reason,
+        hash_key: None,
+        destination: Some(Target::new(target)),
+        candidates: 2,
+        available: 2,
+        skipped: smallvec![],
+    };
+    let attempt = |number, target, millis| AttemptRecord {
+        number,
+        target: Some(Target::new(target)),
+        remote: format!("127.0.0.1:507{target}").parse().unwrap(),
+        transport: Transport::Udp,
+        started: at(millis),
+        ended: None,
+        code: 0,
+        outcome: AttemptOutcome::Pending,
+        first_response: None,
+        provisionals: smallvec![],
+        retransmissions: 0,
+    };
+    let mut second = selection(2_000, SelectionReason::Failover, 1);
+    second.skipped.push((Target::new(0), SkipReason::Tried));
+    TransactionRecord {
+        trace: TRACE,
+        method: Method::Invite,
+        call_id: WireText::new(b"c1@caller"),
+        cseq: 7,
+        listener: ListenerId::new(0),
+        transport: Transport::Udp,
+        client: "127.0.0.1:5090".parse().unwrap(),
+        set: Some(SetId::new(0)),
+        in_dialog: false,
+        started: began,
+        ended: at(2_500),
+        code: 200,
+        origin: Origin::Upstream,
+        refusal: None,
+        cancelled_at: None,
+        retransmissions_absorbed: 2,
+        provisionals: smallvec![(at(0), 100), (at(2_100), 180)],
+        selections: smallvec![selection(0, SelectionReason::Primary, 0), second],
+        attempts: smallvec![
+            AttemptRecord {
+                ended: Some(at(2_000)),
+                outcome: AttemptOutcome::GivenUp,
+                retransmissions: 2,
+                ..attempt(1, 0, 1)
+            },
+            AttemptRecord {
+                ended: Some(at(2_500)),
+                code: 200,
+                outcome: AttemptOutcome::Answered,
+                provisionals: smallvec![(at(2_100), 180)],
+                ..attempt(2, 1, 2_001)
+            },
+        ],
+        failovers: smallvec![FailoverRecord {
+            at: at(2_000),
+            from: Target::new(0),
+            to: Some(Target::new(1)),
+            cause: Cause::Timeout,
+            remaining: 1,
+        }],
+    }
+}
+
+fn probe(began: Instant, outcome: ProbeOutcome, from: State, to: State) -> ProbeRecord {
+    let ended = began + Duration::from_millis(40);
+    ProbeRecord {
+        target: Target::new(0),
+        trace: TRACE + 1,
+        scheduled: began,
+        started: began + Duration::from_millis(5),
+        ended,
+        remote: Some("127.0.0.1:5070".parse().unwrap()),
+        transport: Transport::Udp,
+        outcome,
+        retransmissions: 1,
+        consecutive_failures: 3,
+        consecutive_successes: 0,
+        change: Some(StateChange {
+            target: Target::new(0),
+            at: ended,
+            from,
+            to,
+            reason: ChangeReason::Probe,
+            outcome: Some(outcome),
+            admin: Admin::Enabled,
+        }),
+    }
+}
+
+/// The spans of everything received up to now.
+async fn spans(exports: &mut Exports, count: usize) -> Vec<Span> {
+    let mut spans = Vec::new();
+    while spans.len() < count {
+        let export = timeout(DEADLINE, exports.recv()).await.expect("an export in time").unwrap();
+        let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        spans.extend(scopes.flat_map(|scope| scope.spans));
+    }
+    spans
+}
+
+fn value<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    found.value.as_ref()?.value.as_ref()
+}
+
+fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    match value(attributes, key)? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::IntValue(number) => Some(number.to_string()),
+        Value::BoolValue(flag) => Some(flag.to_string()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+fn failed(span: &Span) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
+}
+
+fn millis(span: &Span, root: &Span) -> (u64, u64) {
+    let since = |nanos: u64| (nanos - root.start_time_unix_nano) / 1_000_000;
+    (since(span.start_time_unix_nano), since(span.end_time_unix_nano))
+}
+
+fn assert_tree(spans: &[Span], wall: SystemTime) {
+    assert_eq!(spans.len(), 6);
+    assert!(spans.iter().all(|span| span.trace_id == TRACE.to_be_bytes()));
+    let root = spans.iter().find(|span| span.parent_span_id.is_empty()).expect("a root");
+    assert_eq!((root.name.as_str(), root.kind()), ("INVITE", SpanKind::Server));
+    let expected = u64::try_from(wall.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    assert!(root.start_time_unix_nano.abs_diff(expected) < 1_000_000_000);
+    assert_eq!(millis(root, root), (0, 2_500));
+    assert!(!failed(root));
+    for (key, expected) in [
+        ("sip.request.method", "INVITE"),
+        ("sip.call_id", "c1@caller"),
+        ("sip.cseq", "7"),
+        ("sip.response.status_code", "200"),
+        ("sip.dialog.in_dialog", "false"),
+        ("sipwarden.set", "pbx"),
+        ("sipwarden.listener", "main"),
+        ("sipwarden.attempts", "2"),
+        ("sipwarden.response.origin", "upstream"),
+        ("client.address", "127.0.0.1"),
+        ("network.transport", "udp"),
+    ] {
+        assert_eq!(text(&root.attributes, key).as_deref(), Some(expected), "{key}");
+    }
+    let events: Vec<&str> = root.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(events, ["sip.provisional", "sip.provisional", "sip.retransmission_absorbed"]);
+
+    let failover = spans.iter().find(|span| span.name == "failover").unwrap();
+    assert_eq!((failover.kind(), &failover.parent_span_id), (SpanKind::Internal, &root.span_id));
+    assert_eq!(text(&failover.attributes, "sipwarden.failover.from").as_deref(), Some("a"));
+    assert_eq!(text(&failover.attributes, "sipwarden.failover.to").as_deref(), Some("b"));
+    assert_eq!(text(&failover.attributes, "sipwarden.failover.cause").as_deref(), Some("timeout"));
+    assert_eq!(millis(failover, root).0, 2_000);
+
+    let selections: Vec<&Span> = spans.iter().filter(|span| span.name == "select pbx").collect();
+    assert_eq!(selections.iter().map(|span| millis(span, root).0).collect::<Vec<_>>(), [0, 2_000]);
+    assert_eq!(selections[0].parent_span_id, root.span_id);
+    assert_eq!(selections[1].parent_span_id, failover.span_id);
+    assert_eq!(selections[1].events[0].name, "candidate.skipped");
+    assert_eq!(selections[0].end_time_unix_nano - selections[0].start_time_unix_nano, 250_000);
+
+    let attempts: Vec<&Span> = spans.iter().filter(|span| span.kind() == SpanKind::Client).collect();
+    assert_eq!(
+        attempts.iter().map(|span| millis(span, root)).collect::<Vec<_>>(),
+        [(1, 2_000), (2_001, 2_500)]
+    );
+    assert!(attempts.iter().all(|span| span.name == "INVITE" && span.parent_span_id == root.span_id));
+    assert!(failed(attempts[0]) && !failed(attempts[1]));
+    assert_eq!(text(&attempts[0].attributes, "error.type").as_deref(), Some("no_response"));
+    assert_eq!(text(&attempts[0].attributes, "sip.retransmissions").as_deref(), Some("2"));
+    assert_eq!(text(&attempts[1].attributes, "sipwarden.destination").as_deref(), Some("b"));
+    assert_eq!(text(&attempts[1].attributes, "server.port").as_deref(), Some("5071"));
+    assert_eq!(attempts[1].links[0].span_id, attempts[0].span_id);
+    assert_eq!(attempts[1].links[0].trace_id, TRACE.to_be_bytes());
+}
+
+fn sample(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_failed_over_call_arrives_over_http_as_a_tree_with_its_own_times() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let (began, wall) = (Instant::now(), SystemTime::now());
+    telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(began))));
+    assert!(telemetry.flush(DEADLINE).await);
+    assert_tree(&spans(&mut exports, 6).await, wall);
+    let text = telemetry.render(&[]);
+    assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_failover\"}"), Some(1.0));
+    assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"ok\"}"), Some(1.0));
+    assert_eq!(sample(&text, "sipwarden_otlp_spans_exported_total"), Some(6.0));
+    assert!(sample(&text, "sipwarden_otlp_last_success_timestamp_seconds").unwrap() > 1e9);
+}
+
+#[tokio::test]
+async fn a_failed_over_call_arrives_over_grpc_as_the_same_tree() {
+    let (endpoint, mut exports) = grpc_collector().await;
+    let telemetry = start(&endpoint, OtlpProtocol::Grpc);
+    let (began, wall) = (Instant::now(), SystemTime::now());
+    telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(began))));
+    assert!(telemetry.flush(DEADLINE).await);
+    assert_tree(&spans(&mut exports, 6).await, wall);
+    assert_eq!(sample(&telemetry.render(&[]), "sipwarden_otlp_spans_exported_total"), Some(6.0));
+}
+
+#[tokio::test]
+async fn spans_carry_the_resource_of_this_service() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(Instant::now()))));
+    assert!(telemetry.flush(DEADLINE).await);
+    let export = timeout(DEADLINE, exports.recv()).await.unwrap().unwrap();
+    let resource = export.resource_spans[0].resource.clone().unwrap().attributes;
+    assert_eq!(text(&resource, "service.name").as_deref(), Some("sipwarden"));
+    assert_eq!(text(&resource, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(text(&resource, "service.instance.id").map(|id| id.len()), Some(32));
+}
+
+#[tokio::test]
+async fn a_probe_is_a_root_linked_to_the_probe_that_changed_the_state_before() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let mut recorder = telemetry.recorder();
+    let down = probe(Instant::now(), ProbeOutcome::Timeout, State::Failing, State::Down);
+    let up = probe(Instant::now(), ProbeOutcome::Accepted(200), State::Down, State::Up);
+    recorder.record(&Event::ProbeFinished(Box::new(down)));
+    recorder.record(&Event::ProbeFinished(Box::new(up)));
+    assert!(telemetry.flush(DEADLINE).await);
+    let spans = spans(&mut exports, 2).await;
+    assert!(spans.iter().all(|span| span.name == "OPTIONS probe" && span.parent_span_id.is_empty()));
+    assert!(failed(&spans[0]) && !failed(&spans[1]));
+    assert!(spans[0].links.is_empty());
+    assert_eq!(spans[1].links[0].span_id, spans[0].span_id);
+    let change = spans[0].events.iter().find(|event| event.name == "destination.state_change").unwrap();
+    assert_eq!(text(&change.attributes, "to").as_deref(), Some("down"));
+    assert_eq!(text(&spans[0].attributes, "sipwarden.probe.result").as_deref(), Some("timeout"));
+    assert_eq!(value(&spans[0].attributes, "sipwarden.probe.lag_ms"), Some(&Value::DoubleValue(5.0)));
+    let text = telemetry.render(&[]);
+    assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_state_change\"}"), Some(2.0));
+}
+
+#[tokio::test]
+async fn a_reload_is_a_live_span_from_its_start_to_its_result() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let mut recorder = telemetry.recorder();
+    let applied = ConfigApplied {
+        trigger: Some(ReloadTrigger::Signal),
+        hash: 0xabc,
+        added: 1,
+        removed: 2,
+        kept: 3,
+        needs_restart: vec![],
+    };
+    telemetry.reload_started();
+    recorder.record(&Event::ConfigApplied(Arc::new(applied)));
+    let error = "line 3: unknown key".into();
+    recorder.record(&Event::ReloadFailed { trigger: ReloadTrigger::Api, error });
+    assert!(telemetry.flush(DEADLINE).await);
+    let spans = spans(&mut exports, 2).await;
+    assert!(spans.iter().all(|span| span.name == "config reload" && span.parent_span_id.is_empty()));
+    for (key, expected) in [
+        ("sipwarden.reload.trigger", "signal"),
+        ("sipwarden.reload.result", "ok"),
+        ("sipwarden.config.hash_before", "000000000000"),
+        ("sipwarden.config.hash_after", "000000000abc"),
+        ("sipwarden.destinations.added", "1"),
+        ("sipwarden.destinations.removed", "2"),
+        ("sipwarden.destinations.kept", "3"),
+    ] {
+        assert_eq!(text(&spans[0].attributes, key).as_deref(), Some(expected), "{key}");
+    }
+    assert!(!failed(&spans[0]) && failed(&spans[1]));
+    assert_eq!(text(&spans[1].attributes, "sipwarden.reload.result").as_deref(), Some("invalid"));
+    assert_eq!(spans[1].events[0].name, "config.rejected");
+    assert_eq!(text(&spans[1].events[0].attributes, "error").as_deref(), Some("line 3: unknown key"));
+    for span in &spans {
+        documented("config reload", span);
+    }
+}
+
+#[tokio::test]
+async fn every_span_has_only_documented_attributes_and_events() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let mut recorder = telemetry.recorder();
+    let began = Instant::now();
+    let mut call = failed_over_call(began);
+    call.code = 408;
+    call.origin = Origin::Local;
+    call.cancelled_at = Some(began);
+    call.selections[1].destination = None;
+    call.selections[1].hash_key = Some("call_id");
+    call.failovers[0].to = None;
+    call.attempts[0].outcome = AttemptOutcome::Transport(sipwarden::facts::event::TransportReason::Icmp);
+    call.attempts[1].outcome = AttemptOutcome::TimedOut(FatalTimer::B);
+    recorder.record(&Event::TransactionFinished(Box::new(call)));
+    let down = probe(began, ProbeOutcome::Rejected(500), State::Failing, State::Down);
+    recorder.record(&Event::ProbeFinished(Box::new(down)));
+    assert!(telemetry.flush(DEADLINE).await);
+    let spans = spans(&mut exports, 7).await;
+    for span in &spans {
+        let row = match (span.name.as_str(), span.kind()) {
+            ("INVITE", SpanKind::Server) => "INVITE",
+            ("INVITE", _) => "INVITE (attempt)",
+            ("select pbx", _) => "select SET",
+            (name, _) => name,
+        };
+        documented(row, span);
+    }
+    let root = spans.iter().find(|span| span.kind() == SpanKind::Server).unwrap();
+    assert_eq!(text(&root.attributes, "error.type").as_deref(), Some("timer_B"));
+    assert!(spans.iter().all(|span| failed(span) || span.name == "select pbx"));
+}
+
+fn documented(row: &str, span: &Span) {
+    let page = sipwarden::telemetry::docs::spans();
+    let section = page.split("\n## ").find(|section| section.starts_with(&format!("`{row}`\n")));
+    let section = section.unwrap_or_else(|| panic!("{row} is not documented"));
+    for attribute in &span.attributes {
+        assert!(section.contains(&format!("`{}`", attribute.key)), "{row}: {}", attribute.key);
+    }
+    for event in &span.events {
+        let line = section.lines().find(|line| line.starts_with(&format!("- event `{}`", event.name)));
+        let line = line.unwrap_or_else(|| panic!("{row}: event {}", event.name));
+        for KeyValue { key, .. } in &event.attributes {
+            assert!(line.contains(key.as_str()), "{row}: {} of {}", key, event.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_collector_refuses_is_counted() {
+    let (endpoint, mut exports) = http_collector(400).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(Instant::now()))));
+    assert!(telemetry.flush(DEADLINE).await);
+    assert_eq!(spans(&mut exports, 6).await.len(), 6);
+    let text = telemetry.render(&[]);
+    assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"error\"}"), Some(1.0));
+    assert_eq!(sample(&text, "sipwarden_otlp_spans_dropped_total{reason=\"export_failed\"}"), Some(6.0));
+    assert_eq!(sample(&text, "sipwarden_otlp_last_success_timestamp_seconds"), Some(0.0));
+    assert_eq!(sample(&text, "sipwarden_log_events_total{level=\"warn\"}"), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
+    // Nobody exports while this test does not await: the runtime has one thread.
+    let (endpoint, _exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let mut recorder = telemetry.recorder();
+    let event = Event::TransactionFinished(Box::new(failed_over_call(Instant::now())));
+    for _ in 0..4_100 {
+        recorder.record(&event);
+    }
+    let lost = sample(&telemetry.render(&[]), "sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"}");
+    assert_eq!(lost, Some(4.0 * 6.0));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_work_is_refused_at_start() {
+    for endpoint in ["https://collector:4317", "collector:4317", "not a url", "http://"] {
+        let started =
+            Telemetry::start(&settings(endpoint, OtlpProtocol::Grpc), directory(), Handle::current());
+        let error = started.expect_err(endpoint).to_string();
+        assert!(error.contains("tracing.otlp") && error.contains(endpoint), "{error}");
+    }
+}

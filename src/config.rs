@@ -18,7 +18,6 @@ mod path;
 mod resolve;
 mod section;
 mod tree;
-mod uri;
 
 pub use error::Error;
 pub use manual::manual;

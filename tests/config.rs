@@ -299,3 +299,68 @@ fn loads_ten_thousand_destinations() {
     println!("10,000 destinations: {:?}", started.elapsed());
     assert_eq!(config.proxy.sets[0].dispatch.destinations.len(), 10_000);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(words in proptest::collection::vec(0..WORDS.len(), 0..60)) {
+        let text: String = words.iter().map(|word| WORDS[*word]).collect();
+        if let Err(error) = config::from_str(&text, "x.yaml", &BTreeMap::new()) {
+            proptest::prop_assert!(error.to_string().starts_with("x.yaml:"));
+        }
+    }
+}
+
+const WORDS: &[&str] = &[
+    "sets:",
+    "pbx:",
+    "destinations:",
+    "listen:",
+    "probe:",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n      ",
+    "- ",
+    " ",
+    "\t",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ": ",
+    "? ",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!t ",
+    "|\n",
+    ">\n",
+    "\"",
+    "'",
+    "#",
+    "---",
+    "...",
+    "sip:10.0.0.1",
+    "weight: ",
+    "-1",
+    "0x1F",
+    "1e400",
+    "~",
+    "null",
+    "true",
+    "${A}",
+    "${",
+    "$${",
+    "10s",
+    "udp://",
+    "\u{feff}",
+    "\u{0}",
+    "\u{85}",
+    "ä",
+    "\\",
+    "%",
+    "@",
+    "`",
+    "\r",
+];

@@ -16,6 +16,9 @@ const MAX_VALUES: usize = 1_000_000;
 /// Open brackets at most; the YAML library needs quadratic time in them.
 const MAX_BRACKETS: u32 = 200;
 
+/// What a refused scalar says.
+const HERE: &str = "\u{1}here";
+
 /// One value of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
@@ -292,12 +295,17 @@ impl<'de> DeserializeSeed<'de> for Find<'_> {
 impl Find<'_> {
     fn refuse<E: de::Error>(&self, text: impl fmt::Display) -> Result<Option<Position>, E> {
         *self.finder.text.borrow_mut() = text.to_string();
-        Err(E::custom("here"))
+        Err(E::custom(HERE))
     }
 
     fn child(&self, path: KeyPath) -> Self {
         Self { finder: self.finder, path }
     }
+}
+
+/// Where a scalar was refused; any other error ends the search.
+fn place_of_refusal<E: fmt::Display>(error: E) -> Result<Position, E> {
+    if error.to_string().contains(HERE) { Ok(position_in(&error)) } else { Err(error) }
 }
 
 fn position_in(error: &impl fmt::Display) -> Position {
@@ -348,7 +356,7 @@ impl<'de> Visitor<'de> for Find<'_> {
             let position = match seq.next_element_seed(self.child(path.clone())) {
                 Ok(None) => break,
                 Ok(Some(position)) => position,
-                Err(error) => Some(position_in(&error)),
+                Err(error) => Some(place_of_refusal(error)?),
             };
             if let Some(position) = position {
                 self.finder.places.borrow_mut().values.insert(path, position);
@@ -363,12 +371,13 @@ impl<'de> Visitor<'de> for Find<'_> {
             let Err(error) = map.next_key_seed(self.child(KeyPath::root())).map(|key| key.is_some()) else {
                 return Ok(first);
             };
-            let position = position_in(&error);
+            let position = place_of_refusal(error)?;
             first.get_or_insert(position);
             let path = self.path.key(&self.finder.text.borrow());
             self.finder.places.borrow_mut().keys.entry(path.clone()).or_default().push(position);
             if let Err(error) = map.next_value_seed(self.child(path.clone())) {
-                self.finder.places.borrow_mut().values.insert(path, position_in(&error));
+                let position = place_of_refusal(error)?;
+                self.finder.places.borrow_mut().values.insert(path, position);
             }
         }
     }

@@ -1,4 +1,5 @@
 //! What the documentation, the alerts and the dashboards say exists, and moves as documented.
+#![expect(clippy::unwrap_used, reason = "samples and files of a test fail by panicking")]
 
 use sipwarden::facts::directory::{Directory, DirectorySet};
 use sipwarden::facts::event::{

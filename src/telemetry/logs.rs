@@ -53,10 +53,11 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::try_new(directives(level)).unwrap_or_else(|_| EnvFilter::new(directives("info")))
 }
 
-/// A bare level is ours; what other crates say is told from WARN up.
+/// A bare level is ours; what other crates say is told from WARN up, but for the exporter, whose
+/// failures [`export_changed`] tells once.
 fn directives(level: &str) -> String {
     match level.chars().all(|c| c.is_ascii_alphabetic()) {
-        true => format!("warn,sipwarden={level}"),
+        true => format!("warn,opentelemetry=off,sipwarden={level}"),
         false => level.to_owned(),
     }
 }
@@ -403,9 +404,9 @@ mod tests {
 
     #[test]
     fn a_level_is_ours_and_a_directive_is_taken_as_it_stands() {
-        assert_eq!(filter("debug").to_string(), "sipwarden=debug,warn");
+        assert_eq!(filter("debug").to_string(), "opentelemetry=off,sipwarden=debug,warn");
         assert_eq!(filter("sipwarden=trace").to_string(), "sipwarden=trace");
-        assert_eq!(filter("loud").to_string(), "sipwarden=info,warn");
+        assert_eq!(filter("loud").to_string(), "opentelemetry=off,sipwarden=info,warn");
         assert!(is_level("trace") && is_level("warn,sipwarden::net=debug") && !is_level("loud"));
     }
 }

@@ -3,22 +3,51 @@
 //! Sans-IO: inputs, the time and a secret come in; messages, events, verdicts and names to look up
 //! come out. Four kinds of methods: `handle_*` take what happened, `poll_*`/`take_*` give what is
 //! to be done, [`Core::snapshot`] answers questions, and nothing else changes it.
+//!
+//! RFC 3261 §16 is laid out over the children: `admit` (§16.3), `route` (§16.4 to §16.6), `attempt`
+//! (§16.6, §16.8), `response` (§16.7), `failover` (the policy), `request` (the way in, CANCEL, ACK).
 
+mod admit;
+mod attempt;
+mod challenges;
+mod context;
+mod dialogs;
+mod engine;
+mod failover;
+mod local;
+mod mark;
+mod owner;
 mod plan;
+mod reject;
+mod request;
+mod response;
+mod route;
 mod settings;
+mod tick;
+mod warden;
 
-pub use plan::Plan;
+pub use owner::owner;
+pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Settings};
 
 use crate::dispatch::Verdicts;
-use crate::facts::event::{DnsResult, ReloadTrigger, TransportReason};
+use crate::facts::event::{
+    ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger, TransportReason,
+};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
-use crate::facts::{Admin, Hop, Target, WorkerId};
+use crate::facts::{Admin, Hop, Target, Transport, WorkerId};
+use crate::sip::{Framing, Index, Message, ParseError, parse, partial};
+use crate::transaction::slab::{Id, Slab};
+use crate::transaction::timer::Wheel;
+use crate::transaction::{Delivered, Owner, Purpose};
+use context::Context;
+use engine::{Engine, reply_hop, stamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use warden::Warden;
 
 /// What a core is told.
 #[derive(Debug)]
@@ -79,78 +108,230 @@ pub type Stopwatch = fn() -> Instant;
 /// One worker's core.
 #[derive(Debug)]
 pub struct Core {
-    outbox: Outbox,
+    worker: WorkerId,
+    engine: Engine,
+    contexts: Slab<Context>,
+    deadlines: Wheel<Id<Context>>,
+    warden: Option<Warden>,
+    index: Index,
 }
 
 impl Core {
     /// Makes the core of a worker. Worker 0 also owns probes and states. All workers of a process
-    /// get the same secret and the same number of workers.
+    /// get the same secret.
     pub fn new(
         worker: WorkerId,
-        workers: u8,
         plan: Arc<Plan>,
         secret: &Secret,
         stopwatch: Stopwatch,
         now: Instant,
     ) -> Self {
-        let _ = (worker, workers, plan, secret, stopwatch, now);
-        Self { outbox: Outbox::default() }
+        let mut warden = (worker.0 == 0).then(|| Warden::new(&plan, secret, now));
+        let mut engine = Engine::new(worker, Arc::clone(&plan), secret, stopwatch, now);
+        if let Some(warden) = &mut warden {
+            let added = u32::try_from(plan.table().destinations().count()).unwrap_or(u32::MAX);
+            engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
+                trigger: None,
+                hash: plan.settings().hash,
+                added,
+                removed: 0,
+                kept: 0,
+                needs_restart: Vec::new(),
+            })));
+            warden.publish(&mut engine);
+        }
+        Self {
+            worker,
+            engine,
+            contexts: Slab::default(),
+            deadlines: Wheel::new(now),
+            warden,
+            index: Index::default(),
+        }
     }
 
     /// Takes in what happened at `now`.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
-        let _ = (input, now);
-    }
-
-    /// Fires every timer due at `now`.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-    }
-
-    /// When [`Core::handle_timeout`] is next due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        match input {
+            Input::Message { hop, bytes } => self.on_message(hop, bytes, now),
+            Input::Undeliverable { .. } => self.on_undeliverable(&input, now),
+            Input::Verdicts(verdicts) => self.engine.verdicts = verdicts,
+            Input::Reload { plan, trigger } => self.reload(plan, trigger, now),
+            Input::Resolved { name, result, addresses, took } => {
+                self.with_warden(|warden, engine| {
+                    warden.on_resolved(engine, &name, result, addresses, took, now)
+                });
+            }
+            Input::SetAdmin { target, admin } => {
+                self.with_warden(|warden, engine| warden.set_admin(engine, target, admin, now));
+            }
+            Input::Drain => self.drain(),
+            Input::Abort => self.abort(now),
+        }
     }
 
     /// Messages and events of the steps since it was last cleared.
     pub fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+        &mut self.engine.outbox
     }
 
     /// Verdicts that changed since the last call, to be given to the other workers (worker 0 only).
     pub fn take_verdicts(&mut self) -> Option<Arc<Verdicts>> {
-        None
+        self.warden.as_mut()?.take_verdicts()
     }
 
-    /// Names to look up from now on, until a reload drops them; each is asked for once.
-    /// The list replaces the earlier one whenever it is `Some` (worker 0 only).
+    /// Names to look up from now on, until the next list replaces this one; `Some` whenever the
+    /// list has changed (worker 0 only).
     pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
-        None
+        self.warden.as_mut()?.take_lookups()
     }
 
     /// Answers what is.
     pub fn snapshot(&self, now: Instant, detail: Detail) -> Snapshot {
-        let _ = detail;
+        let engine = &self.engine;
+        let waiting = (0u32..).zip(&engine.waiting).filter(|(_, count)| **count > 0);
         Snapshot {
-            worker: WorkerId(0),
+            worker: self.worker,
             at: now,
-            in_flight: vec![],
-            waiting: vec![],
-            dialogs: vec![],
-            probes_in_flight: vec![],
-            sets: vec![],
+            in_flight: engine.transactions.open_counts().filter(|(_, _, count)| *count > 0).collect(),
+            waiting: waiting.map(|(target, count)| (Target::new(target), *count)).collect(),
+            dialogs: engine.dialogs.by_set(),
+            probes_in_flight: self
+                .warden
+                .as_ref()
+                .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
+            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail)),
         }
     }
 
     /// Transactions that a drain waits for.
     pub fn unfinished(&self) -> u64 {
-        0
+        self.engine.transactions.unfinished()
     }
-}
 
-/// The worker that owns a message: for a response the one named in our branch, for a request the
-/// one its Call-ID hashes to. `None` if neither can be read; then the receiver keeps it.
-pub fn owner(message: &[u8], workers: u8) -> Option<WorkerId> {
-    let _ = (message, workers);
-    Some(WorkerId(0))
+    /// Everything held per request: (contexts, client transactions, server transactions, dialogs).
+    /// All but the dialogs return to 0 when traffic stops.
+    pub fn holdings(&self) -> (usize, usize, usize, usize) {
+        let (clients, servers) = self.engine.transactions.alive();
+        (self.contexts.len(), clients, servers, self.engine.dialogs.len())
+    }
+
+    fn on_message(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
+        let framing = match hop.transport {
+            Transport::Udp => Framing::Datagram,
+            Transport::Tcp => Framing::Stream,
+        };
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut index = std::mem::take(&mut self.index);
+        match parse(bytes, framing, &mut index) {
+            Ok(message) => {
+                let received =
+                    Event::MessageReceived { transport: hop.transport, kind: message.kind(), bytes: size };
+                self.engine.outbox.event(received);
+                if message.is_request() {
+                    self.on_request(message, hop, now);
+                } else {
+                    self.on_response(message, now);
+                }
+            }
+            Err(error) => {
+                let kind =
+                    if bytes.starts_with(b"SIP/") { MessageKind::Response } else { MessageKind::Request };
+                self.engine.outbox.event(Event::MessageReceived {
+                    transport: hop.transport,
+                    kind,
+                    bytes: size,
+                });
+                self.on_malformed(partial(bytes, &index), error, hop, now);
+            }
+        }
+        self.index = index;
+    }
+
+    fn on_response(&mut self, response: Message<'_>, now: Instant) {
+        let engine = &mut self.engine;
+        match engine.transactions.receive_response(response, now, &mut engine.outbox) {
+            Delivered::To { owner: Owner::Attempt { slot, generation, attempt }, .. } => {
+                let id = Id::from_parts(slot, generation);
+                let Some(context) = self.contexts.get_mut(id) else { return };
+                if response.status() < 200 {
+                    engine.on_provisional(context, attempt as usize, response, now);
+                } else {
+                    engine.on_final(id, context, attempt as usize, response, now);
+                }
+                self.settle(id);
+            }
+            Delivered::To { owner: Owner::Answered(server), .. } => {
+                engine.on_further_2xx(server, response, now)
+            }
+            Delivered::To { owner: Owner::Probe(probe), .. } => {
+                self.with_warden(|warden, engine| warden.on_response(engine, probe, response, now));
+            }
+            Delivered::To { owner: Owner::Nobody | Owner::Request { .. }, .. } | Delivered::Absorbed => {}
+            Delivered::Stray(purpose) => {
+                if purpose == Some(Purpose::Probe) {
+                    engine.outbox.event(Event::ProbeUnmatched);
+                }
+                request::drop_received(&mut engine.outbox, DropReason::Stray);
+            }
+        }
+    }
+
+    /// A message that cannot be parsed: answered where RFC 3261 says so and a peer can be told,
+    /// else dropped. A probe's broken answer still counts for the probe.
+    fn on_malformed(&mut self, message: Message<'_>, error: ParseError, from: Hop, now: Instant) {
+        let is_response = message.bytes().starts_with(b"SIP/");
+        let answered = error.reply.filter(|_| !is_response);
+        let Engine { outbox, replies, transactions, .. } = &mut self.engine;
+        outbox.event(Event::ParseFailed {
+            transport: from.transport,
+            source: from.remote,
+            reason: error.reason,
+            answered,
+        });
+        if let Some(code) = answered {
+            let via = message.top_via();
+            let stamp = stamp(&via, from);
+            outbox.send_with(reply_hop(&via, from), |out| replies.write(message, code, stamp, &[], out));
+            return;
+        }
+        outbox.event(Event::MessageDropped { direction: Direction::Received, reason: DropReason::Malformed });
+        if is_response
+            && let Some(branch) = owner::branch_of(message.bytes())
+            && branch.purpose == Purpose::Probe
+            && let Some(Owner::Probe(probe)) = transactions.owner_of(&branch)
+        {
+            self.with_warden(|warden, engine| warden.on_malformed(engine, probe, now));
+        }
+    }
+
+    fn on_probe_undeliverable(&mut self, probe: u32, reason: TransportReason, now: Instant) {
+        self.with_warden(|warden, engine| warden.on_undeliverable(engine, probe, reason, now));
+    }
+
+    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {
+        self.engine.selector.reload(Arc::clone(plan.table()));
+        self.engine.transactions.set_settings(plan.settings().timers.clone());
+        self.engine.plan = Arc::clone(&plan);
+        self.with_warden(|warden, engine| {
+            let reconciled = warden.reload(engine, &plan, now);
+            engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
+                trigger: Some(trigger),
+                hash: plan.settings().hash,
+                added: reconciled.added,
+                removed: reconciled.removed,
+                kept: reconciled.kept,
+                needs_restart: Vec::new(),
+            })));
+        });
+    }
+
+    /// Lets the warden do something, then publishes what it changed. Nothing on workers other
+    /// than 0.
+    fn with_warden(&mut self, act: impl FnOnce(&mut Warden, &mut Engine)) {
+        if let Some(warden) = &mut self.warden {
+            act(warden, &mut self.engine);
+            warden.publish(&mut self.engine);
+        }
+    }
 }

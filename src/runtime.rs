@@ -1,1 +1,15 @@
 //! Threads and loops: workers with their sockets and cores, the control plane, reload, drain.
+//!
+//! The caller's runtime is the control plane (HTTP, names, reload, signals, export); each worker is
+//! an OS thread with a runtime of its own. Everything that can fail to start fails before anything
+//! is announced, and then nothing is left running.
+
+mod command;
+mod control;
+mod drain;
+mod reload;
+mod start;
+mod worker;
+
+pub use reload::ConfigFile;
+pub use start::{Running, StartError, start};

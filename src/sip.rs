@@ -1,1 +1,26 @@
-//! The wire.
+//! The wire: reads SIP messages where they lie, edits them as splices, builds and frames them.
+//!
+//! A received message is indexed in place by [`parse`]; [`Message`] and the views it gives borrow
+//! from the datagram, so forwarded bytes are never re-printed and no header costs an allocation.
+//! Strict where RFC 3261 §16.3 makes a proxy strict, and where two readers could see two different
+//! messages; lenient everywhere else. Knows nothing of transactions, destinations or sockets.
+
+pub mod build;
+pub mod edit;
+mod message;
+pub mod model;
+mod parse;
+mod scan;
+pub mod stream;
+mod uri;
+mod via;
+
+pub use build::{Reply, ack, cancel, reason_phrase, reply};
+pub use edit::{RequestEdit, Stamp, forward_request, forward_response};
+pub use message::Message;
+pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_destination};
+pub use parse::{Framing, Index, ParseError, limits, parse, partial};
+pub use scan::{element_uri, list};
+pub use stream::{Frame, FrameError, Framer};
+pub use uri::Uri;
+pub use via::Via;

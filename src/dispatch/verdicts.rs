@@ -24,6 +24,9 @@ pub struct Verdict {
 pub struct Verdicts {
     /// Counts publications.
     pub generation: u64,
+    /// The [`super::Table::shape`] that the positions in `usable` belong to; a reader with a table
+    /// of another shape (a reload under way) must go by `by_target` alone.
+    pub shape: u64,
     /// By target; a target beyond the end is unknown.
     pub by_target: Vec<Verdict>,
     /// By set: the usable members of each tier, as positions in the set's file order, tiers in

@@ -491,6 +491,8 @@ pub enum Event {
     ReloadFailed { trigger: ReloadTrigger, error: Arc<str> },
     /// A reload found nothing changed.
     ReloadUnchanged { trigger: ReloadTrigger },
+    /// A dialog without a BYE reached `limits.max_call_age` and was forgotten.
+    DialogExpired { set: SetId },
     /// A name was looked up.
     NameResolved { name: Arc<str>, result: DnsResult, took: Duration },
     /// A destination's addresses changed.

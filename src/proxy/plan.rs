@@ -1,22 +1,76 @@
 //! A configuration compiled for the core: names numbered, shared by all workers, immutable.
 
-use super::{Interfaces, Settings};
-use crate::facts::directory::Directory;
+use super::local::Local;
+use super::mark::MarkId;
+use super::{Interfaces, Route, Settings};
+use crate::dispatch::Table;
+use crate::facts::directory::{Directory, DirectorySet};
 use crate::facts::names::Names;
+use crate::facts::{SetId, Target};
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 /// One configuration, compiled.
 #[derive(Debug)]
 pub struct Plan {
     settings: Settings,
-    directory: Directory,
+    directory: Arc<Directory>,
+    table: Arc<Table>,
+    local: Local,
+    routes: Vec<PlannedRoute>,
+    sources: Vec<(IpNet, SetId)>,
+    by_mark: HashMap<MarkId, Target>,
+}
+
+/// A route with its sets numbered.
+#[derive(Debug)]
+pub struct PlannedRoute {
+    /// Its conditions.
+    pub conditions: Route,
+    /// The set that a request must come from.
+    pub from_set: Option<SetId>,
+    /// The set to dispatch to.
+    pub set: SetId,
 }
 
 impl Plan {
     /// Compiles settings, numbering names that are new in `names`.
     pub fn new(settings: Settings, interfaces: &Interfaces, names: &mut Names) -> Self {
-        let _ = interfaces;
-        let directory = Directory { names: names.clone(), ..Directory::default() };
-        Self { settings, directory }
+        let table = Table::new(settings.sets.iter().map(|set| set.dispatch.clone()).collect(), names);
+        let sets = table.sets().map(|set| DirectorySet {
+            id: set.id(),
+            algorithm: set.algorithm(),
+            targets: set.members().to_vec(),
+        });
+        let directory = Directory {
+            names: names.clone(),
+            sets: sets.collect(),
+            listeners: settings.listeners.iter().map(|listener| Arc::clone(&listener.name)).collect(),
+        };
+        let by_mark = directory
+            .sets
+            .iter()
+            .flat_map(|set| set.targets.iter().map(|target| (set.id, *target)))
+            .map(|(set, target)| (MarkId::of(names.set(set), names.target(target)), target))
+            .collect();
+        let sources = table.sets().flat_map(|set| set.sources().iter().map(|net| (*net, set.id()))).collect();
+        let routes = settings.routes.iter().filter_map(|route| {
+            // The configuration has checked that the sets exist.
+            let from_set = route.from_set.as_deref().map(|name| table.set_by_name(name));
+            let set = table.set_by_name(&route.set)?;
+            Some(PlannedRoute { conditions: route.clone(), from_set: from_set.flatten(), set })
+        });
+        Self {
+            routes: routes.collect(),
+            local: Local::new(&settings.listeners, interfaces),
+            directory: Arc::new(directory),
+            table: Arc::new(table),
+            sources,
+            by_mark,
+            settings,
+        }
     }
 
     /// The settings it was compiled from.
@@ -25,7 +79,38 @@ impl Plan {
     }
 
     /// Who is who.
-    pub fn directory(&self) -> &Directory {
+    pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// The sets and their destinations.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Who we are on the wire.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// The routes, first match wins.
+    pub fn routes(&self) -> &[PlannedRoute] {
+        &self.routes
+    }
+
+    /// Sets whose configured `sources` hold an address.
+    pub fn sets_of_source(&self, address: IpAddr) -> impl Iterator<Item = SetId> {
+        self.sources.iter().filter(move |(network, _)| network.contains(&address)).map(|(_, set)| *set)
+    }
+
+    /// The destination that a mark names, if it is still configured.
+    pub fn target_of(&self, mark: MarkId) -> Option<Target> {
+        self.by_mark.get(&mark).copied()
+    }
+
+    /// The name of a destination as written in marks.
+    pub fn mark_of(&self, target: Target) -> MarkId {
+        let names = &self.directory.names;
+        names.set_of(target).map_or(MarkId::NONE, |set| MarkId::of(names.set(set), names.target(target)))
     }
 }

@@ -1,0 +1,340 @@
+//! The server over a real socket, with a process behind it that is made up.
+
+use super::client::{Client, Error as ClientError};
+use super::*;
+use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::snapshot::{DestinationSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
+use crate::facts::{Algorithm, SetId, State, Target, Transport, WorkerId};
+use async_trait::async_trait;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Instant, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Fake {
+    started: Instant,
+    ready: AtomicBool,
+    reloads: AtomicU32,
+    stuck: bool,
+    wishes: Mutex<Vec<(String, String, Admin)>>,
+}
+
+#[async_trait]
+impl Control for Fake {
+    async fn metrics(&self) -> Result<String, Unavailable> {
+        if self.stuck { Err(Unavailable) } else { Ok("# TYPE x gauge\nx 1\n".to_owned()) }
+    }
+    async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {
+        if self.stuck { Err(Unavailable) } else { Ok(vec![snapshot(self.started, detail)]) }
+    }
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+    async fn reload(&self) -> Result<ReloadReport, String> {
+        match self.reloads.fetch_add(1, Ordering::Relaxed) {
+            0 => Ok(ReloadReport { changed: true, added: 1, ..ReloadReport::default() }),
+            _ => Err("sipwarden.yaml:3:5: unknown key `algoritm`".to_owned()),
+        }
+    }
+    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotFound> {
+        if set != "pbx" {
+            return Err(NotFound);
+        }
+        self.wishes.lock().unwrap().push((set.to_owned(), id.to_owned(), admin));
+        Ok(())
+    }
+    fn clock(&self) -> Clock {
+        Clock::new(self.started, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000))
+    }
+}
+
+fn snapshot(at: Instant, detail: Detail) -> Snapshot {
+    let change = StateChange {
+        target: Target::new(0),
+        at,
+        from: State::Unknown,
+        to: State::Down,
+        reason: ChangeReason::Probe,
+        outcome: Some(ProbeOutcome::Timeout),
+        admin: Admin::Enabled,
+    };
+    let full = detail == Detail::Full;
+    let destination = DestinationSnapshot {
+        target: Target::new(0),
+        id: "<b>1".into(),
+        uri: "sip:10.0.0.1:5060".into(),
+        transport: Transport::Udp,
+        address: Some(([10, 0, 0, 1], 5060).into()),
+        addresses: vec![],
+        dns_stale: false,
+        weight: 1,
+        priority: 0,
+        state: State::Down,
+        usable: false,
+        admin: Admin::Enabled,
+        added: at,
+        since: at,
+        last_change: Some(change),
+        probe: ProbeSnapshot {
+            enabled: true,
+            interval: Duration::from_secs(10),
+            down_after: 3,
+            up_after: 1,
+            consecutive_failures: 3,
+            last_outcome: Some(ProbeOutcome::Timeout),
+            last_finished: Some(at),
+            ..ProbeSnapshot::default()
+        },
+        changes: if full { vec![change] } else { vec![] },
+        probes: if full { vec![ProbeNote { at, outcome: ProbeOutcome::Timeout, rtt: None }] } else { vec![] },
+    };
+    Snapshot {
+        worker: WorkerId(0),
+        at,
+        in_flight: vec![],
+        waiting: vec![],
+        dialogs: vec![],
+        probes_in_flight: vec![],
+        sets: vec![SetSnapshot {
+            id: SetId::new(0),
+            name: "pbx".into(),
+            algorithm: Algorithm::RoundRobin,
+            objective: 0.999,
+            all_down: true,
+            detection: Duration::from_secs(19),
+            destinations: vec![destination],
+        }],
+    }
+}
+
+fn fake(stuck: bool) -> Arc<Fake> {
+    Arc::new(Fake {
+        started: Instant::now(),
+        ready: AtomicBool::new(true),
+        reloads: AtomicU32::new(0),
+        stuck,
+        wishes: Mutex::default(),
+    })
+}
+
+fn serve_fake(token: Option<&str>, fake: &Arc<Fake>) -> SocketAddr {
+    let settings = Settings { listen: ([127, 0, 0, 1], 0).into(), token: token.map(Into::into) };
+    let bound = bind(&settings).unwrap();
+    let address = bound.address();
+    let control: Arc<dyn Control> = fake.clone();
+    tokio::spawn(serve(bound, settings, control));
+    address
+}
+
+fn client(address: SocketAddr, token: Option<&str>) -> Client {
+    Client::new(&format!("http://{address}"), token).unwrap()
+}
+
+/// Sends bytes and returns all that comes back until the server closes.
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    read.expect("the server closes in time").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+async fn request(address: SocketAddr, method: &str, path: &str, rest: &str) -> String {
+    raw(address, &format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{rest}\r\n")).await
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("")
+}
+
+#[test]
+fn module_header_repeats_the_route_table() {
+    let source = include_str!("../admin.rs");
+    for (method, path, does) in ROUTES {
+        let row = format!("//! | `{method} {path}` | {} |", does.replace('|', "\\|"));
+        assert!(source.contains(&row), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn every_listed_route_exists_and_refuses_other_methods() {
+    let address = serve_fake(None, &fake(false));
+    for (method, path, _) in ROUTES {
+        let path = path.replace(['{', '}'], "");
+        let (wrong, allow) = if *method == "GET" { ("POST", "GET, HEAD") } else { ("GET", "POST") };
+        let answer = request(address, wrong, &path, "Content-Length: 0\r\n").await;
+        assert_eq!(status(&answer), "405", "{wrong} {path}: {answer}");
+        assert!(answer.contains(&format!("allow: {allow}\r\n")), "{answer}");
+        let answer = request(address, method, &path, "Content-Length: 0\r\n").await;
+        assert_ne!(status(&answer), "405", "{method} {path}");
+    }
+    for path in ["/metricsx", "/api/v1", "/api/v1/destinations/pbx/state", "/api/v1/destinations/a/b/c/state"]
+    {
+        assert_eq!(status(&request(address, "GET", path, "").await), "404", "{path}");
+    }
+    let head = request(address, "HEAD", "/metrics", "").await;
+    assert!(status(&head) == "200" && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn metrics_health_and_readiness_answer_as_prometheus_tools_expect() {
+    let fake = fake(false);
+    let address = serve_fake(None, &fake);
+    let metrics = request(address, "GET", "/metrics", "").await;
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
+    assert!(metrics.ends_with("x 1\n"), "{metrics}");
+    assert_eq!(status(&request(address, "GET", "/-/ready", "").await), "200");
+    fake.ready.store(false, Ordering::Relaxed);
+    assert_eq!(status(&request(address, "GET", "/-/ready", "").await), "503");
+    assert_eq!(status(&request(address, "GET", "/-/healthy", "").await), "200");
+}
+
+#[tokio::test]
+async fn a_stuck_worker_fails_the_scrape_and_not_the_health() {
+    let address = serve_fake(None, &fake(true));
+    for (path, code) in
+        [("/metrics", "503"), ("/api/v1/destinations", "503"), ("/", "503"), ("/-/healthy", "200")]
+    {
+        assert_eq!(status(&request(address, "GET", path, "").await), code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn destinations_have_the_documented_shape() {
+    let address = serve_fake(None, &fake(false));
+    let listing: serde_json::Value = client(address, None).get("/api/v1/destinations").await.unwrap();
+    let time = "1970-01-01T00:16:40.000Z";
+    assert_eq!(
+        listing,
+        serde_json::json!({"sets": [{"name": "pbx", "algorithm": "round_robin", "all_down": true, "destinations": [{
+            "id": "<b>1", "uri": "sip:10.0.0.1:5060", "address": "10.0.0.1:5060",
+            "state": "down", "since": time, "kamailio": "IP",
+            "probe": {"enabled": true, "interval_seconds": 10.0, "down_after": 3, "up_after": 1,
+                "consecutive_failures": 3, "consecutive_successes": 0, "last_outcome": "timeout",
+                "last_rtt_seconds": null, "rtt_seconds": null, "last_finished": time, "last_success": null},
+            "admin": "enabled", "ejected_until": null, "retry_after_until": null, "calls": null,
+            "max_calls": null, "weight": 1, "priority": 0,
+            "changes": [{"at": time, "from": "unknown", "to": "down", "reason": "probe", "outcome": "timeout",
+                "admin": "enabled"}],
+            "probes": [{"at": time, "outcome": "timeout", "rtt_seconds": null}],
+        }]}]})
+    );
+}
+
+#[tokio::test]
+async fn destinations_without_history_keep_the_last_change() {
+    let address = serve_fake(None, &fake(false));
+    let short: destinations::Listing =
+        client(address, None).get("/api/v1/destinations?history=false").await.unwrap();
+    let destination = &short.sets[0].destinations[0];
+    assert_eq!((destination.changes.len(), destination.probes.len()), (1, 0));
+    assert_eq!(status(&request(address, "GET", "/api/v1/destinations?histroy=false", "").await), "400");
+}
+
+#[tokio::test]
+async fn the_page_lists_routes_and_destinations_escaped() {
+    let address = serve_fake(None, &fake(false));
+    let page = client(address, None).get_text("/").await.unwrap();
+    for (_, path, _) in ROUTES {
+        assert!(page.contains(path), "{path}");
+    }
+    assert!(page.contains("&lt;b&gt;1") && !page.contains("<b>1") && page.contains("all down"), "{page}");
+    assert!(!page.contains("<script"), "{page}");
+}
+
+#[tokio::test]
+async fn a_wish_reaches_the_destination_named_in_the_path() {
+    let fake = fake(false);
+    let address = serve_fake(None, &fake);
+    let client = client(address, None);
+    let path = destinations::state_path("pbx", "[::1]:5060/x");
+    let answer: serde_json::Value =
+        client.post(&path, Some(destinations::state_body(Admin::Draining))).await.unwrap();
+    assert_eq!(answer, serde_json::json!({"set": "pbx", "id": "[::1]:5060/x", "admin": "draining"}));
+    let wishes = fake.wishes.lock().unwrap().clone();
+    assert_eq!(wishes, [("pbx".to_owned(), "[::1]:5060/x".to_owned(), Admin::Draining)]);
+}
+
+#[tokio::test]
+async fn wishes_that_make_no_sense_are_refused_with_a_hint() {
+    let fake = fake(false);
+    let address = serve_fake(None, &fake);
+    for (path, body, code) in [
+        ("/api/v1/destinations/carriers/x/state", r#"{"state":"enabled"}"#, "404"),
+        ("/api/v1/destinations/pbx/x/state", r#"{"state":"down"}"#, "400"),
+        ("/api/v1/destinations/pbx/x/state", "", "400"),
+        ("/api/v1/destinations/pbx/%zz/state", r#"{"state":"enabled"}"#, "400"),
+    ] {
+        let rest = format!("Content-Length: {}\r\n", body.len());
+        let answer = raw(address, &format!("POST {path} HTTP/1.1\r\nHost: x\r\n{rest}\r\n{body}")).await;
+        assert_eq!(status(&answer), code, "{path} {body}: {answer}");
+        assert!(answer.contains(r#"{"error":""#) && answer.contains(r#""hint":""#), "{answer}");
+    }
+    assert!(fake.wishes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reload_reports_what_it_did_or_what_is_wrong() {
+    let fake = fake(false);
+    let client = client(serve_fake(None, &fake), None);
+    let report: ReloadReport = client.post("/-/reload", None).await.unwrap();
+    assert_eq!(report, ReloadReport { changed: true, added: 1, ..ReloadReport::default() });
+    match client.post::<ReloadReport>("/-/reload", None).await {
+        Err(ClientError::Refused { status: 400, error, hint }) => {
+            assert_eq!(error, "sipwarden.yaml:3:5: unknown key `algoritm`");
+            assert!(hint.contains("nothing has changed"), "{hint}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn changing_calls_need_the_configured_token_and_reading_does_not() {
+    let fake = fake(false);
+    let address = serve_fake(Some("s3cret"), &fake);
+    for token in [None, Some("wrong")] {
+        let refused = client(address, token).post::<ReloadReport>("/-/reload", None).await;
+        assert!(matches!(refused, Err(ClientError::Refused { status: 401, .. })), "{refused:?}");
+    }
+    assert_eq!(fake.reloads.load(Ordering::Relaxed), 0);
+    assert!(client(address, Some("s3cret")).post::<ReloadReport>("/-/reload", None).await.is_ok());
+    assert!(client(address, None).get_text("/metrics").await.is_ok());
+}
+
+#[tokio::test]
+async fn oversized_heads_and_bodies_are_refused() {
+    let fake = fake(false);
+    let address = serve_fake(None, &fake);
+    let path = "/api/v1/destinations/pbx/x/state";
+    let announced = request(address, "POST", path, "Content-Length: 70000\r\n").await;
+    assert_eq!(status(&announced), "413", "{announced}");
+    let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", 66_000, "x".repeat(66_000));
+    let chunked = format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    assert_eq!(status(&raw(address, &chunked).await), "413");
+    let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(MAX_BYTES));
+    assert_eq!(status(&raw(address, &head).await), "431");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let address = serve_fake(None, &fake(false));
+    let mut idle = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let client = client(address, None);
+    let mut waiting = tokio::spawn(async move { client.get_text("/-/healthy").await });
+    let served = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(served.is_err(), "served as connection {}", MAX_CONNECTIONS + 1);
+    drop(idle);
+    assert_eq!(waiting.await.unwrap().unwrap(), "healthy\n");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_at_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let error = bind(&Settings { listen, token: None }).unwrap_err().to_string();
+    assert!(error.contains(&listen.to_string()) && error.contains("in use"), "{error}");
+}

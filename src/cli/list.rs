@@ -1,0 +1,244 @@
+//! `sipwarden list`: the destinations of a running sipwarden as a table or as JSON.
+
+use super::remote::Remote;
+use super::term::{self, Cell, Style, Tone};
+use crate::admin::client::{Client, Error};
+use crate::admin::destinations::{DestinationView, Listing, ProbeView, SetView};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// Options of `list`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this set
+    #[arg(value_name = "SET")]
+    pub set: Option<String>,
+    /// Print JSON, with the history of changes and probes
+    #[arg(long, conflicts_with = "watch")]
+    pub json: bool,
+    /// Draw the table again every second until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the running sipwarden is.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+const TABLE: &str = "/api/v1/destinations?history=false";
+const WHOLE: &str = "/api/v1/destinations";
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+pub fn run(args: Args) -> ExitCode {
+    let Args { set, json, watch, remote } = args;
+    remote.run(|client| async move {
+        if watch {
+            return Ok(redraw(&client, set.as_deref()).await);
+        }
+        let listing: Listing = client.get(if json { WHOLE } else { TABLE }).await?;
+        let listing = match only(listing, set.as_deref()) {
+            Ok(listing) => listing,
+            Err(known) => return Ok(term::fail(&known, None)),
+        };
+        let text = match json {
+            true => serde_json::to_string_pretty(&listing).expect("a listing has string keys") + "\n",
+            false => lines(Style::of_stdout(), &listing, SystemTime::now()).join("\n") + "\n",
+        };
+        let _ = term::put(&text);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Keeps one set of a listing; the error names those there are.
+fn only(mut listing: Listing, set: Option<&str>) -> Result<Listing, String> {
+    let Some(wanted) = set else { return Ok(listing) };
+    let known: Vec<String> = listing.sets.iter().map(|set| set.name.clone()).collect();
+    listing.sets.retain(|set| set.name == wanted);
+    match listing.sets.is_empty() {
+        true => Err(format!("no set {wanted:?}; there are: {}", known.join(", "))),
+        false => Ok(listing),
+    }
+}
+
+/// Draws the table every second until Ctrl-C, whatever becomes of the process it asks.
+async fn redraw(client: &Client, set: Option<&str>) -> ExitCode {
+    let style = Style::of_stdout();
+    let clear = if term::is_terminal() { "\x1b[H\x1b[J" } else { "" };
+    let mut tick = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return ExitCode::SUCCESS,
+            _ = tick.tick() => {}
+        }
+        let now = SystemTime::now();
+        let time = humantime::format_rfc3339_seconds(now).to_string();
+        let mut text = style.paint(Tone::Faint, &format!("{}  {time}", client.url()));
+        text.push('\n');
+        let listing = client.get::<Listing>(TABLE).await.map_err(|error: Error| error.to_string());
+        match listing.and_then(|listing| only(listing, set)) {
+            Ok(listing) => text.push_str(&lines(style, &listing, now).join("\n")),
+            Err(error) => text.push_str(&style.paint(Tone::Bad, &error)),
+        }
+        if term::put(&format!("{clear}{text}\n")).is_err() {
+            return ExitCode::SUCCESS;
+        }
+    }
+}
+
+/// The table of every set.
+fn lines(style: Style, listing: &Listing, now: SystemTime) -> Vec<String> {
+    let mut lines = Vec::new();
+    for set in &listing.sets {
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.push(heading(style, set));
+        let head = ["DESTINATION", "STATE", "SINCE", "WHY", "PROBE", "RTT", "WEIGHT", "PRIORITY", "KAMAILIO"];
+        let mut rows = vec![head.map(|name| Cell::text(name).in_tone(Tone::Faint)).to_vec()];
+        rows.extend(set.destinations.iter().map(|destination| row(destination, now)));
+        lines.extend(term::table(style, &rows));
+    }
+    if lines.is_empty() {
+        lines.push("no sets".to_owned());
+    }
+    lines
+}
+
+fn heading(style: Style, set: &SetView) -> String {
+    let serving = set.destinations.iter().filter(|d| matches!(d.state.as_str(), "up" | "failing")).count();
+    let count = format!("{serving} of {} up", set.destinations.len());
+    let verdict = match set.all_down {
+        true => style.paint(Tone::Bad, "ALL DOWN"),
+        false => style.paint(Tone::Plain, &count),
+    };
+    format!(
+        "{}  {}  {verdict}",
+        style.paint(Tone::Strong, &set.name),
+        style.paint(Tone::Faint, &set.algorithm)
+    )
+}
+
+fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
+    let since = humantime::parse_rfc3339(&destination.since).ok();
+    let since = since.map(|since| now.duration_since(since).unwrap_or(Duration::ZERO));
+    let rtt = destination.probe.last_rtt_seconds;
+    vec![
+        Cell::text(&destination.id),
+        Cell::text(&destination.state).in_tone(Tone::of_state(&destination.state)),
+        Cell::text(since.map_or_else(|| "-".to_owned(), term::age)),
+        Cell::text(why(destination)),
+        Cell::text(probe(&destination.probe)),
+        Cell::text(rtt.map_or_else(|| "-".to_owned(), term::milliseconds)),
+        Cell::number(destination.weight),
+        Cell::number(destination.priority),
+        Cell::text(&destination.kamailio).in_tone(Tone::Faint),
+    ]
+}
+
+/// What brought the destination into its state.
+fn why(destination: &DestinationView) -> String {
+    match destination.changes.last() {
+        Some(change) => match &change.outcome {
+            Some(outcome) => format!("{} ({outcome})", change.reason),
+            None => change.reason.clone(),
+        },
+        None => "-".to_owned(),
+    }
+}
+
+/// How far the probes are from changing the state.
+fn probe(probe: &ProbeView) -> String {
+    match (probe.enabled, &probe.last_outcome, probe.consecutive_failures) {
+        (false, _, _) => "off".to_owned(),
+        (true, None, _) => "waiting".to_owned(),
+        (true, Some(_), 0) if probe.consecutive_successes < probe.up_after => {
+            format!("{}/{} good", probe.consecutive_successes, probe.up_after)
+        }
+        (true, Some(_), 0) => "good".to_owned(),
+        (true, Some(outcome), failures) => {
+            format!("{}/{} {outcome}", failures.min(probe.down_after), probe.down_after)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::destinations::ChangeView;
+
+    fn destination(id: &str, state: &str, failures: u32) -> DestinationView {
+        let since = "2026-01-01T00:00:00.000Z".to_owned();
+        DestinationView {
+            id: id.to_owned(),
+            uri: format!("sip:{id}"),
+            address: None,
+            state: state.to_owned(),
+            since: since.clone(),
+            kamailio: "AP".to_owned(),
+            probe: ProbeView {
+                enabled: true,
+                down_after: 3,
+                up_after: 1,
+                consecutive_failures: failures,
+                consecutive_successes: u32::from(failures == 0),
+                last_outcome: Some(if failures == 0 { "code 200" } else { "timeout" }.to_owned()),
+                last_rtt_seconds: (failures == 0).then_some(0.0004),
+                ..ProbeView::default()
+            },
+            admin: "enabled".to_owned(),
+            ejected_until: None,
+            retry_after_until: None,
+            calls: None,
+            max_calls: None,
+            weight: 1,
+            priority: 0,
+            changes: vec![ChangeView {
+                at: since,
+                from: "unknown".to_owned(),
+                to: state.to_owned(),
+                reason: "probe".to_owned(),
+                outcome: (failures > 0).then(|| "timeout".to_owned()),
+                admin: "enabled".to_owned(),
+            }],
+            probes: vec![],
+        }
+    }
+
+    fn listing(all_down: bool) -> Listing {
+        let destinations = vec![destination("10.0.0.1:5060", "up", 0), destination("b", "down", 7)];
+        let set =
+            SetView { name: "pbx".to_owned(), algorithm: "round_robin".to_owned(), all_down, destinations };
+        Listing { sets: vec![set] }
+    }
+
+    fn now() -> SystemTime {
+        humantime::parse_rfc3339("2026-01-01T00:02:03Z").unwrap()
+    }
+
+    #[test]
+    fn the_table_says_state_since_why_and_probe() {
+        assert_eq!(
+            lines(Style::plain(), &listing(false), now()),
+            [
+                "pbx  round_robin  1 of 2 up",
+                "  DESTINATION    STATE  SINCE  WHY              PROBE        RTT     WEIGHT  PRIORITY  KAMAILIO",
+                "  10.0.0.1:5060  up     2m 3s  probe            good         0.4 ms       1         0  AP",
+                "  b              down   2m 3s  probe (timeout)  3/3 timeout  -            1         0  AP",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_set_with_nothing_usable_says_so() {
+        assert_eq!(lines(Style::plain(), &listing(true), now())[0], "pbx  round_robin  ALL DOWN");
+    }
+
+    #[test]
+    fn an_unknown_set_is_an_error_that_names_the_known_ones() {
+        assert_eq!(
+            only(listing(false), Some("carriers")).unwrap_err(),
+            "no set \"carriers\"; there are: pbx"
+        );
+        assert_eq!(only(listing(false), Some("pbx")).unwrap().sets.len(), 1);
+    }
+}

@@ -1,0 +1,312 @@
+//! Every key of the configuration: its place, type, default, bounds and meaning. The doc comments
+//! of the fields are the manual; `docs/configuration.md` is printed from them.
+
+use super::fields::{Codes, Network, Percent, Trigger, Workers};
+use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
+use super::section::{Section, section};
+use crate::facts::{Admin, Algorithm};
+use crate::net::Family;
+use crate::telemetry::{LogFormat, OtlpProtocol};
+use crate::{dispatch, probe, transaction};
+use std::time::Duration;
+
+/// Every section, in the order of the manual.
+pub(super) const SECTIONS: &[&Section] = &[
+    &Root::SECTION,
+    &Listen::SECTION,
+    &Http::SECTION,
+    &Set::SECTION,
+    &Hash::SECTION,
+    &Destination::SECTION,
+    &Probe::SECTION,
+    &Failover::SECTION,
+    &Route::SECTION,
+    &Dns::SECTION,
+    &Sip::SECTION,
+    &Limits::SECTION,
+    &Drain::SECTION,
+    &Tracing::SECTION,
+    &Log::SECTION,
+];
+
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+const fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+const HOUR: Duration = secs(3600);
+const WEEK: Duration = secs(7 * 86_400);
+
+section! {
+    /// The top level. Only `sets` must be written.
+    Root at "" {
+        /// Where SIP is received and sent from: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or the keys below.
+        listen: Vec<ListenerItem> = ListenerItem::defaults(), kamailio "`listen`", restart true;
+        /// Threads that carry SIP; `auto` is one per processor.
+        workers: Workers = Workers::Auto, kamailio "`children`", restart true;
+        /// Metrics, health and the API.
+        http: Http = Http::default(), kamailio "`xhttp_prom`, `kamcmd`";
+        /// The sets of destinations, by name.
+        sets: Sets = Sets::default(), kamailio "`dispatcher.list`";
+        /// Which request goes to which set; the first match wins. Not needed with one set. With routes, a request that none matches gets 404.
+        routes: Vec<RouteItem> = vec![], kamailio "`ds_select_dst` in `request_route`";
+        /// Names of destinations. A/AAAA records are kept fresh in the background; a failed query keeps the last good answer.
+        dns: Dns = Dns::default(), kamailio "`ds_dns_*`";
+        /// SIP itself.
+        sip: Sip = Sip::default();
+        /// What keeps memory bounded.
+        limits: Limits = Limits::default();
+        /// Shutting down.
+        drain: Drain = Drain::default();
+        /// Spans.
+        tracing: Tracing = Tracing::default();
+        /// Log lines.
+        log: Log = Log::default();
+    }
+    later ["access", "state_file", "metrics"]
+}
+
+section! {
+    /// One listener, instead of `udp://ADDRESS:PORT`.
+    Listen at "listen[]" {
+        /// `udp://` or `tcp://`, an address, and a port (5060 if left out; 0 lets the system choose).
+        bind: Option<String> = None, kamailio "`listen`", restart true;
+        /// Host and port written into messages towards addresses outside `local`, such as the public address of a NAT.
+        advertise: Option<String> = None, kamailio "`listen … advertise`", restart true;
+        /// The listener's name, for routes and labels; `bind` if left out.
+        name: Option<String> = None, kamailio "`listen … name`", restart true;
+        /// Networks addressed from the local address even with `advertise`; empty: the directly connected ones.
+        local: Vec<Network> = vec![], restart true;
+    }
+}
+
+section! {
+    /// The HTTP server: `/metrics`, `/-/ready`, `/-/reload`, `/api/v1/…`.
+    Http at "http" {
+        /// Address and port to listen on.
+        listen: String = "127.0.0.1:9360".into(), restart true;
+        /// File with the token that changing calls need; without one they are accepted from this machine only.
+        token_file: Option<String> = None, restart true;
+    }
+}
+
+section! {
+    /// One set of destinations that can stand in for each other.
+    Set at "sets.NAME" {
+        /// How a destination is chosen among the usable ones of the best priority.
+        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3 and 7 hash, 6 random, 8 priority";
+        /// What `algorithm: hash` looks at.
+        hash: Hash = Hash::default(), kamailio "`hash_pvar`";
+        /// Share of calls that should be set up; exported for the alerts on its error budget.
+        objective: f64 = 0.999, from 0.5 => 0.999_999;
+        /// Value of Retry-After in a 503 of our own, in whole seconds.
+        reject_retry_after: Duration = secs(5), from secs(1) => HOUR;
+        /// Further networks whose requests count as coming from this set, such as a PBX that sends from another address.
+        sources: Vec<Network> = vec![], kamailio "`ds_is_from_list`, `permissions`";
+        /// Its destinations: URIs, or the keys below. Those of equal priority keep file order.
+        destinations: Vec<DestinationItem> = vec![], kamailio "the lines of `dispatcher.list`";
+        /// How its destinations are probed.
+        probe: Probe = Probe::default();
+        /// When to give up on a destination and try the next.
+        failover: Failover = Failover::default();
+    }
+    later ["fallback", "when_all_down", "slow_start", "register_key", "passive", "retry_after"]
+}
+
+section! {
+    /// The key of `algorithm: hash`, a weighted rendezvous hash: when a destination goes down only its own share moves, to all the others.
+    Hash at "sets.NAME.hash" {
+        /// Parts of the request, hashed together: call_id, from, to, ruri, source_ip, header:NAME.
+        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri, 7 `hash_pvar`";
+    }
+    later ["compat"]
+}
+
+section! {
+    /// One destination, instead of its URI alone.
+    Destination at "sets.NAME.destinations[]" {
+        /// Its name in the set, in metrics and in the API; if left out `HOST:PORT`, with `-tcp` unless UDP. Letters, digits and `._:@[]-`, at most 64.
+        id: Option<String> = None, kamailio "`duid` in `attrs`";
+        /// `sip:HOST`, `sip:HOST:PORT`, with `;transport=tcp` if not UDP. A name is looked up as A/AAAA.
+        uri: Option<String> = None, kamailio "`destination`";
+        /// Its share for `weighted_round_robin`, `hash` and `random`; 0 gets no new requests.
+        weight: u32 = 1, from 0 => 65_535, kamailio "`weight`, `rweight` in `attrs`";
+        /// Lower is tried first. Kamailio is the other way round.
+        priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";
+        /// What the administrator wants: enabled, draining (running dialogs only) or disabled (still probed). `set-state` wins until this value changes.
+        state: Admin = Admin::Enabled, kamailio "`flags` 4, `dispatcher.set_state`";
+        /// Name of the listener to send from; if left out the first of its transport and address family.
+        listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
+        /// Keys that differ from the set's `probe`.
+        probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
+    }
+    later ["max_calls", "max_cps", "mtu"]
+}
+
+section! {
+    /// Probing with OPTIONS. A destination is down after `down_after` failures in a row; `sipwarden check` prints how long that takes at worst.
+    Probe at "sets.NAME.probe" {
+        /// Whether to probe; without, a destination counts as up.
+        enabled: bool = probe::Settings::default().enabled, kamailio "`ds_ping_interval` > 0 with `ds_probing_mode` 1";
+        /// Time between probes while the state is certain.
+        interval: Duration = probe::Settings::default().interval, from ms(50) => HOUR, kamailio "`ds_ping_interval`";
+        /// Time to the next probe while failing or recovering; not above `interval`.
+        fast_interval: Duration = probe::Settings::default().fast_interval, from ms(10) => HOUR;
+        /// Time to a final response; below `interval`. If left out and `interval` is short: half of it.
+        timeout: Duration = probe::Settings::default().timeout, from ms(10) => secs(32), kamailio "`ds_ping_fr_timer`";
+        /// Failures in a row that make it down.
+        down_after: u32 = dispatch::Thresholds::default().down_after, from 1 => 100, kamailio "`ds_probing_threshold`";
+        /// Successes in a row that make it up again.
+        up_after: u32 = dispatch::Thresholds::default().up_after, from 1 => 100, kamailio "`ds_inactive_threshold`";
+        /// Random part of the interval.
+        jitter: Percent = Percent(probe::Settings::default().jitter_percent), from Percent(0) => Percent(50);
+        /// The method to probe with.
+        method: String = "OPTIONS".into(), kamailio "`ds_ping_method`";
+        /// The From URI; if left out `sip:sipwarden@` and the advertised address.
+        from: Option<String> = None, kamailio "`ds_ping_from`";
+        /// Codes that count as alive.
+        accept: Vec<Codes> = vec![Codes(200, 499)], kamailio "`ds_ping_reply_codes`";
+        /// Codes that do not, whatever `accept` says.
+        reject: Vec<Codes> = vec![Codes(408, 408)];
+    }
+    settle settle
+}
+
+section! {
+    /// Giving up on a destination for the next usable one. Never after a 2xx or a CANCEL, never twice to one destination.
+    Failover at "sets.NAME.failover" {
+        /// What makes us give up: no_response, transport, and final codes.
+        on: Vec<Trigger> = Failover::default_on(), kamailio "the conditions in `failure_route`";
+        /// Time from sending an INVITE to any response; below 64 × `sip.t1`.
+        no_response_after: Duration = dispatch::FailoverSettings::default().no_response_after, from ms(10) => secs(60), kamailio "`fr_timer`";
+        /// The same for REGISTER, SUBSCRIBE, OPTIONS and PUBLISH.
+        no_response_after_non_invite: Duration = dispatch::FailoverSettings::default().no_response_after_non_invite, from ms(10) => secs(60), kamailio "`fr_timer`";
+        /// Time from 100 Trying to 101–199 or a final response; null: no limit.
+        no_progress_after: Option<Duration> = None;
+        /// Destinations tried for one request at most.
+        max_attempts: u32 = dispatch::FailoverSettings::default().max_attempts, from 1 => 100, kamailio "3rd parameter of `ds_select_dst`";
+        /// No attempt starts later than this after the request came; a running one is never cut.
+        total: Duration = dispatch::FailoverSettings::default().total, from ms(10) => HOUR;
+        /// Whether to give up on a destination that was already ringing.
+        after_18x: bool = dispatch::FailoverSettings::default().after_18x;
+    }
+}
+
+section! {
+    /// One route. Every condition that is written must hold.
+    Route at "routes[]" {
+        /// Methods, as in [INVITE, REGISTER]; empty: all.
+        methods: Vec<String> = vec![], kamailio "`is_method`";
+        /// Regular expression searched in the user part of the Request-URI; anchor it with ^ and $.
+        ruri_user: Option<String> = None, kamailio "`$rU =~ \"…\"`";
+        /// Host of the Request-URI, compared without case.
+        ruri_host: Option<String> = None, kamailio "`$rd == \"…\"`";
+        /// Networks that the request comes from.
+        source: Vec<Network> = vec![], kamailio "`$si`, `permissions`";
+        /// Set that the request comes from; the only way to send a set's own requests on, even back into it.
+        from_set: Option<String> = None, kamailio "`ds_is_from_list`";
+        /// Name of the listener that it came in on.
+        listener: Option<String> = None, kamailio "`$Ri`, `$Rp`";
+        /// The set to choose a destination from.
+        set: Option<String> = None, kamailio "1st parameter of `ds_select_dst`";
+    }
+}
+
+section! {
+    /// How names of destinations are looked up.
+    Dns at "dns" {
+        /// Shortest time an answer is kept.
+        min_ttl: Duration = secs(5), from secs(1) => HOUR, kamailio "`ds_dns_ttl`", restart true;
+        /// Longest time an answer is kept.
+        max_ttl: Duration = secs(300), from secs(1) => WEEK, kamailio "`ds_dns_interval`", restart true;
+        /// Addresses asked for: auto takes IPv4 if there is an A record and an IPv4 listener, else IPv6.
+        family: Family = Family::Auto, restart true;
+    }
+    later ["expand", "max_endpoints"]
+}
+
+section! {
+    /// Timers and headers of SIP.
+    Sip at "sip" {
+        /// Round-trip estimate T1; retransmissions and 64 × T1 follow from it.
+        t1: Duration = transaction::Settings::default().t1, from ms(10) => secs(5), kamailio "`retr_timer1`";
+        /// Longest time between retransmissions, T2; not below `t1`.
+        t2: Duration = transaction::Settings::default().t2, from ms(10) => secs(60), kamailio "`retr_timer2`";
+        /// Timer C: longest ringing without a new provisional response; above 180s (RFC 3261 §16.6).
+        timer_c: Duration = secs(185), from secs(1) => HOUR, kamailio "`fr_inv_timer`";
+        /// Whether to stay in the path of dialogs; without, their end is not seen.
+        record_route: bool = true, kamailio "`record_route()`";
+        /// File with at least 16 bytes that sign our Record-Route; the same for all instances behind one address. Without one, random at each start.
+        secret_file: Option<String> = None, restart true;
+        /// Largest message accepted, in bytes.
+        max_message: u32 = 65_535, from 1_500 => 65_535, restart true;
+        /// Value of User-Agent and Server in messages of our own.
+        user_agent: String = "sipwarden".into(), kamailio "`server_header`, `user_agent_header`";
+    }
+    later ["mtu", "path", "options_reply"]
+}
+
+section! {
+    /// What keeps memory bounded.
+    Limits at "limits" {
+        /// Unfinished transactions; above, new requests get 503.
+        transactions: u32 = 100_000, from 1 => 10_000_000;
+        /// Age at which a call without BYE is forgotten.
+        max_call_age: Duration = secs(12 * 3600), from secs(60) => WEEK, kamailio "`ds_hash_expire`";
+        /// Stream connections.
+        connections: u32 = 4_096, from 1 => 1_000_000, kamailio "`tcp_max_connections`", restart true;
+        /// Stream connections from one address.
+        connections_per_source: u32 = 64, from 1 => 1_000_000, restart true;
+        /// Time for a whole message to arrive on a stream.
+        message_deadline: Duration = secs(5), from ms(100) => HOUR, kamailio "`tcp_msg_read_timeout`", restart true;
+        /// Time without traffic after which a stream is closed.
+        idle_timeout: Duration = secs(120), from secs(1) => WEEK, kamailio "`tcp_connection_lifetime`", restart true;
+    }
+    later ["linger", "per_source"]
+}
+
+section! {
+    /// Shutting down on SIGTERM: new calls get 503, running transactions are served.
+    Drain at "drain" {
+        /// Longest wait for them.
+        timeout: Duration = secs(30), from ms(1) => HOUR;
+    }
+}
+
+section! {
+    /// Spans of calls and probes, sent over OTLP.
+    Tracing at "tracing" {
+        /// Collector, as in http://127.0.0.1:4317; null: no spans.
+        otlp: Option<String> = None, restart true;
+        /// grpc (usually port 4317) or http (usually port 4318).
+        protocol: OtlpProtocol = OtlpProtocol::Grpc, restart true;
+        /// Share of unremarkable calls kept. Errors, failovers and slow calls are always kept.
+        ratio: f64 = 1.0, from 0.0 => 1.0, restart true;
+        /// The same for probes.
+        probe_ratio: f64 = 0.01, from 0.0 => 1.0, restart true;
+        /// A call set up slower than this is kept.
+        slow: Duration = secs(2), from ms(1) => HOUR, restart true;
+    }
+    later ["propagation", "trace_id_from", "trace_id_key_file", "capture_uris"]
+}
+
+section! {
+    /// Log lines on standard error.
+    Log at "log" {
+        /// auto is human on a terminal, json elsewhere.
+        format: LogFormat = LogFormat::Auto, kamailio "`log_prefix_mode`", restart true;
+        /// error, warn, info, debug, trace or off; also by module, as in `info,sipwarden::net=debug`.
+        level: String = "info".into(), kamailio "`debug`", restart true;
+    }
+}
+
+impl Failover {
+    fn default_on() -> Vec<Trigger> {
+        let settings = dispatch::FailoverSettings::default();
+        let words =
+            [(settings.on_no_response, Trigger::NoResponse), (settings.on_transport, Trigger::Transport)];
+        let words = words.into_iter().filter(|(on, _)| *on).map(|(_, trigger)| trigger);
+        words.chain(settings.on_codes.into_iter().map(Trigger::Code)).collect()
+    }
+}

@@ -1,0 +1,363 @@
+//! The rules of sets, their destinations and their probes.
+
+use super::super::cursor::Problems;
+use super::super::error::{Mark, Problem};
+use super::super::fields::{Trigger, show_duration};
+use super::super::items::{DestinationItem, Sets};
+use super::super::keys::{Failover, Probe, Set as Keys};
+use super::super::path::KeyPath;
+use super::super::uri::{DestinationUri, parse_destination};
+use super::{ID_RULE, is_id, listener_named};
+use crate::dispatch::{DestinationSettings, Endpoint, FailoverSettings, Host, SetSettings, Thresholds};
+use crate::facts::{Algorithm, Transport};
+use crate::proxy::{Listener, Set};
+use crate::{probe, transaction};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// Sets at most.
+const MAX_SETS: usize = 1_000;
+/// Destinations of all sets at most.
+const MAX_DESTINATIONS: usize = 100_000;
+const DEFAULT_PORT: u16 = 5060;
+
+pub(super) fn resolve(
+    sets: &mut Sets,
+    listeners: &[Listener],
+    timers: &transaction::Settings,
+    problems: &Problems,
+) -> Vec<Set> {
+    let at = KeyPath::root().key("sets");
+    if sets.0.is_empty() {
+        let help = "the least that works: sets: {pbx: {destinations: [sip:10.0.0.1:5060]}}";
+        problems.add(Problem::key(&at, "expected at least one set of destinations").help(help));
+    }
+    let count: usize = sets.0.iter().map(|(_, set)| set.destinations.len()).sum();
+    if sets.0.len() > MAX_SETS || count > MAX_DESTINATIONS {
+        let message = format!("more than {MAX_SETS} sets or {MAX_DESTINATIONS} destinations");
+        problems.add(Problem::key(&at, message));
+        return vec![];
+    }
+    sets.0
+        .iter_mut()
+        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, problems))
+        .collect()
+}
+
+fn set(
+    name: &str,
+    keys: &mut Keys,
+    path: &KeyPath,
+    listeners: &[Listener],
+    timers: &transaction::Settings,
+    problems: &Problems,
+) -> Set {
+    if !is_id(name) {
+        problems.add(Problem::key(path, ID_RULE));
+    }
+    if keys.hash.key.is_empty() {
+        problems
+            .add(Problem::key(&path.key("hash").key("key"), "expected at least one part, such as call_id"));
+    }
+    let destinations_path = path.key("destinations");
+    if keys.destinations.is_empty() {
+        problems.add(Problem::key(&destinations_path, "a set needs at least one destination"));
+    }
+    check_probe(&keys.probe, &path.key("probe"), problems);
+    let failover = failover(&keys.failover, &path.key("failover"), timers, problems);
+    let mut seen: HashMap<String, KeyPath> = HashMap::new();
+    let (mut destinations, mut probes) = (vec![], vec![]);
+    for item in &mut keys.destinations {
+        let probe = item.keys.probe.apply(&keys.probe, problems);
+        if probe != keys.probe {
+            check_probe(&probe, &item.path.key("probe"), problems);
+        }
+        let path = item.id_path();
+        let Some(destination) = destination(item, &probe, listeners, problems) else { continue };
+        let id = destination.id.to_string();
+        if let Some(first) = seen.get(&id) {
+            let message = format!("a second destination with the id `{id}` in this set; the first is");
+            problems.add(Problem::value(&path, message).other(first, Mark::Value));
+        } else {
+            seen.insert(id, path);
+        }
+        destinations.push(destination);
+        probes.push(probe_settings(&probe));
+    }
+    let by_weight = match keys.algorithm {
+        Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => true,
+        Algorithm::RoundRobin | Algorithm::Priority => false,
+    };
+    if by_weight && !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
+        let message = format!("every weight is 0, so `{}` has nothing to choose from", keys.algorithm);
+        problems.add(Problem::key(&destinations_path, message));
+    }
+    let dispatch = SetSettings {
+        name: name.into(),
+        algorithm: keys.algorithm,
+        hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
+        objective: keys.objective,
+        reject_retry_after: keys.reject_retry_after,
+        sources: keys.sources.iter().map(|network| network.0).collect(),
+        destinations,
+        failover,
+    };
+    Set { dispatch, probes }
+}
+
+impl DestinationItem {
+    /// What a problem with the id is about: the id, or the URI that implies it.
+    fn id_path(&self) -> KeyPath {
+        match &self.keys.id {
+            Some(_) => self.path.key("id"),
+            None if self.short => self.path.clone(),
+            None => self.path.key("uri"),
+        }
+    }
+}
+
+fn destination(
+    item: &mut DestinationItem,
+    probe: &Probe,
+    listeners: &[Listener],
+    problems: &Problems,
+) -> Option<DestinationSettings> {
+    let Some(text) = item.keys.uri.clone() else {
+        problems.add(Problem::value(&item.path, "a destination needs `uri`, such as sip:10.0.0.1:5060"));
+        return None;
+    };
+    let uri_path = if item.short { item.path.clone() } else { item.path.key("uri") };
+    let checked = parse_destination(&text).map_err(|error| error.to_string());
+    let checked = checked.and_then(|uri| transport(&uri).map(|transport| (uri, transport)));
+    let (uri, transport) = match checked {
+        Ok(pair) => pair,
+        Err(message) => {
+            let shown: String = text.chars().take(60).collect();
+            let message = format!("{message}; found `{}`", shown.escape_debug());
+            problems.add(Problem::value(&uri_path, message));
+            return None;
+        }
+    };
+    let endpoint = endpoint(&uri);
+    check_listener(&endpoint, transport, item.keys.listener.is_some(), &uri_path, listeners, problems);
+    let listener_path = item.path.key("listener");
+    let listener = item.keys.listener.as_deref().and_then(|name| {
+        let id = listener_named(name, &listener_path, listeners, problems)?;
+        let listener = listeners.get(id.index())?;
+        if !carries(listener, &endpoint, transport) {
+            let message =
+                format!("the listener `{name}` cannot reach {text}: other transport or address family");
+            problems.add(Problem::value(&listener_path, message));
+        }
+        Some(id)
+    });
+    let shown = shown_uri(&uri);
+    let id = match &item.keys.id {
+        Some(id) => id.clone(),
+        None => default_id(&uri, &endpoint, transport),
+    };
+    if !is_id(&id) {
+        let path = if item.keys.id.is_some() { item.path.key("id") } else { uri_path.clone() };
+        let problem = Problem::value(&path, format!("`{}` cannot be an id; {ID_RULE}", id.escape_debug()));
+        problems.add(if item.keys.id.is_some() { problem } else { problem.help("give it an `id`") });
+    }
+    item.keys.id = Some(id.clone());
+    item.keys.uri = Some(shown.clone());
+    Some(DestinationSettings {
+        id: id.as_str().into(),
+        uri: shown.as_str().into(),
+        endpoint,
+        transport,
+        weight: item.keys.weight,
+        priority: item.keys.priority,
+        admin: item.keys.state,
+        listener,
+        thresholds: probe
+            .enabled
+            .then_some(Thresholds { down_after: probe.down_after, up_after: probe.up_after }),
+    })
+}
+
+fn transport(uri: &DestinationUri) -> Result<Transport, String> {
+    if uri.secure {
+        return Err("sips: needs TLS, which is not supported in this version".into());
+    }
+    match uri.transport.as_deref() {
+        None => Ok(Transport::Udp),
+        Some(word @ ("tls" | "ws" | "wss" | "sctp")) => {
+            Err(format!("transport={word} is not supported in this version; expected udp or tcp"))
+        }
+        Some(word) => {
+            Transport::from_word(word).ok_or_else(|| "expected transport=udp or transport=tcp".into())
+        }
+    }
+}
+
+fn endpoint(uri: &DestinationUri) -> Endpoint {
+    let host = match uri.host.parse::<IpAddr>() {
+        Ok(address) => Host::Address(address),
+        Err(_) => Host::Name(uri.host.to_ascii_lowercase().into()),
+    };
+    Endpoint { host, port: uri.port.unwrap_or(DEFAULT_PORT) }
+}
+
+fn shown_host(uri: &DestinationUri) -> String {
+    match uri.host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        Ok(IpAddr::V4(_)) | Err(_) => uri.host.to_ascii_lowercase(),
+    }
+}
+
+/// The URI without its user part.
+fn shown_uri(uri: &DestinationUri) -> String {
+    let mut text = format!("sip:{}", shown_host(uri));
+    if let Some(port) = uri.port {
+        text += &format!(":{port}");
+    }
+    if let Some(transport) = &uri.transport {
+        text += &format!(";transport={transport}");
+    }
+    for (name, value) in &uri.params {
+        text += &match value {
+            Some(value) => format!(";{name}={value}"),
+            None => format!(";{name}"),
+        };
+    }
+    text
+}
+
+fn default_id(uri: &DestinationUri, endpoint: &Endpoint, transport: Transport) -> String {
+    let suffix = match transport {
+        Transport::Udp => "",
+        Transport::Tcp => "-tcp",
+    };
+    format!("{}:{}{suffix}", shown_host(uri), endpoint.port)
+}
+
+fn carries(listener: &Listener, endpoint: &Endpoint, transport: Transport) -> bool {
+    let family = match &endpoint.host {
+        Host::Address(address) => address.is_ipv4() == listener.bind.is_ipv4(),
+        Host::Name(_) => true,
+    };
+    listener.transport == transport && family
+}
+
+fn check_listener(
+    endpoint: &Endpoint,
+    transport: Transport,
+    has_own: bool,
+    path: &KeyPath,
+    listeners: &[Listener],
+    problems: &Problems,
+) {
+    // Without any listener that is the problem to mend first.
+    if has_own || listeners.is_empty() || listeners.iter().any(|l| carries(l, endpoint, transport)) {
+        return;
+    }
+    let any = match endpoint.host {
+        Host::Address(IpAddr::V6(_)) => "[::]",
+        Host::Address(IpAddr::V4(_)) | Host::Name(_) => "0.0.0.0",
+    };
+    let family = if any == "[::]" { "IPv6 " } else { "" };
+    let message = format!("no {family}listener for {transport}, so this destination cannot be reached");
+    let help = format!("add {transport}://{any}:5060 to `listen`");
+    problems.add(Problem::value(path, message).help(help));
+}
+
+fn check_probe(probe: &Probe, path: &KeyPath, problems: &Problems) {
+    if !probe.enabled {
+        return;
+    }
+    let interval = show_duration(probe.interval);
+    if probe.timeout >= probe.interval {
+        let message = format!("{} is not below `interval`, {interval}", show_duration(probe.timeout));
+        problems.add(Problem::value(&path.key("timeout"), message));
+    }
+    if probe.fast_interval > probe.interval {
+        let message = format!("{} is above `interval`, {interval}", show_duration(probe.fast_interval));
+        problems.add(Problem::value(&path.key("fast_interval"), message));
+    }
+    let is_token = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    let unfit = ["INVITE", "ACK", "CANCEL", "BYE"];
+    let method = probe.method.as_str();
+    if method.is_empty() || !method.bytes().all(is_token) || unfit.contains(&method) {
+        let message = format!(
+            "expected a method that can stand alone, such as OPTIONS, found `{}`",
+            method.escape_debug()
+        );
+        problems.add(Problem::value(&path.key("method"), message));
+    }
+    if let Some(from) = &probe.from {
+        if parse_destination(from).is_err()
+            || from.chars().any(|c| c.is_control() || c.is_whitespace() || c == '>')
+        {
+            let message = "expected a URI such as sip:sipwarden@example.com";
+            problems.add(Problem::value(&path.key("from"), message));
+        }
+    }
+    if probe.accept.is_empty() {
+        let message = "expected at least one code; with none, every destination is down";
+        problems.add(Problem::key(&path.key("accept"), message));
+    }
+}
+
+fn probe_settings(probe: &Probe) -> probe::Settings {
+    let pairs =
+        |codes: &[super::super::fields::Codes]| codes.iter().map(|codes| (codes.0, codes.1)).collect();
+    probe::Settings {
+        enabled: probe.enabled,
+        interval: probe.interval,
+        fast_interval: probe.fast_interval,
+        timeout: probe.timeout,
+        jitter_percent: probe.jitter.0,
+        method: probe.method.as_str().into(),
+        from: probe.from.as_deref().map(Into::into),
+        accept: probe::CodeRanges { include: pairs(&probe.accept), exclude: pairs(&probe.reject) },
+    }
+}
+
+fn failover(
+    keys: &Failover,
+    path: &KeyPath,
+    timers: &transaction::Settings,
+    problems: &Problems,
+) -> FailoverSettings {
+    let limit = timers.timeout();
+    for (name, value) in [
+        ("no_response_after", keys.no_response_after),
+        ("no_response_after_non_invite", keys.no_response_after_non_invite),
+    ] {
+        if value >= limit {
+            let message = format!(
+                "{} is not below 64 × `sip.t1`, {}, when the attempt ends anyway",
+                show_duration(value),
+                show_duration(limit)
+            );
+            problems.add(Problem::value(&path.key(name), message));
+        }
+    }
+    if keys.no_progress_after.is_some_and(|limit| limit.is_zero()) {
+        problems.add(Problem::value(
+            &path.key("no_progress_after"),
+            "expected more than 0s, or null for no limit",
+        ));
+    }
+    let codes = keys.on.iter().filter_map(|trigger| match trigger {
+        Trigger::Code(code) => Some(*code),
+        Trigger::NoResponse | Trigger::Transport => None,
+    });
+    let mut on_codes: Vec<u16> = codes.collect();
+    on_codes.sort_unstable();
+    on_codes.dedup();
+    FailoverSettings {
+        on_no_response: keys.on.contains(&Trigger::NoResponse),
+        on_transport: keys.on.contains(&Trigger::Transport),
+        on_codes,
+        no_response_after: keys.no_response_after,
+        no_response_after_non_invite: keys.no_response_after_non_invite,
+        no_progress_after: keys.no_progress_after,
+        max_attempts: keys.max_attempts,
+        total: keys.total,
+        after_18x: keys.after_18x,
+    }
+}

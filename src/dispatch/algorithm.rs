@@ -1,0 +1,129 @@
+//! How a set chooses among the usable members of a tier: the trait, and one table of word and
+//! implementation.
+//!
+//! An algorithm gives every request an *order* over the usable members and computes only as much
+//! of it as is tried. To add one: a file here, a word in [`Word`], a row in [`of`]; the property
+//! tests of `tests/algorithms.rs` run over every row.
+
+mod hash;
+mod priority;
+mod random;
+mod rendezvous;
+mod round_robin;
+mod weighted_round_robin;
+
+use super::Set;
+use crate::facts::{Algorithm as Word, Target};
+
+/// An algorithm of selection; stateless but for the cursor it is given.
+pub trait Algorithm: Sync {
+    /// The number that stands for the order of a request when no turn is taken.
+    fn order(&self, request: Request) -> u64;
+
+    /// Chooses for a new request, moving the cursor; also gives the number of the order.
+    fn first(&self, candidates: &Candidates, request: Request, cursor: &mut Cursor) -> Option<(Target, u64)> {
+        let _ = cursor;
+        let order = self.order(request);
+        Some((self.next(candidates, order, &[])?, order))
+    }
+
+    /// The first candidate of an order that has not been given.
+    fn next(&self, candidates: &Candidates, order: u64, given: &[Target]) -> Option<Target>;
+}
+
+/// What a request brings to a selection.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// A hash of the configured parts of the request.
+    pub key: u64,
+    /// An unguessable number.
+    pub nonce: u64,
+}
+
+/// Where a set stands between two selections of one worker.
+#[derive(Debug, Clone, Default)]
+pub struct Cursor {
+    /// Turns taken, from the worker's offset.
+    pub turns: u64,
+    /// Credit of each member by position; empty until it is needed.
+    pub credits: Vec<i64>,
+}
+
+/// The usable members of one tier.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidates<'a> {
+    /// Their set.
+    pub set: &'a Set,
+    /// Their positions in the set's file order, ascending.
+    pub usable: &'a [u32],
+}
+
+impl Candidates<'_> {
+    /// Each candidate, in file order.
+    pub fn targets(&self) -> impl Iterator<Item = Target> {
+        self.usable.iter().filter_map(|position| self.set.member(*position))
+    }
+}
+
+/// The implementation of a word.
+pub fn of(word: Word) -> &'static dyn Algorithm {
+    match word {
+        Word::RoundRobin => &round_robin::RoundRobin,
+        Word::WeightedRoundRobin => &weighted_round_robin::WeightedRoundRobin,
+        Word::Hash => &hash::Hash,
+        Word::Random => &random::Random,
+        Word::Priority => &priority::Priority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Table;
+    use super::super::testing::{destination, set};
+    use super::*;
+    use crate::facts::names::Names;
+
+    /// Runs `test` on a tier of members with weights, all usable, and a function that names targets.
+    pub fn with_candidates<R>(
+        members: &[(&str, u32)],
+        test: impl FnOnce(&Candidates, &dyn Fn(Target) -> String) -> R,
+    ) -> R {
+        let mut names = Names::default();
+        let weighted = members.iter().map(|(id, weight)| {
+            let mut destination = destination(id);
+            destination.weight = *weight;
+            destination
+        });
+        let table = Table::new(vec![set("pbx", weighted.collect())], &mut names);
+        let set = table.sets().next().unwrap();
+        let candidates = Candidates { set, usable: &set.tiers()[0].members };
+        test(&candidates, &|target| names.target(target).to_owned())
+    }
+
+    /// The whole order of a request.
+    pub fn order_of(algorithm: &dyn Algorithm, members: &[(&str, u32)], order: u64) -> Vec<String> {
+        with_candidates(members, |candidates, name| {
+            let mut given = Vec::new();
+            while let Some(target) = algorithm.next(candidates, order, &given) {
+                given.push(target);
+            }
+            given.into_iter().map(name).collect()
+        })
+    }
+
+    pub fn ids(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_comes_out_of_an_empty_tier() {
+        for word in Word::ALL {
+            with_candidates(&[("a", 1)], |candidates, _| {
+                let empty = Candidates { set: candidates.set, usable: &[] };
+                let request = Request { key: 1, nonce: 2 };
+                assert_eq!(of(*word).first(&empty, request, &mut Cursor::default()), None);
+                assert_eq!(of(*word).next(&empty, 3, &[]), None);
+            });
+        }
+    }
+}

@@ -1,0 +1,596 @@
+//! The one owner of the states of destinations and sets; it lives on worker 0.
+//!
+//! Takes in what was learned (probes, an administrator's wish, addresses, a reload), says what
+//! changed, in order, and publishes verdicts. Pure: the time is an argument. Never chooses a
+//! destination and never decides when to probe.
+
+mod facts;
+mod member;
+mod publish;
+
+use super::{Destination, Host, Table, Verdicts};
+use crate::facts::event::{ProbeOutcome, StateChange};
+use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::{Admin, SetId, State, Target};
+use member::{Addresses, Member};
+use publish::Publication;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is known of every destination.
+#[derive(Debug, Default)]
+pub struct Health {
+    table: Arc<Table>,
+    /// By target.
+    members: Vec<Option<Member>>,
+    publication: Publication,
+    /// Changes not given out yet; the owner drains them after every step.
+    changes: VecDeque<Change>,
+}
+
+/// How many destinations a reload added, removed and kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Destinations that were not there before.
+    pub added: u32,
+    /// Destinations that are gone.
+    pub removed: u32,
+    /// Destinations that stay.
+    pub kept: u32,
+}
+
+/// What a finished probe meant for one destination.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProbeVerdict {
+    /// The change of state that it caused, if any; also given out by [`Health::poll_change`].
+    pub change: Option<StateChange>,
+    /// Failed probes in a row, this one included.
+    pub consecutive_failures: u32,
+    /// Successful probes in a row, this one included.
+    pub consecutive_successes: u32,
+}
+
+/// Something that changed, for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A destination changed its state.
+    Destination(StateChange),
+    /// A set lost its last usable destination, or got one back.
+    Set {
+        /// The set.
+        set: SetId,
+        /// Whether at least one member is enabled, none is usable, and every enabled one has had
+        /// its first verdict.
+        all_down: bool,
+    },
+}
+
+impl Health {
+    /// Starts with every destination as configured, and unknown if it is probed.
+    pub fn new(table: Arc<Table>, now: Instant) -> Self {
+        let mut health = Self::default();
+        health.reconcile(table, now);
+        health
+    }
+
+    /// Takes a new configuration. Destinations that stay keep what was set at run time, their
+    /// history and their state; a changed URI makes the state unknown again; a configured admin
+    /// state counts only where it changed. A new destination of a known name gets its addresses.
+    pub fn reconcile(&mut self, table: Arc<Table>, now: Instant) -> Reconciled {
+        let names = self.known_names();
+        let mut old = std::mem::take(&mut self.members);
+        let mut reconciled = Reconciled::default();
+        self.members.resize_with(table.target_bound(), || None);
+        for destination in table.destinations() {
+            let known = match &destination.settings.endpoint.host {
+                Host::Name(name) => names.get(name),
+                Host::Address(_) => None,
+            };
+            let index = destination.target.index();
+            let member = if let Some(mut member) = old.get_mut(index).and_then(Option::take) {
+                reconciled.kept += 1;
+                let change = member.reconfigure(destination, known, now);
+                self.changes.extend(change.map(Change::Destination));
+                member
+            } else {
+                reconciled.added += 1;
+                Member::new(destination, known, now)
+            };
+            if let Some(slot) = self.members.get_mut(index) {
+                *slot = Some(member);
+            }
+        }
+        reconciled.removed = u32::try_from(old.iter().flatten().count()).unwrap_or(u32::MAX);
+        let sets = self.publication.rebuild(&table, &self.members);
+        self.changes.extend(sets.into_iter().map(|(set, all_down)| Change::Set { set, all_down }));
+        self.table = table;
+        self.check_all();
+        reconciled
+    }
+
+    /// Takes in a finished probe; ignored for a destination that is gone or not probed.
+    pub fn on_probe(
+        &mut self,
+        target: Target,
+        outcome: ProbeOutcome,
+        rtt: Option<Duration>,
+        now: Instant,
+    ) -> ProbeVerdict {
+        let change = self.update(target, |member| member.on_probe(outcome, rtt, now));
+        let (consecutive_failures, consecutive_successes) =
+            self.member(target).map(Member::consecutive).unwrap_or_default();
+        ProbeVerdict { change, consecutive_failures, consecutive_successes }
+    }
+
+    /// Takes in an administrator's wish, which holds until the configured value changes.
+    pub fn set_admin(&mut self, target: Target, admin: Admin, now: Instant) -> Option<StateChange> {
+        self.update(target, |member| member.set_admin(admin, now))
+    }
+
+    /// Takes in the answer for a destination's name, best address first; tells whether its
+    /// addresses changed. An empty answer keeps the last good addresses; a name that never had one
+    /// makes the destination down.
+    pub fn set_addresses(&mut self, target: Target, addresses: &[IpAddr], stale: bool, now: Instant) -> bool {
+        let mut is_changed = false;
+        self.update(target, |member| {
+            let (changed, change) = member.set_addresses(addresses, stale, now);
+            is_changed = changed;
+            change
+        });
+        if is_changed {
+            self.publication.note_addresses();
+        }
+        is_changed
+    }
+
+    /// Whether the next probe should come soon, because the state is not certain.
+    pub fn is_in_doubt(&self, target: Target) -> bool {
+        self.member(target).is_some_and(Member::is_in_doubt)
+    }
+
+    /// The address that a destination stands for, if known.
+    pub fn address(&self, target: Target) -> Option<SocketAddr> {
+        self.member(target)?.address()
+    }
+
+    /// The derived state; `None` for a destination that is gone.
+    pub fn state(&self, target: Target) -> Option<State> {
+        Some(self.member(target)?.state())
+    }
+
+    /// The next change that has not been given out.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// The verdicts, if anything in them changed since the last call; always at the first.
+    pub fn take_verdicts(&mut self) -> Option<Arc<Verdicts>> {
+        self.publication.take(&self.table, &self.members)
+    }
+
+    /// Answers what is, in file order. `interval` gives the configured time between probes of a
+    /// destination, `detection` the worst-case time to notice a death in a set.
+    pub fn set_snapshots(
+        &self,
+        detail: Detail,
+        interval: impl Fn(Target) -> Duration,
+        detection: impl Fn(SetId) -> Duration,
+    ) -> Vec<SetSnapshot> {
+        let destination = |target: &Target| {
+            let is_usable = self.publication.is_usable(*target);
+            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target)))
+        };
+        let sets = self.table.sets().map(|set| SetSnapshot {
+            id: set.id(),
+            name: Arc::clone(set.name()),
+            algorithm: set.algorithm(),
+            objective: set.objective(),
+            all_down: self.publication.is_all_down(set.id()),
+            detection: detection(set.id()),
+            destinations: set.members().iter().filter_map(destination).collect(),
+        });
+        sets.collect()
+    }
+
+    fn member(&self, target: Target) -> Option<&Member> {
+        self.members.get(target.index())?.as_ref()
+    }
+
+    /// Applies an update to one destination and brings everything that follows from it in step.
+    fn update(
+        &mut self,
+        target: Target,
+        update: impl FnOnce(&mut Member) -> Option<StateChange>,
+    ) -> Option<StateChange> {
+        let table = Arc::clone(&self.table);
+        let destination = table.destination(target)?;
+        let change = update(self.members.get_mut(target.index())?.as_mut()?);
+        self.changes.extend(change.map(Change::Destination));
+        let set = self.publication.refresh(&table, &self.members, destination);
+        self.changes.extend(set.map(|(set, all_down)| Change::Set { set, all_down }));
+        self.check(destination);
+        change
+    }
+
+    fn known_names(&self) -> HashMap<Arc<str>, Addresses> {
+        let named =
+            self.members.iter().flatten().filter_map(|member| match &member.settings().endpoint.host {
+                Host::Name(name) => Some((Arc::clone(name), member.answer()?.clone())),
+                Host::Address(_) => None,
+            });
+        named.collect()
+    }
+
+    fn check(&self, destination: &Destination) {
+        debug_assert!(
+            self.publication.is_consistent(&self.table, &self.members, destination.set),
+            "the counts of a set differ from the facts of its members"
+        );
+    }
+
+    fn check_all(&self) {
+        for set in self.table.sets() {
+            debug_assert!(
+                self.publication.is_consistent(&self.table, &self.members, set.id()),
+                "the counts of a set differ from the facts of its members"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::testing::{destination, set};
+    use crate::dispatch::{DestinationSettings, Endpoint};
+    use crate::facts::Transport;
+    use crate::facts::event::{ChangeReason, SkipReason};
+    use crate::facts::names::Names;
+    use crate::facts::secret::{Nonces, Secret};
+
+    const OK: ProbeOutcome = ProbeOutcome::Accepted(200);
+    const FAILED: ProbeOutcome = ProbeOutcome::Timeout;
+    const A: Target = Target::new(0);
+    const B: Target = Target::new(1);
+    const PBX: SetId = SetId::new(0);
+
+    struct Bench {
+        health: Health,
+        names: Names,
+        now: Instant,
+    }
+
+    fn bench(members: Vec<DestinationSettings>) -> Bench {
+        let mut names = Names::default();
+        let table = Table::new(vec![set("pbx", members)], &mut names);
+        let now = Instant::now();
+        Bench { health: Health::new(Arc::new(table), now), names, now }
+    }
+
+    fn pair() -> Bench {
+        bench(vec![destination("a"), destination("b")])
+    }
+
+    fn named(id: &str, host: &str) -> DestinationSettings {
+        let endpoint = Endpoint { host: Host::Name(host.into()), port: 5070 };
+        DestinationSettings { endpoint, ..destination(id) }
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([198, 51, 100, last])
+    }
+
+    impl Bench {
+        fn probe(&mut self, target: Target, outcome: ProbeOutcome) -> ProbeVerdict {
+            self.now += Duration::from_secs(1);
+            self.health.on_probe(target, outcome, None, self.now)
+        }
+        fn admin(&mut self, target: Target, admin: Admin) -> Option<StateChange> {
+            self.health.set_admin(target, admin, self.now)
+        }
+        fn reload(&mut self, members: Vec<DestinationSettings>) -> Reconciled {
+            let table = Table::new(vec![set("pbx", members)], &mut self.names);
+            self.health.reconcile(Arc::new(table), self.now)
+        }
+        fn state(&self, target: Target) -> State {
+            self.health.state(target).unwrap()
+        }
+        fn changes(&mut self) -> Vec<Change> {
+            std::iter::from_fn(|| self.health.poll_change()).collect()
+        }
+        /// The changes of sets since the last call.
+        fn set_changes(&mut self) -> Vec<bool> {
+            let all_down = |change| match change {
+                Change::Destination(_) => None,
+                Change::Set { all_down, .. } => Some(all_down),
+            };
+            self.changes().into_iter().filter_map(all_down).collect()
+        }
+        fn snapshot(&self) -> SetSnapshot {
+            let zero = Duration::ZERO;
+            self.health.set_snapshots(Detail::Full, |_| zero, |_| zero).remove(0)
+        }
+        fn verdicts(&mut self) -> Arc<Verdicts> {
+            self.health.take_verdicts().expect("something changed")
+        }
+    }
+
+    #[test]
+    fn the_first_verdict_decides_alone_and_later_ones_by_threshold() {
+        let mut bench = pair();
+        assert_eq!(bench.state(A), State::Unknown);
+        let change = bench.probe(A, FAILED).change.unwrap();
+        assert_eq!(
+            (change.from, change.to, change.reason),
+            (State::Unknown, State::Down, ChangeReason::Start)
+        );
+        let change = bench.probe(A, OK).change.unwrap();
+        assert_eq!((change.to, change.reason, change.outcome), (State::Up, ChangeReason::Probe, Some(OK)));
+        let words: Vec<_> = (0..3).map(|_| bench.probe(A, FAILED).change.map(|change| change.to)).collect();
+        assert_eq!(words, [Some(State::Failing), None, Some(State::Down)]);
+        let verdict = bench.probe(A, FAILED);
+        assert_eq!((verdict.change, verdict.consecutive_failures), (None, 4));
+    }
+
+    #[test]
+    fn is_in_doubt_while_failing_or_recovering_only() {
+        let mut slow = destination("a");
+        slow.thresholds = Some(crate::dispatch::Thresholds { down_after: 2, up_after: 2 });
+        let mut bench = bench(vec![slow]);
+        let mut doubt = |outcome| {
+            bench.probe(A, outcome);
+            bench.health.is_in_doubt(A)
+        };
+        assert_eq!([OK, FAILED, FAILED, OK, OK].map(&mut doubt), [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn an_unknown_member_is_usable_until_another_is_known_up() {
+        let mut bench = pair();
+        assert_eq!(bench.verdicts().available(PBX), 2, "no selection waits for probes");
+        bench.probe(A, OK);
+        let verdicts = bench.verdicts();
+        assert_eq!(verdicts.of(B).unwrap().skip, Some(SkipReason::Unknown));
+        assert_eq!(verdicts.usable[0], [vec![0]]);
+        bench.admin(A, Admin::Disabled);
+        let verdicts = bench.verdicts();
+        assert!(verdicts.is_usable(B), "one that is out of service holds nobody back");
+        assert_eq!(verdicts.of(A).unwrap().skip, Some(SkipReason::Admin));
+    }
+
+    #[test]
+    fn a_set_is_all_down_only_when_every_enabled_member_has_had_its_verdict() {
+        let mut bench = pair();
+        bench.probe(A, FAILED);
+        assert!(bench.set_changes().is_empty(), "b may still be up");
+        bench.probe(B, FAILED);
+        assert_eq!(bench.set_changes(), [true]);
+        assert!(bench.snapshot().all_down);
+        bench.probe(B, OK);
+        assert_eq!(bench.set_changes(), [false]);
+        bench.admin(B, Admin::Draining);
+        assert_eq!(bench.set_changes(), [true], "the only enabled one is down");
+        bench.admin(A, Admin::Disabled);
+        assert_eq!(bench.set_changes(), [false], "nobody is enabled");
+    }
+
+    #[test]
+    fn changes_come_out_in_order_with_the_set_after_its_destination() {
+        let mut bench = bench(vec![destination("a")]);
+        let change = bench.probe(A, FAILED).change.unwrap();
+        let set = Change::Set { set: PBX, all_down: true };
+        assert_eq!(bench.changes(), [Change::Destination(change), set]);
+    }
+
+    #[test]
+    fn a_destination_that_is_not_probed_is_up_and_stays_so() {
+        let unprobed = DestinationSettings { thresholds: None, ..destination("a") };
+        let mut bench = bench(vec![unprobed.clone()]);
+        assert_eq!(bench.state(A), State::Up);
+        assert_eq!(bench.probe(A, FAILED), ProbeVerdict::default());
+        assert_eq!(bench.state(A), State::Up);
+        bench.reload(vec![destination("a")]);
+        assert_eq!(bench.state(A), State::Unknown, "probing begins");
+        bench.probe(A, FAILED);
+        bench.reload(vec![unprobed]);
+        assert_eq!(bench.state(A), State::Up, "probing ends");
+    }
+
+    #[test]
+    fn weight_nothing_is_up_but_gets_no_new_requests() {
+        let idle = DestinationSettings { weight: 0, ..destination("a") };
+        let mut bench = bench(vec![idle, destination("b")]);
+        bench.probe(A, OK);
+        let verdicts = bench.verdicts();
+        assert_eq!(verdicts.of(A).unwrap().skip, Some(SkipReason::Admin));
+        assert!(verdicts.is_usable(B), "the idle one holds nobody back");
+        let snapshot = bench.snapshot();
+        assert_eq!((snapshot.destinations[0].state, snapshot.destinations[0].usable), (State::Up, true));
+    }
+
+    #[test]
+    fn a_reload_keeps_what_was_set_at_run_time_until_the_configured_value_changes() {
+        let mut bench = pair();
+        bench.probe(A, OK);
+        bench.admin(A, Admin::Draining);
+        let reconciled = bench.reload(vec![destination("a"), destination("c")]);
+        assert_eq!(reconciled, Reconciled { added: 1, removed: 1, kept: 1 });
+        assert_eq!(bench.state(A), State::Draining);
+        assert_eq!(bench.health.state(B), None);
+        assert_eq!(bench.snapshot().destinations[0].changes.len(), 2, "history stays");
+        bench.changes();
+        bench.reload(vec![DestinationSettings { admin: Admin::Disabled, ..destination("a") }]);
+        let changes = bench.changes();
+        let Change::Destination(change) = changes[0] else { panic!("{changes:?}") };
+        assert_eq!((change.to, change.reason), (State::Disabled, ChangeReason::Reload));
+    }
+
+    #[test]
+    fn a_changed_uri_is_unknown_again_and_keeps_the_admin_state() {
+        let mut bench = pair();
+        bench.probe(A, FAILED);
+        bench.admin(B, Admin::Disabled);
+        let moved = |id| {
+            let mut settings = destination(id);
+            settings.endpoint.port = 5999;
+            settings
+        };
+        bench.reload(vec![moved("a"), moved("b")]);
+        assert_eq!((bench.state(A), bench.state(B)), (State::Unknown, State::Disabled));
+        assert_eq!(bench.health.address(A).unwrap().port(), 5999);
+        let change = bench.probe(A, FAILED).change.unwrap();
+        assert_eq!((change.to, change.reason), (State::Down, ChangeReason::Probe), "decides alone");
+    }
+
+    #[test]
+    fn a_name_is_unresolved_until_its_first_address_and_keeps_the_last_good_one() {
+        let mut bench = bench(vec![named("a", "pbx.example")]);
+        assert_eq!(bench.verdicts().of(A).unwrap().skip, Some(SkipReason::Unresolved));
+        bench.probe(A, ProbeOutcome::Dns);
+        assert_eq!(bench.state(A), State::Unknown, "the resolver has not answered");
+        assert!(bench.health.is_in_doubt(A));
+        let now = bench.now;
+        assert!(!bench.health.set_addresses(A, &[], false, now));
+        let changes = bench.changes();
+        let Change::Destination(change) = changes[0] else { panic!("{changes:?}") };
+        assert_eq!((change.to, change.reason), (State::Down, ChangeReason::Dns));
+        assert_eq!(changes[1], Change::Set { set: PBX, all_down: true });
+
+        assert!(bench.health.set_addresses(A, &[address(1), address(2)], false, now));
+        assert_eq!(bench.state(A), State::Unknown);
+        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(1), 5070)));
+        assert!(!bench.health.set_addresses(A, &[address(2), address(1)], false, now), "only turned");
+        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(1), 5070)));
+        bench.health.set_addresses(A, &[], true, now);
+        let snapshot = bench.snapshot().destinations.remove(0);
+        assert!(snapshot.dns_stale);
+        assert_eq!(snapshot.addresses.len(), 2);
+        assert!(bench.health.set_addresses(A, &[address(2)], false, now));
+        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(2), 5070)));
+    }
+
+    #[test]
+    fn a_new_destination_of_a_known_name_needs_no_further_answer() {
+        let mut bench = bench(vec![named("a", "pbx.example"), named("b", "none.example")]);
+        bench.health.set_addresses(A, &[address(1)], false, bench.now);
+        bench.health.set_addresses(B, &[], false, bench.now);
+        bench.reload(vec![named("c", "pbx.example"), named("d", "none.example")]);
+        assert_eq!(bench.health.address(Target::new(2)).map(|a| a.ip()), Some(address(1)));
+        assert_eq!(bench.state(Target::new(3)), State::Down);
+    }
+
+    #[test]
+    fn sources_are_found_by_every_address_and_shared_between_sets() {
+        let mut names = Names::default();
+        let tcp = DestinationSettings { transport: Transport::Tcp, ..destination("t") };
+        let one = set("one", vec![destination("a"), named("n", "pbx.example")]);
+        let table = Table::new(vec![one, set("two", vec![destination("a"), tcp])], &mut names);
+        let mut health = Health::new(Arc::new(table), Instant::now());
+        let first = health.take_verdicts().unwrap();
+        let a = health.address(A).unwrap();
+        assert_eq!(first.endpoints.get(&(Transport::Udp, a)).unwrap().as_slice(), [A, Target::new(2)]);
+        assert!(health.take_verdicts().is_none());
+
+        health.on_probe(A, OK, None, Instant::now());
+        assert!(health.take_verdicts().is_none(), "it was usable before");
+        health.on_probe(A, FAILED, None, Instant::now());
+        assert!(health.take_verdicts().is_none(), "it still is");
+        health.set_admin(A, Admin::Draining, Instant::now());
+        let second = health.take_verdicts().unwrap();
+        assert!(Arc::ptr_eq(&first.endpoints, &second.endpoints), "no address changed");
+        assert_eq!(second.generation, first.generation + 1);
+
+        health.set_addresses(B, &[address(1), address(2)], false, Instant::now());
+        let third = health.take_verdicts().unwrap();
+        for last in [1, 2] {
+            let source = (Transport::Udp, SocketAddr::new(address(last), 5070));
+            assert_eq!(third.endpoints.get(&source).unwrap().as_slice(), [B]);
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_and_times_are_smoothed() {
+        let mut bench = bench(vec![destination("a")]);
+        for _ in 0..300 {
+            bench.probe(A, OK);
+            for _ in 0..3 {
+                bench.probe(A, FAILED);
+            }
+        }
+        let now = bench.now;
+        bench.health.on_probe(A, OK, Some(Duration::from_millis(10)), now);
+        bench.health.on_probe(A, OK, Some(Duration::from_millis(20)), now);
+        let snapshot = bench.snapshot().destinations.remove(0);
+        assert_eq!((snapshot.changes.len(), snapshot.probes.len()), (200, 20));
+        assert_eq!(snapshot.probe.last_rtt, Some(Duration::from_millis(20)));
+        assert_eq!(snapshot.probe.ewma_rtt, Some(Duration::from_millis(12)));
+        assert_eq!(snapshot.since, now, "the change to up");
+    }
+
+    /// The checks after every step are the debug assertions of [`Health`] itself.
+    #[test]
+    fn counts_follow_the_facts_over_ten_thousand_random_steps() {
+        let mut random = Nonces::new(Secret::new([7; 16]));
+        let mut bench = pair();
+        let mut all_down: HashMap<SetId, bool> = HashMap::new();
+        for _ in 0..10_000 {
+            random_step(&mut bench, &mut random);
+            for change in bench.changes() {
+                match change {
+                    Change::Destination(change) => assert_ne!(change.from, change.to),
+                    Change::Set { set, all_down: is } => {
+                        assert_ne!(all_down.insert(set, is).unwrap_or(false), is, "told once");
+                    }
+                }
+            }
+            check_published(&mut bench);
+        }
+    }
+
+    fn random_step(bench: &mut Bench, random: &mut Nonces) {
+        let mut pick = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
+        let target = Target::new(u32::try_from(pick(8)).unwrap());
+        match pick(20) {
+            0 => {
+                let indexes: Vec<u8> = (0..8).filter(|_| pick(3) > 0).collect();
+                let members = indexes.into_iter().map(|index| random_member(index, &mut pick)).collect();
+                bench.reload(members);
+            }
+            1..4 => {
+                bench.admin(target, Admin::ALL[pick(3)]);
+            }
+            4..6 => {
+                let addresses = [address(1), address(2)];
+                bench.health.set_addresses(target, &addresses[..pick(3)], false, bench.now);
+            }
+            _ => {
+                bench.probe(target, [OK, FAILED, ProbeOutcome::Dns][pick(3)]);
+            }
+        }
+    }
+
+    fn random_member(index: u8, pick: &mut impl FnMut(usize) -> usize) -> DestinationSettings {
+        let id = char::from(b'a' + index).to_string();
+        let mut settings = if pick(3) == 0 { named(&id, "pbx.example") } else { destination(&id) };
+        settings.weight = u32::try_from(pick(3)).unwrap();
+        settings.priority = u32::try_from(pick(2)).unwrap();
+        if pick(4) == 0 {
+            settings.thresholds = None;
+        }
+        settings
+    }
+
+    /// What is published agrees with what is answered.
+    fn check_published(bench: &mut Bench) {
+        let Some(verdicts) = bench.health.take_verdicts() else { return };
+        for destination in &bench.snapshot().destinations {
+            let verdict = verdicts.of(destination.target).unwrap();
+            assert_eq!(verdict.skip.is_none(), destination.usable && destination.weight > 0);
+            assert_eq!(verdict.address, destination.address);
+            assert!(!destination.usable || destination.address.is_some());
+            assert_eq!(bench.health.state(destination.target), Some(destination.state));
+        }
+    }
+}

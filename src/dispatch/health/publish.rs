@@ -1,0 +1,235 @@
+//! Keeps the verdicts that are published, and the counts of each set, in step with the facts.
+//!
+//! A change of one destination costs a look at that destination, and at its whole set only when
+//! the first member comes up or the last goes. Owns no facts.
+
+use super::facts::Facts;
+use super::member::Member;
+use crate::dispatch::{Destination, Endpoints, Table, Verdict, Verdicts};
+use crate::facts::event::SkipReason;
+use crate::facts::{Admin, SetId, Target};
+use std::sync::Arc;
+
+/// The verdicts as they would be published.
+#[derive(Debug, Default)]
+pub struct Publication {
+    verdicts: Verdicts,
+    /// By set.
+    groups: Vec<Group>,
+    /// By target: what each counts for in its group.
+    counted: Vec<Counted>,
+    is_changed: bool,
+    are_addresses_changed: bool,
+}
+
+/// Counts over the members of a set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Group {
+    enabled: u32,
+    known_up: u32,
+    unjudged: u32,
+    usable: u32,
+    all_down: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counted {
+    is_enabled: bool,
+    is_known_up: bool,
+    is_unjudged: bool,
+    is_usable: bool,
+}
+
+/// The state of one set where it changed.
+pub type AllDown = (SetId, bool);
+
+impl Publication {
+    /// Starts over with a table; sets that stay remember whether all was down.
+    pub fn rebuild(&mut self, table: &Table, members: &[Option<Member>]) -> Vec<AllDown> {
+        let old = std::mem::take(&mut self.groups);
+        let gone = Verdict { skip: Some(SkipReason::Admin), address: None };
+        self.verdicts.shape = table.shape();
+        self.verdicts.by_target = vec![gone; table.target_bound()];
+        self.verdicts.usable = vec![vec![]; table.set_bound()];
+        self.counted = vec![Counted::default(); table.target_bound()];
+        self.groups = vec![Group::default(); table.set_bound()];
+        for set in table.sets() {
+            let index = set.id().index();
+            let was = old.get(index).is_some_and(|group| group.all_down);
+            if let Some(group) = self.groups.get_mut(index) {
+                group.all_down = was;
+            }
+            if let Some(tiers) = self.verdicts.usable.get_mut(index) {
+                tiers.resize(set.tiers().len(), vec![]);
+            }
+        }
+        for destination in table.destinations() {
+            self.count(destination, members);
+        }
+        for destination in table.destinations() {
+            self.place(destination, members);
+        }
+        self.is_changed = true;
+        self.are_addresses_changed = true;
+        table.sets().filter_map(|set| self.settle(set.id())).collect()
+    }
+
+    /// Takes in that the facts or the address of one destination changed.
+    pub fn refresh(
+        &mut self,
+        table: &Table,
+        members: &[Option<Member>],
+        destination: &Destination,
+    ) -> Option<AllDown> {
+        let had_up = self.has_up(destination.set);
+        self.count(destination, members);
+        if self.has_up(destination.set) == had_up {
+            self.place(destination, members);
+        } else {
+            let peers = table.set(destination.set).map_or(&[][..], |set| set.members());
+            for peer in peers.iter().filter_map(|target| table.destination(*target)) {
+                self.place(peer, members);
+            }
+        }
+        self.settle(destination.set)
+    }
+
+    /// Takes in that some destination's addresses changed, even if not the one in use.
+    pub fn note_addresses(&mut self) {
+        self.is_changed = true;
+        self.are_addresses_changed = true;
+    }
+
+    /// The verdicts, if any changed since the last call.
+    pub fn take(&mut self, table: &Table, members: &[Option<Member>]) -> Option<Arc<Verdicts>> {
+        if !std::mem::take(&mut self.is_changed) {
+            return None;
+        }
+        if std::mem::take(&mut self.are_addresses_changed) {
+            self.verdicts.endpoints = Arc::new(endpoints(table, members));
+        }
+        self.verdicts.generation += 1;
+        Some(Arc::new(self.verdicts.clone()))
+    }
+
+    /// Whether a destination is usable in the sense of its state, whatever its weight.
+    pub fn is_usable(&self, target: Target) -> bool {
+        self.counted.get(target.index()).is_some_and(|counted| counted.is_usable)
+    }
+
+    /// Whether a set is all down.
+    pub fn is_all_down(&self, set: SetId) -> bool {
+        self.groups.get(set.index()).is_some_and(|group| group.all_down)
+    }
+
+    fn has_up(&self, set: SetId) -> bool {
+        self.groups.get(set.index()).is_some_and(|group| group.known_up > 0)
+    }
+
+    /// Brings the counts that do not depend on other members up to date.
+    fn count(&mut self, destination: &Destination, members: &[Option<Member>]) {
+        let Some(facts) = facts(destination.target, members) else { return };
+        let is_enabled = facts.admin == Admin::Enabled;
+        let slot = self.counted.get_mut(destination.target.index());
+        let (Some(counted), Some(group)) = (slot, self.groups.get_mut(destination.set.index())) else {
+            return;
+        };
+        let after = Counted {
+            is_enabled,
+            // Only a member that could take its place keeps an unknown one from being used.
+            is_known_up: is_enabled && destination.settings.weight > 0 && facts.is_known_up(),
+            is_unjudged: is_enabled && !facts.is_judged(),
+            is_usable: counted.is_usable,
+        };
+        adjust(&mut group.enabled, counted.is_enabled, after.is_enabled);
+        adjust(&mut group.known_up, counted.is_known_up, after.is_known_up);
+        adjust(&mut group.unjudged, counted.is_unjudged, after.is_unjudged);
+        *counted = after;
+    }
+
+    /// Brings the verdict of one destination up to date.
+    fn place(&mut self, destination: &Destination, members: &[Option<Member>]) {
+        let others_up = self.has_up(destination.set);
+        let Some(facts) = facts(destination.target, members) else { return };
+        let (index, set) = (destination.target.index(), destination.set.index());
+        let (Some(counted), Some(group)) = (self.counted.get_mut(index), self.groups.get_mut(set)) else {
+            return;
+        };
+        let skip = facts.skip(others_up);
+        adjust(&mut group.usable, counted.is_usable, skip.is_none());
+        counted.is_usable = skip.is_none();
+        let unweighted = (destination.settings.weight == 0).then_some(SkipReason::Admin);
+        let address = members.get(index).and_then(|member| member.as_ref()?.address());
+        let verdict = Verdict { skip: skip.or(unweighted), address };
+        let Some(published) = self.verdicts.by_target.get_mut(index) else { return };
+        if *published == verdict {
+            return;
+        }
+        self.is_changed = true;
+        self.are_addresses_changed |= published.address != verdict.address;
+        *published = verdict;
+        let tiers = self.verdicts.usable.get_mut(set);
+        let Some(list) = tiers.and_then(|tiers| tiers.get_mut(destination.tier)) else { return };
+        match (list.binary_search(&destination.position), verdict.skip) {
+            (Err(at), None) => list.insert(at, destination.position),
+            (Ok(at), Some(_)) => {
+                list.remove(at);
+            }
+            (Ok(_), None) | (Err(_), Some(_)) => {}
+        }
+    }
+
+    fn settle(&mut self, set: SetId) -> Option<AllDown> {
+        let group = self.groups.get_mut(set.index())?;
+        let all_down = group.enabled > 0 && group.usable == 0 && group.unjudged == 0;
+        let is_changed = std::mem::replace(&mut group.all_down, all_down) != all_down;
+        is_changed.then_some((set, all_down))
+    }
+
+    /// Counts everything again from the facts and compares; for debug checks.
+    pub fn is_consistent(&self, table: &Table, members: &[Option<Member>], set: SetId) -> bool {
+        let (Some(group), Some(peers)) = (self.groups.get(set.index()), table.set(set)) else { return false };
+        let known: Vec<(&Facts, u32)> = (0_u32..)
+            .zip(peers.members())
+            .filter_map(|(position, target)| Some((facts(*target, members)?, peers.weight(position))))
+            .collect();
+        let enabled = || known.iter().filter(|(facts, _)| facts.admin == Admin::Enabled);
+        let others_up = enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up());
+        let usable = || known.iter().filter(|(facts, _)| facts.skip(others_up).is_none());
+        let selectable = usable().filter(|(_, weight)| *weight > 0).count();
+        let all_down = enabled().next().is_some()
+            && usable().next().is_none()
+            && enabled().all(|(facts, _)| facts.is_judged());
+        known.len() == peers.members().len()
+            && u32::try_from(usable().count()) == Ok(group.usable)
+            && u32::try_from(selectable) == Ok(self.verdicts.available(set))
+            && peers.members().iter().filter(|target| self.is_usable(**target)).count() == usable().count()
+            && group.all_down == all_down
+    }
+}
+
+fn facts(target: Target, members: &[Option<Member>]) -> Option<&Facts> {
+    Some(members.get(target.index())?.as_ref()?.facts())
+}
+
+fn endpoints(table: &Table, members: &[Option<Member>]) -> Endpoints {
+    let mut endpoints = Endpoints::default();
+    for destination in table.destinations() {
+        let member = members.get(destination.target.index()).and_then(Option::as_ref);
+        for address in member.into_iter().flat_map(Member::sources) {
+            let targets = endpoints.entry((destination.settings.transport, address)).or_default();
+            if !targets.contains(&destination.target) {
+                targets.push(destination.target);
+            }
+        }
+    }
+    endpoints
+}
+
+fn adjust(count: &mut u32, was: bool, is: bool) {
+    match (was, is) {
+        (false, true) => *count += 1,
+        (true, false) => *count -= 1,
+        (false, false) | (true, true) => {}
+    }
+}

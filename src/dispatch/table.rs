@@ -1,0 +1,298 @@
+//! The sets of one configuration, numbered and laid out for selection.
+//!
+//! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
+//! destination at run time.
+
+use super::{DestinationSettings, FailoverSettings, HashPart, SetSettings};
+use crate::facts::names::Names;
+use crate::facts::{Algorithm, SetId, Target};
+use ipnet::IpNet;
+use siphasher::sip::SipHasher13;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The sets of one configuration.
+#[derive(Debug, Default)]
+pub struct Table {
+    sets: Vec<Set>,
+    by_id: Vec<Option<usize>>,
+    by_name: HashMap<Arc<str>, SetId>,
+    destinations: Vec<Option<Destination>>,
+    shape: u64,
+}
+
+/// One set.
+#[derive(Debug)]
+pub struct Set {
+    id: SetId,
+    settings: SetSettings,
+    members: Vec<Target>,
+    weights: Vec<u32>,
+    seeds: Vec<u64>,
+    tiers: Vec<Tier>,
+}
+
+/// The members of a set that share a priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tier {
+    /// The priority; lower is tried first.
+    pub priority: u32,
+    /// Positions in the set's file order, ascending.
+    pub members: Vec<u32>,
+}
+
+/// One destination.
+#[derive(Debug)]
+pub struct Destination {
+    /// Its target.
+    pub target: Target,
+    /// The set it belongs to.
+    pub set: SetId,
+    /// Its position in the set's file order.
+    pub position: u32,
+    /// Its tier, as an index into [`Set::tiers`].
+    pub tier: usize,
+    /// A hash of the names of set and destination, equal in every process and after every reload.
+    pub seed: u64,
+    /// What is configured.
+    pub settings: DestinationSettings,
+}
+
+impl Table {
+    /// Lays out the sets in file order, numbering names that are new in `names`. Of sets with one
+    /// name, and of destinations with one id, the first counts (configuration refuses the rest).
+    pub fn new(sets: Vec<SetSettings>, names: &mut Names) -> Self {
+        let mut table = Self::default();
+        for settings in sets {
+            let id = names.intern_set(&settings.name);
+            if !table.by_name.contains_key(&settings.name) {
+                table.add(id, settings, names);
+            }
+        }
+        table.shape = table.hash_shape();
+        table
+    }
+
+    fn add(&mut self, id: SetId, mut settings: SetSettings, names: &mut Names) {
+        let mut destinations = std::mem::take(&mut settings.destinations);
+        let mut ids = HashSet::new();
+        destinations.retain(|destination| ids.insert(Arc::clone(&destination.id)));
+        let tiers = tiers(&destinations);
+        let mut set = Set { id, settings, members: vec![], weights: vec![], seeds: vec![], tiers };
+        for (position, settings) in (0_u32..).zip(destinations) {
+            let target = names.intern_target(id, &settings.id);
+            let seed = seed(&set.settings.name, &settings.id);
+            let tier = set.tiers.partition_point(|tier| tier.priority < settings.priority);
+            set.members.push(target);
+            set.weights.push(settings.weight);
+            set.seeds.push(seed);
+            let destination = Destination { target, set: id, position, tier, seed, settings };
+            *slot_at(&mut self.destinations, target.index()) = Some(destination);
+        }
+        self.by_name.insert(Arc::clone(&set.settings.name), id);
+        *slot_at(&mut self.by_id, id.index()) = Some(self.sets.len());
+        self.sets.push(set);
+    }
+
+    fn hash_shape(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        for set in &self.sets {
+            hasher.write_usize(set.id.index());
+            hasher.write_usize(set.members.len());
+            for destination in set.members.iter().filter_map(|target| self.destination(*target)) {
+                hasher.write_usize(destination.target.index());
+                hasher.write_usize(destination.tier);
+            }
+        }
+        hasher.finish() | 1
+    }
+
+    /// The set of this id; `None` if the configuration has none.
+    pub fn set(&self, id: SetId) -> Option<&Set> {
+        self.sets.get((*self.by_id.get(id.index())?)?)
+    }
+
+    /// The sets, in file order.
+    pub fn sets(&self) -> impl Iterator<Item = &Set> {
+        self.sets.iter()
+    }
+
+    /// Finds a set by its name.
+    pub fn set_by_name(&self, name: &str) -> Option<SetId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The destination of this target; `None` if the configuration has none.
+    pub fn destination(&self, target: Target) -> Option<&Destination> {
+        self.destinations.get(target.index())?.as_ref()
+    }
+
+    /// The destinations, by set and in file order.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        let members = self.sets.iter().flat_map(|set| &set.members);
+        members.filter_map(|target| self.destination(*target))
+    }
+
+    /// One more than the highest index of a target; the length of a table indexed by [`Target`].
+    pub fn target_bound(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// One more than the highest index of a set; the length of a table indexed by [`SetId`].
+    pub fn set_bound(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// A hash of which position of which set is which target in which tier, never 0; verdicts
+    /// carry that of the table they were made for, since their lists are positions.
+    pub fn shape(&self) -> u64 {
+        self.shape
+    }
+}
+
+impl Set {
+    /// Its id.
+    pub fn id(&self) -> SetId {
+        self.id
+    }
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+    /// How it chooses.
+    pub fn algorithm(&self) -> Algorithm {
+        self.settings.algorithm
+    }
+    /// What `hash` is computed over.
+    pub fn hash_key(&self) -> &[HashPart] {
+        &self.settings.hash_key
+    }
+    /// The call-setup objective as a ratio.
+    pub fn objective(&self) -> f64 {
+        self.settings.objective
+    }
+    /// The value of Retry-After in our own 503s.
+    pub fn reject_retry_after(&self) -> Duration {
+        self.settings.reject_retry_after
+    }
+    /// How it gives up on a destination.
+    pub fn failover(&self) -> &FailoverSettings {
+        &self.settings.failover
+    }
+    /// Further networks whose requests count as coming from this set.
+    pub fn sources(&self) -> &[IpNet] {
+        &self.settings.sources
+    }
+    /// Its destinations, in file order.
+    pub fn members(&self) -> &[Target] {
+        &self.members
+    }
+    /// Its tiers, lowest priority value first.
+    pub fn tiers(&self) -> &[Tier] {
+        &self.tiers
+    }
+    /// The member at a position of the file order.
+    pub fn member(&self, position: u32) -> Option<Target> {
+        self.members.get(position as usize).copied()
+    }
+    /// The weight of the member at a position; 0 beyond the end.
+    pub fn weight(&self, position: u32) -> u32 {
+        self.weights.get(position as usize).copied().unwrap_or(0)
+    }
+    /// The hash seed of the member at a position; 0 beyond the end.
+    pub fn seed(&self, position: u32) -> u64 {
+        self.seeds.get(position as usize).copied().unwrap_or(0)
+    }
+}
+
+fn tiers(destinations: &[DestinationSettings]) -> Vec<Tier> {
+    let mut tiers: Vec<Tier> = Vec::new();
+    for (position, destination) in (0_u32..).zip(destinations) {
+        let at = tiers.partition_point(|tier| tier.priority < destination.priority);
+        match tiers.get_mut(at) {
+            Some(tier) if tier.priority == destination.priority => tier.members.push(position),
+            Some(_) | None => {
+                tiers.insert(at, Tier { priority: destination.priority, members: vec![position] });
+            }
+        }
+    }
+    tiers
+}
+
+/// The key of the hash is fixed, so that a key of a request meets the same destination in every
+/// process.
+fn seed(set: &str, id: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write_usize(set.len());
+    hasher.write(set.as_bytes());
+    hasher.write(id.as_bytes());
+    hasher.finish()
+}
+
+fn slot_at<T>(table: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
+    if table.len() <= index {
+        table.resize_with(index + 1, || None);
+    }
+    table.get_mut(index).expect("the table was just grown to hold the index")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::testing::{destination, set};
+
+    fn table(names: &mut Names) -> Table {
+        let mut low = destination("backup");
+        low.priority = 7;
+        let members = vec![destination("a"), low, destination("b")];
+        Table::new(vec![set("pbx", members), set("other", vec![destination("a")])], names)
+    }
+
+    #[test]
+    fn lays_tiers_out_in_ascending_priority_and_file_order() {
+        let table = table(&mut Names::default());
+        let set = table.set(table.set_by_name("pbx").unwrap()).unwrap();
+        let tiers: Vec<_> = set.tiers().iter().map(|tier| (tier.priority, tier.members.clone())).collect();
+        assert_eq!(tiers, [(0, vec![0, 2]), (7, vec![1])]);
+        let backup = table.destination(set.member(1).unwrap()).unwrap();
+        assert_eq!((backup.position, backup.tier, &*backup.settings.id), (1, 1, "backup"));
+    }
+
+    #[test]
+    fn keeps_ids_of_kept_names_and_forgets_removed_sets() {
+        let mut names = Names::default();
+        let first = table(&mut names);
+        let pbx = first.set_by_name("pbx").unwrap();
+        let other = first.set_by_name("other").unwrap();
+        let second = Table::new(vec![set("other", vec![destination("a")])], &mut names);
+        assert!(second.set(pbx).is_none());
+        assert_eq!(second.set(other).unwrap().members(), first.set(other).unwrap().members());
+        assert_eq!(second.destinations().count(), 1);
+        assert_ne!(first.shape(), second.shape());
+    }
+
+    #[test]
+    fn the_seed_depends_on_names_alone() {
+        let mut names = Names::default();
+        names.intern_set("earlier");
+        let (one, two) = (table(&mut Names::default()), table(&mut names));
+        let seeds = |table: &Table| table.destinations().map(|d| d.seed).collect::<Vec<_>>();
+        assert_eq!(seeds(&one), seeds(&two));
+        let mut distinct = seeds(&one);
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 4, "the same id in two sets has two seeds");
+    }
+
+    #[test]
+    fn of_equal_names_and_ids_the_first_counts() {
+        let mut second = destination("a");
+        second.weight = 9;
+        let sets = vec![set("pbx", vec![destination("a"), second]), set("pbx", vec![destination("z")])];
+        let table = Table::new(sets, &mut Names::default());
+        let weights: Vec<_> = table.destinations().map(|d| d.settings.weight).collect();
+        assert_eq!(weights, [1]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Sets, destinations and verdicts for the tests of this module.
+
+use super::{
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Table, Thresholds, Verdict,
+    Verdicts,
+};
+use crate::facts::event::SkipReason;
+use crate::facts::{Admin, Algorithm, Target, Transport};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// A probed destination of weight 1 whose address ends in the first byte of its id.
+pub fn destination(id: &str) -> DestinationSettings {
+    let last = id.as_bytes().first().copied().unwrap_or(1);
+    DestinationSettings {
+        id: id.into(),
+        uri: format!("sip:192.0.2.{last}").into(),
+        endpoint: Endpoint { host: Host::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))), port: 5060 },
+        transport: Transport::Udp,
+        weight: 1,
+        priority: 0,
+        admin: Admin::Enabled,
+        listener: None,
+        thresholds: Some(Thresholds::default()),
+    }
+}
+
+/// A round-robin set.
+pub fn set(name: &str, destinations: Vec<DestinationSettings>) -> SetSettings {
+    SetSettings {
+        name: name.into(),
+        algorithm: Algorithm::RoundRobin,
+        hash_key: vec![HashPart::CallId],
+        objective: 0.999,
+        reject_retry_after: Duration::from_secs(5),
+        sources: vec![],
+        destinations,
+        failover: FailoverSettings::default(),
+    }
+}
+
+/// Verdicts that call every weighted member usable, except those that `is_down` picks.
+pub fn verdicts(table: &Table, is_down: impl Fn(Target) -> bool) -> Verdicts {
+    let mut verdicts = Verdicts { shape: table.shape(), ..Verdicts::default() };
+    let unknown = Verdict { skip: Some(SkipReason::Unknown), address: None };
+    verdicts.by_target.resize(table.target_bound(), unknown);
+    verdicts.usable.resize(table.set_bound(), vec![]);
+    for set in table.sets() {
+        let chosen = |position: &u32| {
+            set.weight(*position) > 0 && set.member(*position).is_some_and(|target| !is_down(target))
+        };
+        verdicts.usable[set.id().index()] =
+            set.tiers().iter().map(|tier| tier.members.iter().copied().filter(chosen).collect()).collect();
+        for position in set.tiers().iter().flat_map(|tier| &tier.members) {
+            let skip = (!chosen(position)).then_some(SkipReason::Down);
+            verdicts.by_target[set.members()[*position as usize].index()].skip = skip;
+        }
+    }
+    verdicts
+}

@@ -1,0 +1,121 @@
+//! The dialogs that went through us: who the two parties are and which destination serves them.
+//!
+//! Requests inside a dialog travel by their Route set; this table serves those whose sender lost
+//! it (SIPp's built-in `uac` does) and tells a request of a dialog from an invented To tag. It
+//! never chooses a destination.
+
+use crate::facts::secret::Secret;
+use crate::facts::{Hop, SetId, Target};
+use crate::sip::Message;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Names a dialog (RFC 3261 §12) as seen from one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DialogKey(u128);
+
+/// One side of a dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// Its remote target: the URI of its Contact.
+    pub contact: Box<[u8]>,
+    /// Where its messages come from.
+    pub hop: Hop,
+}
+
+/// A confirmed dialog.
+#[derive(Debug, Clone)]
+pub struct Dialog {
+    /// The destination that answered; `None` if the peer was none of ours.
+    pub target: Option<Target>,
+    /// The set of that destination.
+    pub set: Option<SetId>,
+    /// Who sent the INVITE.
+    pub caller: Party,
+    /// Who answered it.
+    pub callee: Party,
+    /// When it was confirmed.
+    pub created: Instant,
+}
+
+/// Every dialog alive.
+#[derive(Debug)]
+pub struct Dialogs {
+    secret: Secret,
+    by_key: HashMap<DialogKey, Dialog, foldhash::fast::RandomState>,
+    next_sweep: Option<Instant>,
+}
+
+/// How many times in the life of the oldest dialog the table is swept.
+const SWEEPS: u32 = 32;
+
+impl Dialogs {
+    /// An empty table.
+    pub fn new(secret: &Secret) -> Self {
+        Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
+    }
+
+    /// Remembers the dialog that a 2xx to an INVITE confirms. A repetition changes nothing.
+    pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) {
+        let Some((from, to)) = tags(response) else { return };
+        self.by_key.entry(key(&self.secret, response.call_id(), from, to)).or_insert(dialog);
+    }
+
+    /// The dialog that a request belongs to, and the party it is for.
+    pub fn find(&self, request: Message<'_>) -> Option<(&Dialog, &Party)> {
+        let (from, to) = tags(request)?;
+        let forth = key(&self.secret, request.call_id(), from, to);
+        if let Some(dialog) = self.by_key.get(&forth) {
+            return Some((dialog, &dialog.callee));
+        }
+        let back = key(&self.secret, request.call_id(), to, from);
+        self.by_key.get(&back).map(|dialog| (dialog, &dialog.caller))
+    }
+
+    /// Forgets the dialog that a BYE has ended.
+    pub fn end(&mut self, bye: Message<'_>) {
+        if let Some((from, to)) = tags(bye) {
+            let removed = self.by_key.remove(&key(&self.secret, bye.call_id(), from, to));
+            if removed.is_none() {
+                self.by_key.remove(&key(&self.secret, bye.call_id(), to, from));
+            }
+        }
+    }
+
+    /// Forgets dialogs older than `max_age`, now and then; calls `expired` for each.
+    pub fn sweep(&mut self, now: Instant, max_age: Duration, mut expired: impl FnMut(&Dialog)) {
+        if self.next_sweep.is_some_and(|at| now < at) {
+            return;
+        }
+        self.next_sweep = Some(now + max_age / SWEEPS);
+        self.by_key.retain(|_, dialog| {
+            let keep = now.saturating_duration_since(dialog.created) < max_age;
+            if !keep {
+                expired(dialog);
+            }
+            keep
+        });
+    }
+
+    /// How many dialogs are alive.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Counts the dialogs alive by set, in order of the sets.
+    pub fn by_set(&self) -> Vec<(SetId, u64)> {
+        let mut counts = std::collections::BTreeMap::new();
+        for set in self.by_key.values().filter_map(|dialog| dialog.set) {
+            *counts.entry(set).or_insert(0) += 1;
+        }
+        counts.into_iter().collect()
+    }
+}
+
+fn tags<'a>(message: Message<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    Some((message.from_tag()?, message.to_tag()?))
+}
+
+fn key(secret: &Secret, call_id: &[u8], from: &[u8], to: &[u8]) -> DialogKey {
+    DialogKey(secret.mac(&[call_id, from, to]))
+}

@@ -1,0 +1,123 @@
+//! What every step of the core works with: transactions, selection, tables, the outbox.
+//!
+//! Separate from the contexts, so that a step can hold one context and all of this at once.
+
+use super::Stopwatch;
+use super::challenges::Challenges;
+use super::dialogs::Dialogs;
+use super::mark::Marks;
+use super::plan::Plan;
+use super::reject::Replies;
+use super::route::View;
+use crate::dispatch::{Selector, Verdicts};
+use crate::facts::outbox::Outbox;
+use crate::facts::secret::{Nonces, Secret};
+use crate::facts::{Hop, Target, WorkerId};
+use crate::sip::{Index, Stamp, Via};
+use crate::transaction::Transactions;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The shared means of a core.
+#[derive(Debug)]
+pub struct Engine {
+    /// The configuration.
+    pub plan: Arc<Plan>,
+    /// The transactions.
+    pub transactions: Transactions,
+    /// Chooses destinations.
+    pub selector: Selector,
+    /// Who is usable.
+    pub verdicts: Arc<Verdicts>,
+    /// The dialogs alive.
+    pub dialogs: Dialogs,
+    /// Who challenged whom.
+    pub challenges: Challenges,
+    /// Reads and writes marks.
+    pub marks: Marks,
+    /// The key of loop hashes.
+    pub loop_secret: Secret,
+    /// Writes answers of our own.
+    pub replies: Replies,
+    /// Unguessable numbers.
+    pub nonces: Nonces,
+    /// What goes out.
+    pub outbox: Outbox,
+    /// Attempts without a final response, by target.
+    pub waiting: Vec<u64>,
+    /// An index for messages of our own store.
+    pub spare_index: Index,
+    /// Measures steps.
+    pub stopwatch: Stopwatch,
+    /// Whether new dialogs are refused.
+    pub is_draining: bool,
+}
+
+impl Engine {
+    /// The means of a worker's core.
+    pub fn new(
+        worker: WorkerId,
+        plan: Arc<Plan>,
+        secret: &Secret,
+        stopwatch: Stopwatch,
+        now: Instant,
+    ) -> Self {
+        let timers = plan.settings().timers.clone();
+        let selector = Selector::new(Arc::clone(plan.table()), u64::from(worker.0));
+        Self {
+            transactions: Transactions::new(timers, worker, secret, now),
+            selector,
+            verdicts: Arc::default(),
+            dialogs: Dialogs::new(secret),
+            challenges: Challenges::new(secret),
+            marks: Marks::new(secret),
+            loop_secret: secret.derive("loops"),
+            replies: Replies::new(secret, &plan.settings().user_agent),
+            nonces: Nonces::new(secret.derive(&format!("choices of worker {}", worker.0))),
+            outbox: Outbox::default(),
+            waiting: Vec::new(),
+            spare_index: Index::default(),
+            stopwatch,
+            is_draining: false,
+            plan,
+        }
+    }
+
+    /// What routing looks at.
+    pub fn view(&self) -> View<'_> {
+        View { plan: &self.plan, verdicts: &self.verdicts, marks: &self.marks, dialogs: &self.dialogs }
+    }
+
+    /// Counts an attempt without a final response in or out.
+    pub fn count_waiting(&mut self, target: Option<Target>, change: i64) {
+        let Some(target) = target else { return };
+        if self.waiting.len() <= target.index() {
+            self.waiting.resize(target.index() + 1, 0);
+        }
+        if let Some(count) = self.waiting.get_mut(target.index()) {
+            *count =
+                count.checked_add_signed(change).expect("an attempt is closed once, after it was started");
+        }
+    }
+}
+
+/// What a request's topmost Via gets (RFC 3261 §18.2.1, RFC 3581 §4).
+pub fn stamp(via: &Via<'_>, from: Hop) -> Stamp {
+    let sent_by = std::str::from_utf8(via.host).ok().and_then(|host| host.parse().ok());
+    let wants_rport = via.rport.is_some();
+    let differs = sent_by != Some(from.remote.ip());
+    Stamp {
+        received: (wants_rport || differs).then(|| from.remote.ip()),
+        rport: wants_rport.then(|| from.remote.port()),
+    }
+}
+
+/// Where the responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4).
+pub fn reply_hop(via: &Via<'_>, from: Hop) -> Hop {
+    if !from.transport.is_reliable() && via.rport.is_some() {
+        return from;
+    }
+    let port = via.port.unwrap_or(super::local::DEFAULT_PORT);
+    Hop { remote: SocketAddr::new(from.remote.ip(), port), ..from }
+}

@@ -1,0 +1,179 @@
+//! Who we are on the wire: what is written into Via and Record-Route, which URIs name us, which
+//! listener sends to a peer. Computed once per configuration.
+
+use super::{Advertise, Interfaces, Listener};
+use crate::facts::{Hop, ListenerId, Transport};
+use crate::sip::Uri;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+/// The default port of SIP over UDP and TCP.
+pub const DEFAULT_PORT: u16 = 5060;
+
+/// Our addresses, by listener.
+#[derive(Debug)]
+pub struct Local {
+    listeners: Vec<Face>,
+}
+
+/// One listener's appearance.
+#[derive(Debug)]
+struct Face {
+    transport: Transport,
+    bind: SocketAddr,
+    /// What is written towards peers in a network, most specific first.
+    inside: Vec<(IpNet, String)>,
+    /// What is written towards everybody else.
+    outside: String,
+    /// Hosts that name this listener, in lower case, with their ports.
+    names: Vec<(String, u16)>,
+}
+
+impl Local {
+    /// Works out the appearance of every listener.
+    pub fn new(listeners: &[Listener], interfaces: &Interfaces) -> Self {
+        Self { listeners: listeners.iter().map(|listener| Face::new(listener, interfaces)).collect() }
+    }
+
+    /// Host and port as written into messages that leave a listener towards a peer.
+    pub fn sent_by(&self, listener: ListenerId, remote: IpAddr) -> &str {
+        self.listeners.get(listener.index()).map_or("", |face| {
+            let inside = face.inside.iter().find(|(network, _)| network.contains(&remote));
+            inside.map_or(&face.outside, |(_, text)| text)
+        })
+    }
+
+    /// Whether a URI's host and port name us.
+    pub fn is_us(&self, uri: &Uri<'_>) -> bool {
+        let port = uri.port.unwrap_or(DEFAULT_PORT);
+        let address = uri.host_ip();
+        self.listeners.iter().any(|face| {
+            let by_address = address.is_some_and(|address| face.is_at(SocketAddr::new(address, port)));
+            by_address || face.is_named(uri.host, port)
+        })
+    }
+
+    /// The listener that sends to a peer: `preferred` if it fits, else the first that does.
+    pub fn listener_for(
+        &self,
+        transport: Transport,
+        remote: IpAddr,
+        preferred: ListenerId,
+    ) -> Option<ListenerId> {
+        let fits = |face: &Face| face.transport == transport && face.bind.is_ipv4() == remote.is_ipv4();
+        if self.listeners.get(preferred.index()).is_some_and(fits) {
+            return Some(preferred);
+        }
+        let position = self.listeners.iter().position(fits)?;
+        u8::try_from(position).ok().map(ListenerId::new)
+    }
+
+    /// The hop to a literal address.
+    pub fn hop_to(&self, transport: Transport, remote: SocketAddr, preferred: ListenerId) -> Option<Hop> {
+        let listener = self.listener_for(transport, remote.ip(), preferred)?;
+        Some(Hop { transport, listener, remote, connection: None })
+    }
+}
+
+impl Face {
+    fn new(listener: &Listener, interfaces: &Interfaces) -> Self {
+        let bind = listener.bind;
+        let port = bind.port();
+        let same_family = |address: &IpAddr| address.is_ipv4() == bind.is_ipv4();
+        let default = if bind.is_ipv4() { interfaces.default_v4 } else { interfaces.default_v6 };
+        let networks: Vec<(IpNet, IpAddr)> =
+            interfaces.networks.iter().filter(|(_, address)| same_family(address)).copied().collect();
+        let text = |address: IpAddr| Advertise { host: address.to_string().into(), port }.to_string();
+
+        let unspecified = bind.ip().is_unspecified();
+        let first = networks.iter().map(|(_, address)| *address).find(|address| !address.is_loopback());
+        let fallback = if unspecified { default.or(first) } else { Some(bind.ip()) };
+        let fallback = fallback.or(networks.first().map(|(_, address)| *address)).unwrap_or(bind.ip());
+        let own = |network: &IpNet| {
+            let here = networks.iter().find(|(_, address)| network.contains(address));
+            if unspecified { here.map_or(fallback, |(_, address)| *address) } else { bind.ip() }
+        };
+        let direct: Vec<IpNet> = networks.iter().map(|(network, _)| *network).collect();
+        let local = if listener.local.is_empty() { &direct } else { &listener.local };
+        let (inside, outside) = match &listener.advertise {
+            None if unspecified => {
+                (networks.iter().map(|(network, own)| (*network, text(*own))).collect(), text(fallback))
+            }
+            None => (Vec::new(), text(bind.ip())),
+            Some(advertise) => {
+                (local.iter().map(|network| (*network, text(own(network)))).collect(), advertise.to_string())
+            }
+        };
+        let mut names: Vec<(String, u16)> = Vec::new();
+        if let Some(Advertise { host, port }) = &listener.advertise {
+            names.push((host.to_ascii_lowercase(), *port));
+        }
+        if unspecified {
+            names.extend(networks.iter().map(|(_, address)| (address.to_string(), port)));
+            names.extend(default.map(|address| (address.to_string(), port)));
+        }
+        Self { transport: listener.transport, bind, inside, outside, names }
+    }
+
+    fn is_at(&self, address: SocketAddr) -> bool {
+        address == self.bind || self.is_named(address.ip().to_string().as_bytes(), address.port())
+    }
+
+    fn is_named(&self, host: &[u8], port: u16) -> bool {
+        self.names.iter().any(|(name, at)| *at == port && name.as_bytes().eq_ignore_ascii_case(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interfaces() -> Interfaces {
+        Interfaces {
+            networks: vec![
+                ("127.0.0.0/8".parse().unwrap(), "127.0.0.1".parse().unwrap()),
+                ("172.18.0.0/16".parse().unwrap(), "172.18.0.5".parse().unwrap()),
+            ],
+            default_v4: Some("172.18.0.5".parse().unwrap()),
+            default_v6: None,
+        }
+    }
+
+    fn local(bind: &str, advertise: Option<(&str, u16)>) -> Local {
+        let advertise = advertise.map(|(host, port)| Advertise { host: host.into(), port });
+        let listener = Listener {
+            name: "udp".into(),
+            transport: Transport::Udp,
+            bind: bind.parse().unwrap(),
+            advertise,
+            local: vec![],
+        };
+        Local::new(&[listener], &interfaces())
+    }
+
+    fn is_us(local: &Local, uri: &str) -> bool {
+        local.is_us(&Uri::parse(uri.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_unspecified_bind_writes_the_address_the_kernel_sends_from() {
+        let local = local("0.0.0.0:5060", None);
+        let sent_by = |remote: &str| local.sent_by(ListenerId::new(0), remote.parse().unwrap()).to_owned();
+        assert_eq!(sent_by("127.0.0.9"), "127.0.0.1:5060");
+        assert_eq!(sent_by("172.18.3.3"), "172.18.0.5:5060");
+        assert_eq!(sent_by("203.0.113.1"), "172.18.0.5:5060");
+        assert!(is_us(&local, "sip:172.18.0.5"));
+        assert!(!is_us(&local, "sip:172.18.0.6"));
+        assert!(!is_us(&local, "sip:172.18.0.5:5061"));
+    }
+
+    #[test]
+    fn an_advertised_name_is_written_towards_the_outside_only() {
+        let local = local("0.0.0.0:5060", Some(("sip.example.net", 5070)));
+        let sent_by = |remote: &str| local.sent_by(ListenerId::new(0), remote.parse().unwrap()).to_owned();
+        assert_eq!(sent_by("172.18.3.3"), "172.18.0.5:5060");
+        assert_eq!(sent_by("203.0.113.1"), "sip.example.net:5070");
+        assert!(is_us(&local, "sip:SIP.example.net:5070;lr"));
+        assert!(is_us(&local, "sip:172.18.0.5:5060;lr"));
+    }
+}

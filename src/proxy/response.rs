@@ -1,0 +1,289 @@
+//! Responses: what comes back of an attempt, and what goes up (RFC 3261 §16.7).
+
+use super::challenges::Challenges;
+use super::context::{Best, Cancelling, Context, Phase};
+use super::dialogs::{Dialog, Party};
+use super::engine::Engine;
+use super::failover::Outcome;
+use crate::facts::Method;
+use crate::facts::event::{AttemptOutcome, Event, Origin};
+use crate::facts::record::MAX_NOTES;
+use crate::sip::{Framing, Message, forward_response, parse};
+use crate::transaction::slab::Id;
+use crate::transaction::{Owner, Server};
+use std::time::Instant;
+
+impl Engine {
+    /// A provisional response came for an attempt.
+    pub fn on_provisional(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        response: Message<'_>,
+        now: Instant,
+    ) {
+        let code = response.status();
+        let timer_c = self.plan.settings().timer_c;
+        let no_progress_after = context
+            .selection
+            .as_ref()
+            .and_then(|selection| self.plan.table().set(selection.set())?.failover().no_progress_after);
+        let Some(attempt) = context.attempts.get_mut(index).filter(|attempt| attempt.is_open()) else {
+            return;
+        };
+        attempt.no_response_at = None;
+        if code > 100 {
+            attempt.phase = Phase::Early;
+            attempt.was_early = true;
+            attempt.no_progress_at = None;
+            // RFC 3261 §16.7 step 2: 101–199 resets Timer C.
+            attempt.timer_c_at = attempt.timer_c_at.map(|_| now + timer_c);
+        } else if attempt.phase == Phase::Calling {
+            attempt.phase = Phase::Trying;
+            if context.method == Method::Invite {
+                attempt.no_progress_at = no_progress_after.map(|after| now + after);
+            }
+        }
+        let (is_abandoned, cancelling) = (attempt.is_abandoned, attempt.cancelling);
+        self.note_response(context, index, code, now);
+        if cancelling == Cancelling::Wanted {
+            self.send_cancel(context, index, now);
+        }
+        // 100 is hop by hop; a non-INVITE gets none but that (RFC 4320 §4.1).
+        if code > 100 && !is_abandoned && context.method == Method::Invite && !context.is_answered {
+            self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+        }
+    }
+
+    /// A final response came for an attempt.
+    pub fn on_final(
+        &mut self,
+        id: Id<Context>,
+        context: &mut Context,
+        index: usize,
+        response: Message<'_>,
+        now: Instant,
+    ) {
+        let code = response.status();
+        let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
+        let (is_abandoned, client, target) = (attempt.is_abandoned, attempt.client, attempt.target);
+        self.note_response(context, index, code, now);
+        self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
+
+        if (200..300).contains(&code) {
+            if context.method == Method::Invite {
+                self.transactions.set_client_owner(client, Owner::Answered(context.server));
+                self.confirm_dialog(context, index, response, now);
+                self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+                self.cancel_attempts(context, Some(index), now);
+            } else if !is_abandoned || !context.is_answered {
+                self.finish(context, code, response, now);
+            }
+            return;
+        }
+        if Challenges::is_challenge(code)
+            && let (Some(selection), Some(target)) = (&context.selection, target)
+        {
+            let lifetime = self.transactions.settings().timeout();
+            self.challenges.remember(response, selection.set(), target, now, lifetime);
+        }
+        if is_abandoned {
+            return self.conclude(context, now);
+        }
+        let mut stripped = Vec::with_capacity(response.bytes().len());
+        forward_response(response, &mut stripped);
+        let best = Best { code, response: stripped };
+        context.best = Some(Best::choose(context.best.take(), best));
+        if code < 600 && self.try_next(id, context, index, Outcome::Final(code), now) {
+            return;
+        }
+        self.note_exhausted(context, index, Outcome::Final(code));
+        self.conclude(context, now);
+    }
+
+    /// An attempt ended without a final response.
+    pub fn on_failure(
+        &mut self,
+        id: Id<Context>,
+        context: &mut Context,
+        index: usize,
+        outcome: Outcome,
+        ended: AttemptOutcome,
+        now: Instant,
+    ) {
+        let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
+        let is_abandoned = attempt.is_abandoned;
+        self.close_attempt(context, index, ended, 0, now);
+        if is_abandoned {
+            return self.conclude(context, now);
+        }
+        let code = match outcome {
+            // RFC 3261 §16.9: as if a 503 had come.
+            Outcome::Undelivered { .. } => 503,
+            Outcome::Silence | Outcome::NoProgress => 408,
+            Outcome::Final(code) => code,
+        };
+        context.best = Some(Best::choose(context.best.take(), Best { code, response: Vec::new() }));
+        if self.try_next(id, context, index, outcome, now) {
+            return;
+        }
+        self.note_exhausted(context, index, outcome);
+        self.conclude(context, now);
+    }
+
+    /// Sends the best response up once no attempt is left whose outcome counts.
+    pub fn conclude(&mut self, context: &mut Context, now: Instant) {
+        if context.is_answered || context.has_live_attempt() {
+            return;
+        }
+        let best = context.best.take();
+        let was_cancelled = context.cancelled.is_some();
+        let (code, response) = match best {
+            // Cancelled before anything answered: the CANCEL itself is the reason.
+            None | Some(Best { code: 408 | 503, .. }) if was_cancelled => (487, Vec::new()),
+            Some(Best { code: 408, response }) if response.is_empty() => {
+                return self.answer_silence(context, now);
+            }
+            // A 503 says that we cannot serve anybody: not for us to pass on (§16.7 step 6).
+            Some(Best { code: 503, .. }) => (500, Vec::new()),
+            Some(Best { code, response }) => (code, response),
+            None => return self.answer_silence(context, now),
+        };
+        if response.is_empty() {
+            self.answer_ourselves(context, code, now);
+        } else {
+            self.send_up(context, code, Origin::Upstream, now, |out| out.extend_from_slice(&response));
+        }
+    }
+
+    /// Nobody answered: 408 to an INVITE; to others 504 while it can still be of use, and nothing
+    /// afterwards (RFC 4320 §4.2).
+    fn answer_silence(&mut self, context: &mut Context, now: Instant) {
+        if context.method == Method::Invite {
+            return self.answer_ourselves(context, 408, now);
+        }
+        let timers = self.transactions.settings();
+        let last_use = context.arrived + timers.timeout().saturating_sub(timers.t2);
+        if now < last_use {
+            return self.answer_ourselves(context, 504, now);
+        }
+        context.is_answered = true;
+        context.record = None;
+        self.transactions.abandon_server(context.server);
+    }
+
+    /// Sends an answer of our own to the stored request.
+    pub fn answer_ourselves(&mut self, context: &mut Context, code: u16, now: Instant) {
+        let stored = std::mem::take(&mut context.request);
+        let mut index = std::mem::take(&mut self.spare_index);
+        if let Ok(request) = parse(&stored, Framing::Datagram, &mut index) {
+            let mut reply = Vec::new();
+            self.replies.write(request, code, context.stamp, &[], &mut reply);
+            self.send_up(context, code, Origin::Local, now, |out| out.extend_from_slice(&reply));
+        }
+        self.spare_index = index;
+        context.request = stored;
+    }
+
+    /// Sends a response up, and tells of the transaction when it is the first final one.
+    pub fn send_up(
+        &mut self,
+        context: &mut Context,
+        code: u16,
+        origin: Origin,
+        now: Instant,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let went = self.transactions.respond(context.server, code, now, &mut self.outbox, write);
+        if went && origin == Origin::Upstream {
+            self.outbox.mark_forwarded();
+        }
+        if code < 200 {
+            if let Some(record) =
+                context.record.as_mut().filter(|record| went && record.provisionals.len() < MAX_NOTES)
+            {
+                record.provisionals.push((now, code));
+            }
+            return;
+        }
+        context.is_answered = true;
+        if let Some(mut record) = context.record.take() {
+            record.ended = now;
+            record.code = code;
+            record.origin = origin;
+            self.outbox.event(Event::TransactionFinished(record));
+        }
+    }
+
+    /// A further 2xx to an INVITE that has been answered: end to end (RFC 6026 §7.1).
+    pub fn on_further_2xx(&mut self, server: Id<Server>, response: Message<'_>, now: Instant) {
+        let code = response.status();
+        if (200..300).contains(&code) {
+            self.transactions
+                .respond(server, code, now, &mut self.outbox, |out| forward_response(response, out));
+        }
+    }
+
+    /// Passes on the final response to a request other than INVITE.
+    fn finish(&mut self, context: &mut Context, code: u16, response: Message<'_>, now: Instant) {
+        if context.method == Method::Bye {
+            self.dialogs.end(response);
+        }
+        self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+    }
+
+    fn confirm_dialog(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
+        let Some(attempt) = context.attempts.get(index) else { return };
+        let mut parsed = std::mem::take(&mut self.spare_index);
+        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed)
+            && request.to_tag().is_none()
+            && let (Some(caller), Some(callee)) = (request.contact(), response.contact())
+        {
+            let dialog = Dialog {
+                target: attempt.target,
+                set: context.set,
+                caller: Party { contact: caller.into(), hop: context.from },
+                callee: Party { contact: callee.into(), hop: attempt.hop },
+                created: now,
+            };
+            self.dialogs.confirm(response, dialog);
+        }
+        self.spare_index = parsed;
+    }
+
+    /// Tells of a response: an event if a destination sent it, and a line in the record.
+    fn note_response(&mut self, context: &mut Context, index: usize, code: u16, now: Instant) {
+        let Some(attempt) = context.attempts.get_mut(index) else { return };
+        let elapsed = now.saturating_duration_since(attempt.started);
+        let is_first = !std::mem::replace(&mut attempt.has_response, true);
+        if let Some(target) = attempt.target {
+            self.outbox.event(Event::ResponseReceived {
+                target,
+                method: context.method,
+                code,
+                first: is_first.then_some(elapsed),
+                total: (code >= 200).then_some(elapsed),
+            });
+        }
+        if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
+            record.first_response.get_or_insert(now);
+            if code < 200 && record.provisionals.len() < MAX_NOTES {
+                record.provisionals.push((now, code));
+            }
+        }
+    }
+
+    /// Tells that a request failed wherever it was tried, if that is what happened.
+    fn note_exhausted(&mut self, context: &Context, index: usize, outcome: Outcome) {
+        if context.cancelled.is_some() || context.is_answered || context.has_live_attempt() {
+            return;
+        }
+        let Some(cause) = self.failover_cause(context, index, outcome) else { return };
+        let set = context.selection.as_ref().map(|selection| selection.set());
+        let last = context.attempts.get(index).and_then(|attempt| attempt.target);
+        if let (Some(set), Some(last), Some(record)) = (set, last, &context.record) {
+            let (call_id, trace) = (record.call_id.clone(), record.trace);
+            self.outbox.event(Event::FailoversExhausted { set, last, cause, call_id, trace });
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Where a request goes: into a set, along its Route set, to us, or nowhere.
+//!
+//! Route preprocessing (RFC 3261 §16.4), target determination (§16.5), next hop (§16.6 step 6) and
+//! who may send what. Chooses sets, never destinations.
+
+use super::admit::Admitted;
+use super::dialogs::Dialogs;
+use super::local::DEFAULT_PORT;
+use super::mark::{MarkId, Marks};
+use super::plan::{Plan, PlannedRoute};
+use super::reject::Rejection;
+use crate::dispatch::{Host, Verdicts};
+use crate::facts::event::Refusal;
+use crate::facts::{Hop, Method, SetId, Target, Transport};
+use crate::sip::{Message, Uri};
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+
+/// What is changed in the copy of a request that goes on, apart from Via and Max-Forwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteEdits {
+    /// Route values that named us and come off the front.
+    pub pop_routes: usize,
+    /// The Request-URI that replaces the one received.
+    pub request_uri: Option<Box<[u8]>>,
+    /// The URI appended as the last Route value, for a strict router (§16.6 step 6).
+    pub append_route: Option<Box<[u8]>>,
+    /// Whether the last Route value became the Request-URI (§16.4).
+    pub drop_last_route: bool,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// To a destination of a set.
+    Dispatch(SetId),
+    /// To a next hop that is given.
+    Relay {
+        /// The hop.
+        hop: Hop,
+        /// The destination that the hop is, if it is one.
+        target: Option<Target>,
+    },
+    /// Nowhere: it asks for ourselves.
+    ForUs,
+    /// Nowhere: it is refused.
+    Reject(Rejection<'a>),
+}
+
+/// A decision with what it rests on.
+#[derive(Debug)]
+pub struct Routed<'a> {
+    /// Where to.
+    pub decision: Decision<'a>,
+    /// What is changed on the way.
+    pub edits: RouteEdits,
+    /// The destination that the dialog belongs to, as far as a valid mark or the table tells.
+    pub dialog_target: Option<Target>,
+}
+
+/// What routing looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'p> {
+    /// The configuration.
+    pub plan: &'p Plan,
+    /// Who is where.
+    pub verdicts: &'p Verdicts,
+    /// Reads marks.
+    pub marks: &'p Marks,
+    /// The dialogs alive.
+    pub dialogs: &'p Dialogs,
+}
+
+/// Decides where a request goes.
+pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: View<'_>) -> Routed<'a> {
+    let all: SmallVec<[&[u8]; 4]> = request.routes().collect();
+    let ours = leading_routes_of_ours(request, &all, view);
+    let mut edits = RouteEdits { pop_routes: ours.count, ..RouteEdits::default() };
+    let mut rest = all.get(ours.count..).unwrap_or_default();
+    let mut mark = ours.mark;
+    let mut uri = admitted.uri;
+
+    // §16.4: a strict router before us put our Record-Route URI into the Request-URI and the
+    // Request-URI into the last Route.
+    if uri.is_sip()
+        && uri.param("lr").is_some()
+        && view.plan.local().is_us(&uri)
+        && let Some((last, before)) = rest.split_last()
+        && let Some(restored) = Uri::parse(last)
+    {
+        mark = mark.or_else(|| view.marks.read(&uri, request.call_id()));
+        edits.request_uri = Some((*last).into());
+        edits.drop_last_route = true;
+        uri = restored;
+        rest = before;
+    }
+    let dialog_target = mark.and_then(|mark| view.plan.target_of(mark));
+    let is_ours = ours.count > 0 || edits.drop_last_route;
+    let sender = Sender { sets: sets_of(hop, view), has_valid_mark: mark.is_some() };
+
+    let decision = if let Some(next) = rest.first() {
+        relay_by_route(next, request, &mut edits, hop, &sender, dialog_target, view)
+    } else if request.to_tag().is_none() {
+        new_request(request, uri, hop, &sender, view)
+    } else if uri.is_sip() && view.plan.local().is_us(&uri) {
+        return by_dialog_table(request, edits, view);
+    } else {
+        // A To tag alone proves nothing: the next hop must be one that the sender may reach.
+        let _ = is_ours;
+        relay_to(uri, hop, &sender, dialog_target, view)
+    };
+    Routed { decision, edits, dialog_target }
+}
+
+/// Who sent a request.
+struct Sender {
+    /// The sets that it comes from.
+    sets: SmallVec<[SetId; 2]>,
+    /// Whether it shows a mark of ours for this call.
+    has_valid_mark: bool,
+}
+
+struct OurRoutes {
+    count: usize,
+    mark: Option<MarkId>,
+}
+
+/// The Route values at the front that name us: one, or two where the dialog crosses listeners.
+fn leading_routes_of_ours(request: Message<'_>, routes: &[&[u8]], view: View<'_>) -> OurRoutes {
+    let mut ours = OurRoutes { count: 0, mark: None };
+    for route in routes.iter().take(2) {
+        let Some(uri) = Uri::parse(route).filter(|uri| uri.is_sip() && view.plan.local().is_us(uri)) else {
+            break;
+        };
+        ours.count += 1;
+        ours.mark = ours.mark.or_else(|| view.marks.read(&uri, request.call_id()));
+    }
+    ours
+}
+
+/// The sets that a message's source belongs to: as an endpoint of theirs (or on a connection to
+/// one), or by their configured `sources`.
+fn sets_of(hop: Hop, view: View<'_>) -> SmallVec<[SetId; 2]> {
+    let names = &view.plan.directory().names;
+    let endpoints = view.verdicts.endpoints.get(&(hop.transport, hop.remote));
+    let by_endpoint = endpoints.into_iter().flatten().filter_map(|target| names.set_of(*target));
+    let mut sets: SmallVec<[SetId; 2]> = by_endpoint.collect();
+    for set in view.plan.sets_of_source(hop.remote.ip()) {
+        if !sets.contains(&set) {
+            sets.push(set);
+        }
+    }
+    sets
+}
+
+fn relay_by_route<'a>(
+    next: &[u8],
+    request: Message<'a>,
+    edits: &mut RouteEdits,
+    hop: Hop,
+    sender: &Sender,
+    dialog_target: Option<Target>,
+    view: View<'_>,
+) -> Decision<'a> {
+    let Some(uri) = Uri::parse(next) else {
+        return Decision::Reject(Rejection::new(400, Refusal::BadRequest, "the Route cannot be read"));
+    };
+    if uri.param("lr").is_none() {
+        // §16.6 step 6: the next hop is a strict router.
+        edits.append_route = Some(edits.request_uri.take().unwrap_or_else(|| request.request_uri().into()));
+        edits.request_uri = Some(next.into());
+        edits.pop_routes += 1;
+    }
+    relay_to(uri, hop, sender, dialog_target, view)
+}
+
+/// A request outside a dialog, without a Route to somebody else.
+fn new_request<'a>(
+    request: Message<'a>,
+    uri: Uri<'_>,
+    hop: Hop,
+    sender: &Sender,
+    view: View<'_>,
+) -> Decision<'a> {
+    let names_us = uri.is_sip() && view.plan.local().is_us(&uri);
+    if names_us && request.method() == Method::Options && uri.user.is_none() {
+        return Decision::ForUs;
+    }
+    match find_set(request, uri, hop, sender, view) {
+        Some(set) => Decision::Dispatch(set),
+        None if names_us || sender.sets.is_empty() => {
+            Decision::Reject(Rejection::new(404, Refusal::NoRoute, "no route matches"))
+        }
+        // From a destination, and no route out: along the Request-URI.
+        None => relay_to(uri, hop, sender, None, view),
+    }
+}
+
+fn find_set(request: Message<'_>, uri: Uri<'_>, hop: Hop, sender: &Sender, view: View<'_>) -> Option<SetId> {
+    if view.plan.routes().is_empty() {
+        let only = view.plan.table().sets().next()?.id();
+        return (!sender.sets.contains(&only)).then_some(only);
+    }
+    let matching = view.plan.routes().iter().find(|route| matches(route, request, uri, hop, sender));
+    matching.map(|route| route.set)
+}
+
+fn matches(route: &PlannedRoute, request: Message<'_>, uri: Uri<'_>, hop: Hop, sender: &Sender) -> bool {
+    let from_set = match route.from_set {
+        Some(set) => sender.sets.contains(&set),
+        // Never back into the set that it comes from, unless a route says so.
+        None => !sender.sets.contains(&route.set),
+    };
+    let conditions = &route.conditions;
+    let method = |name: &super::MethodName| name.token.as_bytes() == request.method_token();
+    from_set
+        && (conditions.methods.is_empty() || conditions.methods.iter().any(method))
+        && conditions.listener.is_none_or(|listener| listener == hop.listener)
+        && (conditions.source.is_empty()
+            || conditions.source.iter().any(|network| network.contains(&hop.remote.ip())))
+        && conditions.ruri_host.as_ref().is_none_or(|host| host.as_bytes().eq_ignore_ascii_case(uri.host))
+        && conditions.ruri_user.as_ref().is_none_or(|regex| regex.is_match(uri.user.unwrap_or_default()))
+}
+
+/// A request of a dialog whose sender lost the Route set.
+fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed<'a> {
+    let Some((dialog, party)) = view.dialogs.find(request) else {
+        let rejection = Rejection::new(481, Refusal::BadRequest, "the dialog is not known");
+        return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
+    };
+    edits.request_uri = Some(party.contact.clone());
+    let target = target_at(party.hop, dialog.target, view);
+    Routed { decision: Decision::Relay { hop: party.hop, target }, edits, dialog_target: dialog.target }
+}
+
+/// Relays to where a URI points, if the sender may reach it: requests from a set may go anywhere,
+/// others only to an endpoint of ours or along a route that we marked.
+fn relay_to<'a>(
+    uri: Uri<'_>,
+    from: Hop,
+    sender: &Sender,
+    dialog_target: Option<Target>,
+    view: View<'_>,
+) -> Decision<'a> {
+    let Some(hop) = next_hop(uri, from, view) else {
+        let text = "the next hop is neither an address nor the name of a destination";
+        return Decision::Reject(Rejection::new(404, Refusal::NoRoute, text));
+    };
+    let target = target_at(hop, dialog_target, view);
+    let may = !sender.sets.is_empty() || sender.has_valid_mark || target.is_some();
+    if may {
+        Decision::Relay { hop, target }
+    } else {
+        Decision::Reject(Rejection::new(403, Refusal::Forbidden, "the next hop is not one of ours"))
+    }
+}
+
+/// The destination that a hop leads to; the dialog's own if several stand for that address.
+fn target_at(hop: Hop, dialog_target: Option<Target>, view: View<'_>) -> Option<Target> {
+    let at = view.verdicts.endpoints.get(&(hop.transport, hop.remote))?;
+    dialog_target.filter(|target| at.contains(target)).or_else(|| at.first().copied())
+}
+
+/// The hop of a URI (RFC 3263 without NAPTR and SRV): an address, or the name of a destination.
+fn next_hop(uri: Uri<'_>, from: Hop, view: View<'_>) -> Option<Hop> {
+    if !uri.is_sip() || uri.is_secure() {
+        return None;
+    }
+    let transport = match uri.transport() {
+        None => Transport::Udp,
+        Some(transport) => transport?,
+    };
+    let port = uri.port.unwrap_or(DEFAULT_PORT);
+    let host = match uri.param("maddr") {
+        Some(maddr) => std::str::from_utf8(maddr).ok()?.parse().ok(),
+        None => uri.host_ip(),
+    };
+    let remote = match host {
+        Some(address) => SocketAddr::new(address, port),
+        None => address_of_name(uri.host, port, view)?,
+    };
+    if !is_unicast(remote) {
+        return None;
+    }
+    view.plan.local().hop_to(transport, remote, from.listener)
+}
+
+/// Nothing is ever sent to a broadcast, multicast or unspecified address.
+fn is_unicast(address: SocketAddr) -> bool {
+    let is_broadcast = match address {
+        SocketAddr::V4(v4) => v4.ip().is_broadcast(),
+        SocketAddr::V6(_) => false,
+    };
+    !is_broadcast && !address.ip().is_multicast() && !address.ip().is_unspecified() && address.port() != 0
+}
+
+fn address_of_name(host: &[u8], port: u16, view: View<'_>) -> Option<SocketAddr> {
+    let is_named = |endpoint: &crate::dispatch::Endpoint| match &endpoint.host {
+        Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(host),
+        Host::Address(_) => false,
+    };
+    let mut named = view.plan.table().destinations().filter(|d| is_named(&d.settings.endpoint));
+    let address = named.find_map(|destination| view.verdicts.of(destination.target)?.address)?;
+    Some(SocketAddr::new(address.ip(), port))
+}

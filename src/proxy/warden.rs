@@ -1,0 +1,382 @@
+//! The one owner of probes and states: joins prober, health and the probes' transactions.
+//!
+//! Lives in the core of worker 0. Publishes verdicts; asks for names to be looked up.
+
+use super::engine::Engine;
+use super::plan::Plan;
+use crate::dispatch::{Change, Health, Host, Reconciled};
+use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
+use crate::facts::secret::{Nonces, Secret};
+use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
+use crate::probe::{Due, ProbeId, Prober, Wanted};
+use crate::sip::{Message, ProbeParts, ProbeTemplate};
+use crate::transaction::slab::Id;
+use crate::transaction::{Client, Opening, Owner, Purpose};
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Probes and states.
+#[derive(Debug)]
+pub struct Warden {
+    health: Health,
+    prober: Prober,
+    nonces: Nonces,
+    running: HashMap<u32, Running>,
+    templates: HashMap<Target, ProbeTemplate>,
+    targets_of_name: BTreeMap<Arc<str>, Vec<Target>>,
+    /// The last answer of each name, with whether it is an older one kept.
+    answers: BTreeMap<Arc<str>, Vec<IpAddr>>,
+    lookups: Option<Vec<Arc<str>>>,
+    generation: Option<Arc<crate::dispatch::Verdicts>>,
+}
+
+/// A probe under way.
+#[derive(Debug)]
+struct Running {
+    probe: ProbeId,
+    targets: SmallVec<[Target; 1]>,
+    started: Instant,
+    client: Id<Client>,
+    hop: Hop,
+    settings: Arc<crate::probe::Settings>,
+}
+
+/// A probe that has just ended.
+#[derive(Clone, Copy)]
+struct Ended<'a> {
+    probe: ProbeId,
+    targets: &'a [Target],
+    hop: Option<Hop>,
+    outcome: ProbeOutcome,
+}
+
+impl Warden {
+    /// The warden of a configuration.
+    pub fn new(plan: &Plan, secret: &Secret, now: Instant) -> Self {
+        let mut warden = Self {
+            health: Health::new(Arc::clone(plan.table()), now),
+            prober: Prober::new(),
+            nonces: Nonces::new(secret.derive("probes")),
+            running: HashMap::new(),
+            templates: HashMap::new(),
+            targets_of_name: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            lookups: None,
+            generation: None,
+        };
+        warden.plan_probes(plan, now);
+        warden
+    }
+
+    /// Takes a new configuration; destinations that stay keep state, history and probe phase.
+    pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
+        let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
+        self.plan_probes(plan, now);
+        self.tell_changes(engine);
+        reconciled
+    }
+
+    /// Sends every probe that is due and ends those whose time has run out.
+    pub fn handle_timeout(&mut self, engine: &mut Engine, now: Instant) {
+        while let Some(probe) = self.prober.expired(now) {
+            self.end(engine, probe.number(), ProbeOutcome::Timeout, now);
+        }
+        while let Some(due) = self.prober.due(now) {
+            self.send(engine, &due, now);
+        }
+    }
+
+    /// When [`Warden::handle_timeout`] is next due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.prober.poll_timeout()
+    }
+
+    /// A response to a probe came.
+    pub fn on_response(&mut self, engine: &mut Engine, probe: u32, response: Message<'_>, now: Instant) {
+        let code = response.status();
+        let Some(running) = self.running.get(&probe).filter(|_| code >= 200) else { return };
+        let outcome = if running.settings.accept.contains(code) {
+            ProbeOutcome::Accepted(code)
+        } else {
+            ProbeOutcome::Rejected(code)
+        };
+        self.end(engine, probe, outcome, now);
+    }
+
+    /// A response to a probe came that could not be parsed.
+    pub fn on_malformed(&mut self, engine: &mut Engine, probe: u32, now: Instant) {
+        self.end(engine, probe, ProbeOutcome::Malformed, now);
+    }
+
+    /// A probe could not be delivered.
+    pub fn on_undeliverable(
+        &mut self,
+        engine: &mut Engine,
+        probe: u32,
+        reason: TransportReason,
+        now: Instant,
+    ) {
+        self.end(engine, probe, ProbeOutcome::Transport(reason), now);
+    }
+
+    /// A name was resolved, or could not be.
+    pub fn on_resolved(
+        &mut self,
+        engine: &mut Engine,
+        name: &Arc<str>,
+        result: DnsResult,
+        addresses: Vec<IpAddr>,
+        took: Duration,
+        now: Instant,
+    ) {
+        engine.outbox.event(Event::NameResolved { name: Arc::clone(name), result, took });
+        let Some(targets) = self.targets_of_name.get(name) else { return };
+        let is_stale = addresses.is_empty();
+        if !is_stale {
+            self.answers.insert(Arc::clone(name), addresses);
+        }
+        // Only a non-empty answer replaces the last good one.
+        let addresses = self.answers.get(name).map_or(&[][..], Vec::as_slice);
+        for &target in targets {
+            if self.health.set_addresses(target, addresses, is_stale, now) {
+                engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.to_vec() });
+                self.prober.hasten(target, now);
+            }
+        }
+        self.tell_changes(engine);
+    }
+
+    /// An administrator wishes something of a destination.
+    pub fn set_admin(&mut self, engine: &mut Engine, target: Target, admin: Admin, now: Instant) {
+        self.health.set_admin(target, admin, now);
+        self.tell_changes(engine);
+    }
+
+    /// Verdicts that changed since the last call.
+    pub fn take_verdicts(&mut self) -> Option<Arc<crate::dispatch::Verdicts>> {
+        self.generation.take()
+    }
+
+    /// Names to look up, if the list changed since the last call.
+    pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
+        self.lookups.take()
+    }
+
+    /// Probes under way, by set.
+    pub fn probes_in_flight(&self, plan: &Plan) -> Vec<(SetId, u64)> {
+        let names = &plan.directory().names;
+        let mut counts = BTreeMap::new();
+        for set in self.prober.in_flight().flatten().filter_map(|target| names.set_of(*target)) {
+            *counts.entry(set).or_insert(0) += 1;
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Sets and destinations as they are.
+    pub fn snapshot(&self, plan: &Plan, detail: Detail) -> Vec<SetSnapshot> {
+        let interval =
+            |target| self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
+        let detection = |set: SetId| {
+            let position = plan.table().sets().position(|candidate| candidate.id() == set);
+            let settings = position.and_then(|position| plan.settings().sets.get(position));
+            settings.and_then(super::Set::detection).unwrap_or_default()
+        };
+        self.health.set_snapshots(detail, interval, detection)
+    }
+
+    /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].
+    pub fn publish(&mut self, engine: &mut Engine) {
+        self.tell_changes(engine);
+        if let Some(verdicts) = self.health.take_verdicts() {
+            engine.verdicts = Arc::clone(&verdicts);
+            self.generation = Some(verdicts);
+        }
+    }
+
+    fn plan_probes(&mut self, plan: &Plan, now: Instant) {
+        let mut wanted = Vec::new();
+        let mut names: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
+        let mut templates = HashMap::new();
+        for (set, configured) in plan.table().sets().zip(&plan.settings().sets) {
+            for (&target, probe) in set.members().iter().zip(&configured.probes) {
+                let Some(destination) = plan.table().destination(target) else { continue };
+                let settings = &destination.settings;
+                if let Host::Name(name) = &settings.endpoint.host {
+                    names.entry(Arc::clone(name)).or_default().push(target);
+                }
+                if !probe.enabled {
+                    continue;
+                }
+                let template = template(plan, target, probe, settings.transport);
+                templates.extend(template.map(|template| (target, template)));
+                let listener = settings
+                    .listener
+                    .map_or(u32::MAX, |listener| u32::try_from(listener.index()).unwrap_or(0));
+                let endpoint = hash_of(&(&settings.endpoint, settings.transport, listener));
+                wanted.push(Wanted { endpoint, settings: probe.clone(), targets: vec![target] });
+            }
+        }
+        self.templates = templates;
+        self.prober.reconcile(wanted, now, &mut self.nonces);
+        self.forget_unwanted(&names);
+        for (name, targets) in &names {
+            if let Some(addresses) = self.answers.get(name) {
+                for &target in targets {
+                    self.health.set_addresses(target, addresses, false, now);
+                }
+            }
+        }
+        if self.lookups.is_some() || !names.keys().eq(self.targets_of_name.keys()) {
+            self.lookups = Some(names.keys().cloned().collect());
+        }
+        self.targets_of_name = names;
+    }
+
+    /// Drops the answers of names that nobody asks for any more.
+    fn forget_unwanted(&mut self, names: &BTreeMap<Arc<str>, Vec<Target>>) {
+        let wanted: BTreeSet<&Arc<str>> = names.keys().collect();
+        self.answers.retain(|name, _| wanted.contains(name));
+    }
+
+    fn send(&mut self, engine: &mut Engine, due: &Due, now: Instant) {
+        engine.outbox.event(Event::ProbeSent { lag: now.saturating_duration_since(due.scheduled) });
+        let slot = due.probe.number();
+        let ready = due.targets.first().and_then(|&target| {
+            let hop = engine_hop(engine, &self.health, target)?;
+            Some((target, hop, self.templates.get(&target)?))
+        });
+        let Some((_, hop, template)) = ready else {
+            let ended =
+                Ended { probe: due.probe, targets: &due.targets, hop: None, outcome: ProbeOutcome::Dns };
+            return self.finish(engine, &ended, None, 0, now);
+        };
+        let opening = Opening {
+            purpose: Purpose::Probe,
+            method: Method::from_token(due.settings.method.as_bytes()),
+            hop,
+            target: None,
+            owner: Owner::Probe(slot),
+            loop_hash: 0,
+        };
+        let sent_by = engine.plan.local().sent_by(hop.listener, hop.remote.ip());
+        let (call_id, tag) = (
+            format!("{:032x}@sipwarden", self.nonces.next_u128()),
+            format!("{:016x}", self.nonces.next_u64()),
+        );
+        let client = engine.transactions.send(opening, now, &mut engine.outbox, |branch, out| {
+            let mut via = Vec::with_capacity(96);
+            write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
+                .expect("writing to a Vec cannot fail");
+            branch.write(&mut via);
+            template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
+        });
+        let (targets, settings) = (due.targets.clone(), Arc::clone(&due.settings));
+        self.running.insert(slot, Running { probe: due.probe, targets, started: now, client, hop, settings });
+    }
+
+    /// Ends a probe that is under way.
+    fn end(&mut self, engine: &mut Engine, slot: u32, outcome: ProbeOutcome, now: Instant) {
+        let Some(running) = self.running.remove(&slot) else {
+            engine.outbox.event(Event::ProbeUnmatched);
+            return;
+        };
+        let retransmissions = engine.transactions.retransmissions(running.client);
+        engine.transactions.forget(running.client);
+        let Running { probe, targets, started, hop, .. } = running;
+        let rtt = (outcome.code() > 0).then(|| now.saturating_duration_since(started));
+        let ended = Ended { probe, targets: &targets, hop: Some(hop), outcome };
+        self.finish(engine, &ended, rtt, retransmissions, now);
+    }
+
+    fn finish(
+        &mut self,
+        engine: &mut Engine,
+        ended: &Ended<'_>,
+        rtt: Option<Duration>,
+        retransmissions: u32,
+        now: Instant,
+    ) {
+        let Ended { probe, targets, hop, outcome } = *ended;
+        let verdicts: SmallVec<[_; 1]> =
+            targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
+        let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
+        let Some(finished) = self.prober.finish(probe, in_doubt, now, &mut self.nonces) else { return };
+        for (&target, verdict) in finished.targets.iter().zip(verdicts) {
+            let transport =
+                engine.plan.table().destination(target).map_or(Transport::Udp, |d| d.settings.transport);
+            engine.outbox.event(Event::ProbeFinished(Box::new(ProbeRecord {
+                target,
+                trace: self.nonces.next_u128(),
+                scheduled: finished.scheduled,
+                started: finished.started,
+                ended: now,
+                remote: hop.map(|hop| hop.remote),
+                transport,
+                outcome,
+                retransmissions,
+                consecutive_failures: verdict.consecutive_failures,
+                consecutive_successes: verdict.consecutive_successes,
+                change: verdict.change,
+            })));
+        }
+        self.tell_changes(engine);
+    }
+
+    fn tell_changes(&mut self, engine: &mut Engine) {
+        while let Some(change) = self.health.poll_change() {
+            engine.outbox.event(match change {
+                Change::Destination(change) => Event::DestinationChanged(change),
+                Change::Set { set, all_down } => Event::SetChanged { set, all_down },
+            });
+        }
+    }
+}
+
+fn engine_hop(engine: &Engine, health: &Health, target: Target) -> Option<Hop> {
+    let settings = &engine.plan.table().destination(target)?.settings;
+    let remote = health.address(target)?;
+    let preferred = settings.listener.unwrap_or(ListenerId::new(0));
+    engine.plan.local().hop_to(settings.transport, remote, preferred)
+}
+
+fn template(
+    plan: &Plan,
+    target: Target,
+    probe: &crate::probe::Settings,
+    transport: Transport,
+) -> Option<ProbeTemplate> {
+    let settings = &plan.table().destination(target)?.settings;
+    let listener = settings.listener.unwrap_or(ListenerId::new(0));
+    let remote = match &settings.endpoint.host {
+        Host::Address(address) => *address,
+        Host::Name(_) => IpAddr::from([192, 0, 2, 1]),
+    };
+    let listener = plan.local().listener_for(transport, remote, listener).unwrap_or(listener);
+    let us = plan.local().sent_by(listener, remote);
+    let from = probe.from.as_deref().map_or_else(|| format!("sip:sipwarden@{us}"), ToOwned::to_owned);
+    let parameter = match transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+    };
+    let parts = ProbeParts {
+        method: &probe.method,
+        target: &settings.uri,
+        from: &from,
+        contact: &format!("sip:sipwarden@{us}{parameter}"),
+        user_agent: &plan.settings().user_agent,
+    };
+    Some(ProbeTemplate::new(&parts))
+}
+
+/// A hash that is equal for equal values within a process.
+fn hash_of(value: &impl std::hash::Hash) -> u128 {
+    use siphasher::sip128::{Hasher128, SipHasher24};
+    let mut hasher = SipHasher24::new();
+    value.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}

@@ -1,0 +1,127 @@
+//! What the control plane asks of a worker, and how it waits for the answers.
+
+use crate::admin::Unavailable;
+use crate::facts::event::{ConfigApplied, ReloadTrigger};
+use crate::facts::snapshot::{Detail, Snapshot};
+use crate::facts::{Admin, Target};
+use crate::net::Resolution;
+use crate::proxy::Plan;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Commands that may wait for one worker.
+const COMMANDS: usize = 64;
+/// Time for every worker to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a worker is asked to do. Those with a sender are answered once done.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Tell what is.
+    Snapshot(Detail, oneshot::Sender<Snapshot>),
+    /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
+    Reload(Arc<Plan>, ReloadTrigger, oneshot::Sender<ConfigApplied>),
+    /// Take an administrator's wish (worker 0).
+    SetAdmin(Target, Admin, oneshot::Sender<()>),
+    /// Take the answer for a name (worker 0).
+    Resolved(Resolution),
+    /// Refuse new dialogs from now on.
+    Drain,
+    /// Cut off what still runs.
+    Abort,
+    /// Tell how many transactions a drain waits for.
+    Unfinished(oneshot::Sender<u64>),
+    /// End.
+    Stop,
+}
+
+/// The sending ends of all workers' commands.
+#[derive(Debug, Clone)]
+pub(super) struct Commands {
+    workers: Arc<[mpsc::Sender<Command>]>,
+}
+
+impl Commands {
+    /// Makes one channel for each worker.
+    pub(super) fn new(workers: u8) -> (Self, Vec<mpsc::Receiver<Command>>) {
+        let (senders, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(COMMANDS)).unzip();
+        (Self { workers: senders.into() }, ends)
+    }
+
+    /// Gives a command to the owner of states and waits until there is room for it.
+    pub(super) async fn to_owner(&self, command: Command) -> Result<(), Unavailable> {
+        let owner = self.workers.first().ok_or(Unavailable)?;
+        owner.send(command).await.map_err(|_| Unavailable)
+    }
+
+    /// Asks the owner of states and waits for its answer.
+    pub(super) async fn ask_owner<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Unavailable> {
+        let (sender, receiver) = oneshot::channel();
+        let asked = async {
+            self.to_owner(command(sender)).await?;
+            receiver.await.map_err(|_| Unavailable)
+        };
+        timeout(PATIENCE, asked).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// Gives a command to every worker; one that has ended is passed over.
+    pub(super) async fn to_all(&self, command: impl Fn() -> Command) {
+        for worker in &*self.workers {
+            let _ = timeout(PATIENCE, worker.send(command())).await;
+        }
+    }
+
+    /// Asks every worker at once and returns the answers in the order of workers.
+    pub(super) async fn ask_all<T>(
+        &self,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+    ) -> Result<Vec<T>, Unavailable> {
+        let asked = async {
+            let mut receivers = Vec::with_capacity(self.workers.len());
+            for worker in &*self.workers {
+                let (sender, receiver) = oneshot::channel();
+                worker.send(command(sender)).await.map_err(|_| Unavailable)?;
+                receivers.push(receiver);
+            }
+            let mut answers = Vec::with_capacity(receivers.len());
+            for receiver in receivers {
+                answers.push(receiver.await.map_err(|_| Unavailable)?);
+            }
+            Ok(answers)
+        };
+        timeout(PATIENCE, asked).await.unwrap_or(Err(Unavailable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_come_in_the_order_of_workers() {
+        let (commands, ends) = Commands::new(3);
+        for (number, mut end) in (0..).zip(ends) {
+            tokio::spawn(async move {
+                while let Some(Command::Unfinished(answer)) = end.recv().await {
+                    let _ = answer.send(number);
+                }
+            });
+        }
+        assert_eq!(commands.ask_all(Command::Unfinished).await, Ok(vec![0_u64, 1, 2]));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_makes_the_answer_unavailable_after_a_second() {
+        let (commands, ends) = Commands::new(2);
+        let before = tokio::time::Instant::now();
+        assert_eq!(commands.ask_all(Command::Unfinished).await, Err(Unavailable));
+        assert!(before.elapsed() >= PATIENCE);
+        drop(ends);
+        assert_eq!(commands.ask_owner(Command::Unfinished).await, Err(Unavailable));
+    }
+}

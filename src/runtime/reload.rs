@@ -1,0 +1,163 @@
+//! From a changed file to a plan that the workers can take, or to a refusal that changes nothing.
+//!
+//! A change is seen by content, looked at every few seconds, which survives renames and bind mounts
+//! where file-system notifications do not.
+
+use crate::config::{self, Config};
+use crate::facts::ListenerId;
+use crate::facts::names::Names;
+use crate::proxy::{self, Interfaces, Listener, Plan};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between looks at the file.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Where a configuration is loaded from.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The YAML file.
+    pub path: PathBuf,
+    /// The environment that overrides it.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl ConfigFile {
+    /// Loads it; the error is the whole text for a person.
+    pub fn load(&self) -> Result<Config, config::Error> {
+        config::load(&self.path, &self.environment)
+    }
+}
+
+/// What runs, and how to get what is to run next.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    file: Option<ConfigFile>,
+    seen: Option<Vec<u8>>,
+    /// What the process was started with: sockets, threads and export are its to this day.
+    started: Config,
+    /// What was applied last.
+    config: Config,
+    /// The listeners as bound.
+    listeners: Vec<Listener>,
+    plan: Arc<Plan>,
+    names: Names,
+    interfaces: Interfaces,
+}
+
+/// What loading again gave.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The same configuration.
+    None,
+    /// Another one, ready to be taken.
+    Next(Box<Next>),
+}
+
+/// A configuration that is not applied yet.
+#[derive(Debug)]
+pub(super) struct Next {
+    /// For the workers.
+    pub(super) plan: Arc<Plan>,
+    /// Keys that changed but are read at start only.
+    pub(super) needs_restart: Vec<Box<str>>,
+    config: Config,
+    names: Names,
+}
+
+impl Reloader {
+    /// Begins with what was started: the configuration, and its listeners as bound.
+    pub(super) fn new(
+        file: Option<ConfigFile>,
+        config: Config,
+        listeners: Vec<Listener>,
+        interfaces: Interfaces,
+    ) -> Self {
+        let mut names = Names::default();
+        let settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
+        let plan = Arc::new(Plan::new(settings, &interfaces, &mut names));
+        let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
+        Self { file, seen, started: config.clone(), config, listeners, plan, names, interfaces }
+    }
+
+    /// The configuration that runs.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its plan.
+    pub(super) const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The longest time that a drain may take.
+    pub(super) const fn drain_timeout(&self) -> Duration {
+        self.config.drain_timeout
+    }
+
+    /// Whether the file's content differs from what was last looked at. An unreadable file is
+    /// taken for one that is being replaced.
+    pub(super) fn file_changed(&self) -> bool {
+        let content = self.file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
+        content.is_some_and(|content| self.seen.as_ref() != Some(&content))
+    }
+
+    /// Loads again and compiles what differs. Nothing changes but what counts as looked at.
+    pub(super) fn load(&mut self) -> Result<Change, String> {
+        let Some(file) = &self.file else {
+            return Err("this instance was started without a configuration file".to_owned());
+        };
+        self.seen = std::fs::read(&file.path).ok();
+        let config = file.load().map_err(|error| error.to_string())?;
+        let same = config.proxy.hash == self.config.proxy.hash;
+        if same && config::restart_keys(&self.config, &config).is_empty() {
+            return Ok(Change::None);
+        }
+        let settings = self.on_bound_listeners(&config)?;
+        let mut names = self.names.clone();
+        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        Ok(Change::Next(Box::new(Next {
+            plan,
+            names,
+            needs_restart: config::restart_keys(&self.started, &config).into_iter().map(Box::from).collect(),
+            config,
+        })))
+    }
+
+    /// Takes over what the workers have taken.
+    pub(super) fn accept(&mut self, next: Next) {
+        let Next { plan, config, names, .. } = next;
+        (self.plan, self.config, self.names) = (plan, config, names);
+    }
+
+    /// The settings with the listeners that are bound; what names another listener is refused,
+    /// because a message could not leave on it.
+    fn on_bound_listeners(&self, config: &Config) -> Result<proxy::Settings, String> {
+        let mut settings = config.proxy.clone();
+        if config.net.listeners == self.started.net.listeners {
+            for (listener, bound) in settings.listeners.iter_mut().zip(&self.listeners) {
+                listener.bind = bound.bind;
+            }
+            return Ok(settings);
+        }
+        let configured = std::mem::replace(&mut settings.listeners, self.listeners.clone());
+        let bound = |id: &mut Option<ListenerId>| -> Result<(), String> {
+            let Some(named) = id.and_then(|id| configured.get(id.index())) else { return Ok(()) };
+            let position = self.listeners.iter().position(|listener| listener.name == named.name);
+            let position = position.and_then(|position| u8::try_from(position).ok());
+            *id = Some(ListenerId::new(position.ok_or_else(|| {
+                format!("listener {} is used but not bound yet: it needs a restart", named.name)
+            })?));
+            Ok(())
+        };
+        for route in &mut settings.routes {
+            bound(&mut route.listener)?;
+        }
+        for destination in settings.sets.iter_mut().flat_map(|set| &mut set.dispatch.destinations) {
+            bound(&mut destination.listener)?;
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,423 @@
+//! One data-plane worker: its sockets, its core, its recorder, and the loop that joins them.
+//!
+//! A step takes in everything that is there, bounded by source, reads the clock once, then sends,
+//! then records. Nothing in it waits for anything but the next step.
+
+use super::command::Command;
+use crate::dispatch::Verdicts;
+use crate::facts::event::{
+    ConfigApplied, Direction, DropReason, Event, ParseReason, ReloadTrigger, SocketOperation, TransportReason,
+};
+use crate::facts::secret::Secret;
+use crate::facts::{Hop, ListenerId, Transport, WorkerId};
+use crate::net::{Delivery, Exchange, Received, Resolution, Streams, UdpSocket, Undelivered};
+use crate::proxy::{Core, Input, Plan};
+use crate::telemetry::Recorder;
+use std::future::poll_fn;
+use std::io;
+use std::net::{TcpListener, UdpSocket as StdUdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep_until};
+
+/// Datagrams read from one socket, and deliveries taken, in one step.
+const BATCH: usize = 64;
+/// Steps in a row in which failed sends may lead to further sends.
+const RESENDS: usize = 16;
+/// Largest datagram there is.
+const DATAGRAM: usize = 65_535;
+/// Time for the last answers to leave on streams.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A configuration and the verdicts that belong to it, which reach the workers together.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    plan: Arc<Plan>,
+    trigger: ReloadTrigger,
+    verdicts: Arc<Verdicts>,
+}
+
+/// The part that a worker has in the states that worker 0 owns.
+#[derive(Debug)]
+pub(super) enum Share {
+    /// Owns them: publishes verdicts, and says which names to look up.
+    Owner(watch::Sender<Option<Published>>, watch::Sender<Vec<Arc<str>>>),
+    /// Is told of them.
+    Follower(watch::Receiver<Option<Published>>),
+}
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) id: WorkerId,
+    pub(super) plan: Arc<Plan>,
+    pub(super) secret: Secret,
+    pub(super) datagrams: Vec<(ListenerId, StdUdpSocket)>,
+    pub(super) listeners: Vec<(ListenerId, TcpListener)>,
+    pub(super) max_message: usize,
+    pub(super) exchange: Exchange,
+    pub(super) deliveries: mpsc::Receiver<Delivery>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) streams: Streams,
+    pub(super) share: Share,
+    pub(super) recorder: Recorder,
+}
+
+/// Runs a worker on the calling thread until it is stopped. `started` is told once its sockets
+/// are served, or why they cannot be.
+pub(super) fn run(setup: Setup, started: oneshot::Sender<io::Result<()>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match Worker::new(setup) {
+            Ok(worker) => {
+                let _ = started.send(Ok(()));
+                worker.serve().await;
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
+    });
+}
+
+#[derive(Debug)]
+struct Worker {
+    id: WorkerId,
+    core: Core,
+    plan: Arc<Plan>,
+    recorder: Recorder,
+    sockets: Vec<UdpSocket>,
+    /// Position in `sockets` by listener; `None` for a stream listener.
+    by_listener: Vec<Option<usize>>,
+    streams: Streams,
+    exchange: Exchange,
+    deliveries: mpsc::Receiver<Delivery>,
+    commands: mpsc::Receiver<Command>,
+    share: Share,
+    max_message: usize,
+    scratch: Scratch,
+}
+
+/// Memory that is used again in every step.
+#[derive(Debug, Default)]
+struct Scratch {
+    datagram: Vec<u8>,
+    deliveries: Vec<Delivery>,
+    found: Vec<Undelivered>,
+    failed: Vec<(Hop, Vec<u8>, TransportReason)>,
+}
+
+/// What ended a wait.
+#[derive(Debug)]
+enum Woken {
+    Command(Command),
+    Published,
+    Traffic,
+    Ended,
+}
+
+impl Worker {
+    fn new(setup: Setup) -> io::Result<Self> {
+        let Setup { id, plan, secret, datagrams, listeners, max_message, .. } = setup;
+        let Setup { exchange, deliveries, commands, streams, share, recorder, .. } = setup;
+        let mut sockets = Vec::with_capacity(datagrams.len());
+        let mut by_listener = vec![None; plan.settings().listeners.len()];
+        for (listener, socket) in datagrams {
+            let socket = UdpSocket::new(socket, listener)?;
+            tokio::spawn(socket.watch_errors(id, exchange.clone()));
+            if let Some(position) = by_listener.get_mut(listener.index()) {
+                *position = Some(sockets.len());
+            }
+            sockets.push(socket);
+        }
+        for (listener, socket) in listeners {
+            tokio::spawn(streams.clone().accept(id, listener, socket));
+        }
+        let now = Instant::now();
+        let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
+        let scratch = Scratch { datagram: vec![0; DATAGRAM], ..Scratch::default() };
+        Ok(Self {
+            id,
+            core,
+            plan,
+            recorder,
+            sockets,
+            by_listener,
+            streams,
+            exchange,
+            deliveries,
+            commands,
+            share,
+            max_message,
+            scratch,
+        })
+    }
+
+    async fn serve(mut self) {
+        let mut alarm = Box::pin(sleep_until(Instant::now().into()));
+        self.settle(Instant::now());
+        loop {
+            let woken = self.wait(alarm.as_mut()).await;
+            let now = Instant::now();
+            match woken {
+                Woken::Command(Command::Stop) | Woken::Ended => break,
+                Woken::Command(command) => self.obey(command, now),
+                Woken::Published => self.follow(now),
+                Woken::Traffic => {}
+            }
+            self.take_in(now);
+            if self.core.poll_timeout().is_some_and(|due| due <= now) {
+                self.core.handle_timeout(now);
+            }
+            self.settle(now);
+        }
+        self.streams.flush(LAST_WORDS).await;
+    }
+
+    /// Waits for a command, a publication, something to read, or the core's own deadline.
+    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> Woken {
+        let due = self.core.poll_timeout();
+        if let Some(due) = due.filter(|due| alarm.deadline().into_std() != *due) {
+            alarm.as_mut().reset(due.into());
+        }
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => command.map_or(Woken::Ended, Woken::Command),
+            () = changed(&mut self.share) => Woken::Published,
+            () = readable(&self.sockets) => Woken::Traffic,
+            taken = self.deliveries.recv_many(&mut self.scratch.deliveries, BATCH) => {
+                if taken == 0 { Woken::Ended } else { Woken::Traffic }
+            }
+            () = alarm, if due.is_some() => Woken::Traffic,
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
+            Command::Reload(plan, trigger, done) => {
+                let applied = self.reload(plan, trigger, now);
+                let _ = done.send(applied);
+            }
+            Command::SetAdmin(target, admin, done) => {
+                self.core.handle_input(Input::SetAdmin { target, admin }, now);
+                self.settle(now);
+                let _ = done.send(());
+            }
+            Command::Resolved(Resolution { name, result, addresses, took }) => {
+                self.core.handle_input(Input::Resolved { name, result, addresses, took }, now);
+            }
+            Command::Drain => self.core.handle_input(Input::Drain, now),
+            Command::Abort => self.core.handle_input(Input::Abort, now),
+            Command::Unfinished(answer) => drop(answer.send(self.core.unfinished())),
+            Command::Stop => {}
+        }
+    }
+
+    /// Takes over a configuration and returns what that changed, for the control plane to record
+    /// with what it knows more.
+    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) -> ConfigApplied {
+        let hash = plan.settings().hash;
+        self.plan = Arc::clone(&plan);
+        self.core.handle_input(Input::Reload { plan, trigger }, now);
+        let nothing = Vec::new();
+        let mut told = ConfigApplied {
+            trigger: Some(trigger),
+            hash,
+            added: 0,
+            removed: 0,
+            kept: 0,
+            needs_restart: nothing,
+        };
+        for event in self.core.outbox().drain_events() {
+            match event {
+                Event::ConfigApplied(applied) => told = ConfigApplied::clone(&applied),
+                event => self.recorder.record(&event),
+            }
+        }
+        self.publish(Some(trigger));
+        told
+    }
+
+    /// Takes over what worker 0 published: the configuration first, if it is a new one.
+    fn follow(&mut self, now: Instant) {
+        let Share::Follower(published) = &mut self.share else { return };
+        let Some(Published { plan, trigger, verdicts }) = published.borrow_and_update().clone() else {
+            return;
+        };
+        if !Arc::ptr_eq(&plan, &self.plan) {
+            self.plan = Arc::clone(&plan);
+            self.core.handle_input(Input::Reload { plan, trigger }, now);
+        }
+        self.core.handle_input(Input::Verdicts(verdicts), now);
+    }
+
+    /// Publishes new verdicts, and whatever there is after a reload.
+    fn publish(&mut self, reloaded: Option<ReloadTrigger>) {
+        let Share::Owner(published, names) = &self.share else { return };
+        let verdicts = self.core.take_verdicts();
+        if verdicts.is_some() || reloaded.is_some() {
+            let plan = Arc::clone(&self.plan);
+            published.send_modify(|slot| {
+                let trigger =
+                    reloaded.or(slot.as_ref().map(|last| last.trigger)).unwrap_or(ReloadTrigger::File);
+                let last = || slot.as_ref().map(|last| Arc::clone(&last.verdicts)).unwrap_or_default();
+                *slot = Some(Published { plan, trigger, verdicts: verdicts.unwrap_or_else(last) });
+            });
+        }
+        if let Some(lookups) = self.core.take_lookups() {
+            names.send_replace(lookups);
+        }
+    }
+
+    /// Feeds the core what the sockets and the queue hold.
+    fn take_in(&mut self, now: Instant) {
+        for position in 0..self.sockets.len() {
+            self.receive(position, now);
+        }
+        while self.scratch.deliveries.len() < BATCH {
+            match self.deliveries.try_recv() {
+                Ok(delivery) => self.scratch.deliveries.push(delivery),
+                Err(_) => break,
+            }
+        }
+        for delivery in self.scratch.deliveries.drain(..) {
+            match delivery {
+                Delivery::Message { hop, bytes } => {
+                    self.core.handle_input(Input::Message { hop, bytes: &bytes }, now);
+                }
+                Delivery::Undeliverable { hop, message, reason } => {
+                    self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
+                }
+                Delivery::Happened(event) => self.recorder.record(&event),
+            }
+        }
+    }
+
+    /// Reads one socket until it is empty or its share of the step is used.
+    fn receive(&mut self, position: usize, now: Instant) {
+        let Some(socket) = self.sockets.get(position) else { return };
+        for _ in 0..BATCH {
+            match socket.receive(&mut self.scratch.datagram) {
+                Received::Empty => return,
+                Received::Failed(reason) => {
+                    // What was refused or unreachable is told, and counted, by the error queue.
+                    if !matches!(reason, TransportReason::Refused | TransportReason::Icmp) {
+                        let (transport, operation) = (Transport::Udp, SocketOperation::Recv);
+                        self.recorder.record(&Event::SocketFailed { transport, operation, reason });
+                    }
+                }
+                Received::Datagram(length, source) => {
+                    let bytes = self.scratch.datagram.get(..length).unwrap_or_default();
+                    if length > self.max_message {
+                        let (transport, reason) = (Transport::Udp, ParseReason::TooLarge);
+                        let event = Event::ParseFailed { transport, source, reason, answered: None };
+                        self.recorder.record(&event);
+                        continue;
+                    }
+                    let hop = socket.hop(source);
+                    let owner = self.exchange.owner(bytes, self.id);
+                    if owner == self.id {
+                        self.core.handle_input(Input::Message { hop, bytes }, now);
+                    } else if !self.exchange.try_hand(owner, Delivery::Message { hop, bytes: bytes.to_vec() })
+                    {
+                        let (direction, reason) = (Direction::Received, DropReason::QueueFull);
+                        self.recorder.record(&Event::MessageDropped { direction, reason });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what the core put out, then records; what fails is told to the core, which may send
+    /// elsewhere.
+    fn settle(&mut self, now: Instant) {
+        for _ in 0..RESENDS {
+            self.send();
+            self.note_delay(now);
+            for event in self.core.outbox().drain_events() {
+                // The control plane tells of the drain of all workers together.
+                if !matches!(event, Event::DrainStarted { .. } | Event::DrainEnded { .. }) {
+                    self.recorder.record(&event);
+                }
+            }
+            self.core.outbox().clear();
+            for (hop, message, reason) in self.scratch.failed.drain(..) {
+                self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
+            }
+            if self.core.outbox().is_empty() {
+                break;
+            }
+        }
+        self.publish(None);
+    }
+
+    /// Records how long what was passed on took since the step began, with one more look at the
+    /// clock for all of it.
+    fn note_delay(&mut self, begun: Instant) {
+        let mut kinds = self.core.outbox().forwarded().peekable();
+        if kinds.peek().is_some() {
+            let delay = begun.elapsed();
+            kinds.for_each(|kind| self.recorder.record(&Event::MessageForwarded { kind, delay }));
+        }
+    }
+
+    fn send(&mut self) {
+        let mut patient = true;
+        let Scratch { found, failed, .. } = &mut self.scratch;
+        for (hop, bytes) in self.core.outbox().transmits() {
+            let sent = match hop.transport {
+                Transport::Udp => {
+                    let position = self.by_listener.get(hop.listener.index()).copied().flatten();
+                    match position.and_then(|position| self.sockets.get(position)) {
+                        Some(socket) => {
+                            let sent = socket.send(hop.remote, bytes, found, &mut patient);
+                            failed.extend(
+                                found
+                                    .drain(..)
+                                    .map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)),
+                            );
+                            sent
+                        }
+                        None => Err(TransportReason::Other),
+                    }
+                }
+                Transport::Tcp => self.streams.send(self.id, hop, bytes),
+            };
+            if let Err(reason) = sent {
+                let event = Event::SocketFailed {
+                    transport: hop.transport,
+                    operation: SocketOperation::Send,
+                    reason,
+                };
+                self.recorder.record(&event);
+                failed.push((hop, bytes.to_vec(), reason));
+            }
+        }
+    }
+}
+
+async fn readable(sockets: &[UdpSocket]) {
+    poll_fn(|cx| {
+        // Every socket is asked, so that each of them wakes the worker.
+        let ready = sockets.iter().filter(|socket| socket.poll_readable(cx).is_ready()).count();
+        if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn changed(share: &mut Share) {
+    if let Share::Follower(published) = share
+        && published.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,369 @@
+//! Scanners over raw bytes: line ends, comma lists, parameters, addresses.
+//!
+//! They find where things lie and never copy. White space includes line ends, because a value may
+//! be folded (RFC 3261 §7.3.1) and stray ones were refused before.
+
+use memchr::{memchr, memchr2, memchr3};
+
+/// A piece of a message. Offsets are 32 bits wide; no message is longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn new(start: usize, end: usize) -> Self {
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: narrow(start), end: narrow(end) }
+    }
+    pub fn get(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+    pub fn shifted(self, by: usize) -> Self {
+        Self::new(self.start as usize + by, self.end as usize + by)
+    }
+}
+
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+pub(super) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+/// Whether these bytes are a token (RFC 3261 §25.1).
+pub(super) fn is_token_text(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token(*byte))
+}
+
+pub(super) fn at(bytes: &[u8], position: usize) -> u8 {
+    bytes.get(position).copied().unwrap_or(0)
+}
+
+pub(super) fn skip_space(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| is_space(**byte)).count()
+}
+
+/// The span from `start` to `end` without white space around it.
+pub(super) fn trimmed(bytes: &[u8], start: usize, end: usize) -> Span {
+    let text = bytes.get(start..end).unwrap_or_default();
+    let tail = text.iter().rev().take_while(|byte| is_space(**byte)).count();
+    let head = skip_space(bytes, start).min(end - tail);
+    Span::new(head, end - tail)
+}
+
+/// A decimal number of digits only, at most `max`.
+pub(super) fn number(digits: &[u8], max: u32) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    let value = digits.iter().try_fold(0_u32, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })?;
+    (value <= max).then_some(value)
+}
+
+/// A port, 1 to 65535.
+pub(super) fn port(digits: &[u8]) -> Option<u16> {
+    u16::try_from(number(digits, 65_535)?).ok().filter(|port| *port != 0)
+}
+
+/// Where a line ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LineEnd {
+    /// End of its content.
+    pub at: usize,
+    /// Start of the next line.
+    pub next: usize,
+    /// Whether it ends with LF alone.
+    pub bare: bool,
+}
+
+/// Finds the end of the line that begins at `from`. `bare` is how the lines of this message end,
+/// unknown for the first. Sets `dirty` for a CR, LF or NUL that two readers could read in two ways;
+/// a NUL is accepted only as a quoted pair.
+pub(super) fn line_end(bytes: &[u8], from: usize, bare: Option<bool>, dirty: &mut bool) -> Option<LineEnd> {
+    let mut position = from;
+    loop {
+        let found = position + memchr3(b'\r', b'\n', 0, bytes.get(position..)?)?;
+        match at(bytes, found) {
+            b'\n' if bare == Some(false) => *dirty = true,
+            b'\n' => return Some(LineEnd { at: found, next: found + 1, bare: true }),
+            b'\r' => match bytes.get(found + 1)? {
+                b'\n' => {
+                    *dirty |= bare == Some(true);
+                    return Some(LineEnd { at: found, next: found + 2, bare: false });
+                }
+                _ => *dirty = true,
+            },
+            _ => *dirty |= found == from || at(bytes, found - 1) != b'\\',
+        }
+        position = found + 1;
+    }
+}
+
+/// The position behind the quoted string that begins at `open`.
+fn skip_quoted(bytes: &[u8], open: usize) -> Option<usize> {
+    let mut position = open + 1;
+    loop {
+        let found = position + memchr2(b'"', b'\\', bytes.get(position..)?)?;
+        if at(bytes, found) == b'"' {
+            return Some(found + 1);
+        }
+        position = found + 2;
+    }
+}
+
+/// The elements of a comma list as spans of `value`, trimmed, empty ones included. Quotes and `<>`
+/// are respected; where one is not closed the rest is one element.
+#[derive(Debug, Clone)]
+pub(super) struct Elements<'a> {
+    value: &'a [u8],
+    position: Option<usize>,
+}
+
+pub(super) const fn elements(value: &[u8]) -> Elements<'_> {
+    Elements { value, position: Some(0) }
+}
+
+impl Elements<'_> {
+    fn comma(&self, from: usize) -> Option<usize> {
+        let rest = self.value.get(from..)?;
+        let comma = memchr(b',', rest)?;
+        if memchr2(b'"', b'<', rest.get(..comma)?).is_none() {
+            return Some(from + comma);
+        }
+        let mut position = from;
+        loop {
+            let found = position + memchr3(b',', b'"', b'<', self.value.get(position..)?)?;
+            position = match at(self.value, found) {
+                b',' => return Some(found),
+                b'"' => skip_quoted(self.value, found)?,
+                _ => found + memchr(b'>', self.value.get(found..)?)? + 1,
+            };
+        }
+    }
+}
+
+impl Iterator for Elements<'_> {
+    type Item = Span;
+    fn next(&mut self) -> Option<Span> {
+        let start = self.position?;
+        let comma = self.comma(start);
+        self.position = comma.map(|comma| comma + 1);
+        Some(trimmed(self.value, start, comma.unwrap_or(self.value.len())))
+    }
+}
+
+/// The elements of a comma list, trimmed, without empty ones; quotes and `<>` are respected.
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    elements(value).map(|span| span.get(value)).filter(|element| !element.is_empty())
+}
+
+/// One header parameter; spans are of the slice scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Param {
+    pub name: Span,
+    pub value: Option<Span>,
+    /// From the semicolon to the end of the value.
+    pub whole: Span,
+}
+
+/// The parameters of `bytes` from `position` on, which is at a semicolon, at white space before one
+/// or at the end. `broken` is set if what follows is not a parameter.
+#[derive(Debug, Clone)]
+pub(super) struct Params<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    pub broken: bool,
+}
+
+pub(super) const fn params(bytes: &[u8], position: usize) -> Params<'_> {
+    Params { bytes, position, broken: false }
+}
+
+impl Params<'_> {
+    fn read(&mut self, semicolon: usize) -> Option<Param> {
+        let bytes = self.bytes;
+        let start = skip_space(bytes, semicolon + 1);
+        let rest = bytes.get(start..)?;
+        let end = start + rest.iter().take_while(|byte| is_token(**byte)).count();
+        if start == end {
+            return None;
+        }
+        let name = Span::new(start, end);
+        let equals = skip_space(bytes, end);
+        if at(bytes, equals) != b'=' {
+            self.position = equals;
+            return Some(Param { name, value: None, whole: Span::new(semicolon, end) });
+        }
+        let start = skip_space(bytes, equals + 1);
+        let end = if at(bytes, start) == b'"' {
+            skip_quoted(bytes, start)?
+        } else {
+            let rest = bytes.get(start..)?;
+            let plain = |byte: &u8| !is_space(*byte) && !matches!(*byte, b';' | b'"' | b'<' | b'>');
+            start + rest.iter().take_while(|byte| plain(byte)).count()
+        };
+        self.position = end;
+        Some(Param { name, value: Some(Span::new(start, end)), whole: Span::new(semicolon, end) })
+    }
+}
+
+impl Iterator for Params<'_> {
+    type Item = Param;
+    fn next(&mut self) -> Option<Param> {
+        let semicolon = skip_space(self.bytes, self.position);
+        if self.broken || semicolon >= self.bytes.len() {
+            return None;
+        }
+        let param = if at(self.bytes, semicolon) == b';' { self.read(semicolon) } else { None };
+        self.broken = param.is_none();
+        param
+    }
+}
+
+/// A `name-addr` or `addr-spec` (RFC 3261 §20.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address {
+    /// The URI without `<>`.
+    pub uri: Span,
+    /// Where the header's parameters begin.
+    pub params: usize,
+    /// Whether the URI stands in `<>`.
+    pub bracketed: bool,
+}
+
+/// Finds the URI of an address; `None` if a quote or bracket is not closed or the URI is empty.
+pub(super) fn address(value: &[u8]) -> Option<Address> {
+    let mut position = 0;
+    while let Some(found) = memchr2(b'"', b'<', value.get(position..)?) {
+        let found = position + found;
+        if at(value, found) == b'"' {
+            position = skip_quoted(value, found)?;
+            continue;
+        }
+        let close = found + memchr(b'>', value.get(found..)?)?;
+        let uri = trimmed(value, found + 1, close);
+        return (uri.start < uri.end).then_some(Address { uri, params: close + 1, bracketed: true });
+    }
+    if position > 0 {
+        return None;
+    }
+    let params = memchr(b';', value).unwrap_or(value.len());
+    let uri = trimmed(value, 0, params);
+    (uri.start < uri.end).then_some(Address { uri, params, bracketed: false })
+}
+
+/// The URI of one element of Route, Record-Route, Path or Contact. One without `<>` is taken whole:
+/// the grammar has none, and whoever writes `sip:a;lr` means a parameter of the URI.
+pub fn element_uri(element: &[u8]) -> Option<&[u8]> {
+    let address = address(element)?;
+    if address.bracketed {
+        return Some(address.uri.get(element));
+    }
+    Some(trimmed(element, 0, element.len()).get(element))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(value: &[u8]) -> Vec<&str> {
+        list(value).map(|element| std::str::from_utf8(element).unwrap()).collect()
+    }
+
+    #[test]
+    fn splits_lists_outside_quotes_and_brackets_only() {
+        assert_eq!(texts(b"a, b ,c"), ["a", "b", "c"]);
+        assert_eq!(
+            texts(b"\"a,\\\"b\" <sip:a,b@h>;x=\"1,2\" , <sip:c>"),
+            ["\"a,\\\"b\" <sip:a,b@h>;x=\"1,2\"", "<sip:c>"]
+        );
+        assert_eq!(texts(b" ,,a, ,\r\n b,"), ["a", "b"]);
+        assert_eq!(texts(b"a, \"b, c"), ["a", "\"b, c"]);
+        assert_eq!(texts(b"a, <b, c"), ["a", "<b, c"]);
+        assert!(texts(b"").is_empty());
+    }
+
+    fn all(bytes: &[u8]) -> (Vec<(String, Option<String>, String)>, bool) {
+        let text = |span: Span| String::from_utf8_lossy(span.get(bytes)).into_owned();
+        let mut params = params(bytes, 0);
+        let mut found = vec![];
+        for param in params.by_ref() {
+            found.push((text(param.name), param.value.map(text), text(param.whole)));
+        }
+        (found, params.broken)
+    }
+
+    #[test]
+    fn reads_parameters_with_white_space_and_quotes() {
+        let (found, broken) = all(b" ; a = 1;b\r\n ;c=\"x;y\" ");
+        assert!(!broken);
+        assert_eq!(
+            found,
+            [
+                ("a".into(), Some("1".into()), "; a = 1".into()),
+                ("b".into(), None, ";b".into()),
+                ("c".into(), Some("\"x;y\"".into()), ";c=\"x;y\"".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn calls_parameters_broken_that_are_none() {
+        for bytes in
+            [&b";;a"[..], b";", b"x", b";a=1 2", b";a=\"b", b";a=\"b\"c", b";a=b\"c\"", b";=1", b";a,"]
+        {
+            assert!(all(bytes).1, "{}", String::from_utf8_lossy(bytes));
+        }
+        assert!(!all(b"").1);
+        assert!(!all(b"  ").1);
+    }
+
+    #[test]
+    fn finds_the_uri_of_an_address() {
+        let uri = |value: &'static [u8]| address(value).map(|found| found.uri.get(value));
+        assert_eq!(uri(b"<sip:a@h>;tag=1"), Some(&b"sip:a@h"[..]));
+        assert_eq!(uri(b"\"<sip:x>\" <sip:a@h>"), Some(&b"sip:a@h"[..]));
+        assert_eq!(uri(b"Bell, Alexander < sip:a@h >"), Some(&b"sip:a@h"[..]));
+        assert_eq!(uri(b"sip:a@h ;tag=1"), Some(&b"sip:a@h"[..]));
+        assert_eq!(uri(b"\"open <sip:a@h>"), None);
+        assert_eq!(uri(b"<sip:a@h"), None);
+        assert_eq!(uri(b"<>"), None);
+        assert_eq!(uri(b";tag=1"), None);
+        assert_eq!(element_uri(b" sip:a@h;lr "), Some(&b"sip:a@h;lr"[..]));
+    }
+
+    #[test]
+    fn reads_numbers_without_wrapping() {
+        assert_eq!(number(b"255", 255), Some(255));
+        assert_eq!(number(b"256", 255), None);
+        assert_eq!(number(b"0009", 255), Some(9));
+        assert_eq!(number(b"4294967301", u32::MAX), None);
+        assert_eq!(number(b"-1", 255), None);
+        assert_eq!(number(b"", 255), None);
+        assert_eq!(port(b"0"), None);
+    }
+
+    #[test]
+    fn finds_line_ends_and_flags_ambiguous_ones() {
+        let find = |bytes: &[u8], bare| {
+            let mut dirty = false;
+            (line_end(bytes, 0, bare, &mut dirty).map(|end| (end.at, end.next)), dirty)
+        };
+        assert_eq!(find(b"ab\r\nc", None), (Some((2, 4)), false));
+        assert_eq!(find(b"ab\nc", None), (Some((2, 3)), false));
+        assert_eq!(find(b"ab\ncd\r\n", Some(false)), (Some((5, 7)), true));
+        assert_eq!(find(b"ab\r\n", Some(true)), (Some((2, 4)), true));
+        assert_eq!(find(b"a\rb\r\n", None), (Some((3, 5)), true));
+        assert_eq!(find(b"a\0b\r\n", None), (Some((3, 5)), true));
+        assert_eq!(find(b"\"\\\0\"\r\n", None), (Some((4, 6)), false));
+        assert_eq!(find(b"ab\r", None), (None, false));
+    }
+}

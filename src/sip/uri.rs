@@ -1,0 +1,203 @@
+//! URIs, read as far as a proxy needs: where to send, and parameters of its own.
+//!
+//! Nothing is unescaped: `%` sequences stay what they are (RFC 3261 §19.1.2).
+
+use super::scan::{at, port};
+use crate::facts::Transport;
+use memchr::{memchr, memchr2, memchr3};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A URI, read as far as a proxy needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uri<'a> {
+    /// The scheme, as written.
+    pub scheme: &'a [u8],
+    /// The user part without password; `None` if there is none (or the scheme is not SIP).
+    pub user: Option<&'a [u8]>,
+    /// The host without brackets; empty if the scheme is not SIP.
+    pub host: &'a [u8],
+    /// The port.
+    pub port: Option<u16>,
+    params: &'a [u8],
+    headers: &'a [u8],
+}
+
+/// Cuts `bytes` in two at `position`; the byte there belongs to neither half.
+fn cut(bytes: &[u8], position: usize) -> (&[u8], &[u8]) {
+    (bytes.get(..position).unwrap_or_default(), bytes.get(position + 1..).unwrap_or_default())
+}
+
+/// Whether `text` is an address that belongs in brackets.
+fn is_ipv6(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; the host comes without brackets.
+pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let (host, rest) = if text.first() == Some(&b'[') {
+        let close = memchr(b']', text)?;
+        let host = text.get(1..close).filter(|host| is_ipv6(host))?;
+        (host, text.get(close + 1..)?)
+    } else {
+        let end = memchr(b':', text).unwrap_or(text.len());
+        let host = text.get(..end)?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if host.is_empty() || !host.iter().all(plain) {
+            return None;
+        }
+        (host, text.get(end..)?)
+    };
+    match rest.split_first() {
+        None => Some((host, None)),
+        Some((b':', digits)) => Some((host, Some(port(digits)?))),
+        Some(_) => None,
+    }
+}
+
+impl<'a> Uri<'a> {
+    /// Reads a URI; `None` if it has no scheme, or is a SIP URI with a broken host or port.
+    pub fn parse(uri: &'a [u8]) -> Option<Self> {
+        let (scheme, rest) = cut(uri, memchr(b':', uri)?);
+        let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if !at(scheme, 0).is_ascii_alphabetic() || !scheme.iter().all(valid) {
+            return None;
+        }
+        let mut parsed = Self { scheme, user: None, host: b"", port: None, params: b"", headers: b"" };
+        if !parsed.is_sip() {
+            return Some(parsed);
+        }
+        let rest = match memchr(b'@', rest) {
+            Some(sign) => {
+                let (userinfo, rest) = cut(rest, sign);
+                let (user, _password) = cut(userinfo, memchr(b':', userinfo).unwrap_or(userinfo.len()));
+                if user.is_empty() || memchr(b'@', rest).is_some() {
+                    return None;
+                }
+                parsed.user = Some(user);
+                rest
+            }
+            None => rest,
+        };
+        let (rest, headers) = cut(rest, memchr(b'?', rest).unwrap_or(rest.len()));
+        let (host, params) = cut(rest, memchr(b';', rest).unwrap_or(rest.len()));
+        (parsed.host, parsed.port) = host_port(host)?;
+        (parsed.params, parsed.headers) = (params, headers);
+        Some(parsed)
+    }
+
+    /// The parameters in their order: name, and value, empty for a flag.
+    pub fn params(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let each = self.params.split(|byte| *byte == b';').filter(|param| !param.is_empty());
+        each.map(|param| cut(param, memchr(b'=', param).unwrap_or(param.len())))
+    }
+
+    /// The value of a parameter, empty for a flag; names are compared without case.
+    pub fn param(&self, name: &str) -> Option<&'a [u8]> {
+        let mut params = self.params();
+        params.find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The host as an address, if it is one.
+    pub fn host_ip(&self) -> Option<IpAddr> {
+        if memchr2(b'.', b':', self.host).is_none() {
+            return None;
+        }
+        std::str::from_utf8(self.host).ok()?.parse().ok()
+    }
+
+    /// Whether the scheme is `sip` or `sips`.
+    pub fn is_sip(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case(b"sip") || self.is_secure()
+    }
+
+    /// Whether the scheme is `sips`.
+    pub fn is_secure(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case(b"sips")
+    }
+
+    /// Whether headers (`?name=value`) are attached, which a Request-URI must not have (RFC 3261
+    /// §19.1.1).
+    pub fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// The transport parameter: `None` if absent, `Some(None)` if it is one we do not speak.
+    pub fn transport(&self) -> Option<Option<Transport>> {
+        let value = self.param("transport")?;
+        let known = |transport: &&Transport| value.eq_ignore_ascii_case(transport.as_str().as_bytes());
+        Some(Transport::ALL.iter().find(known).copied())
+    }
+}
+
+/// Whether a byte that may not stand in any URI (RFC 3986) stands in this one.
+pub(super) fn has_forbidden(uri: &[u8]) -> bool {
+    memchr3(b'<', b'>', b'"', uri).is_some() || uri.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_parts_of_a_sip_uri() {
+        let uri = Uri::parse(b"sips:first.last;x=1?y:secret@Host.example:5061;lr;transport=TCP;maddr=[::1]")
+            .unwrap();
+        assert_eq!(uri.user, Some(&b"first.last;x=1?y"[..]));
+        assert_eq!((uri.host, uri.port), (&b"Host.example"[..], Some(5061)));
+        assert_eq!(uri.param("LR"), Some(&b""[..]));
+        assert_eq!(uri.param("maddr"), Some(&b"[::1]"[..]));
+        assert_eq!(uri.param("ttl"), None);
+        assert_eq!(uri.transport(), Some(Some(Transport::Tcp)));
+        assert!(uri.is_sip() && uri.is_secure() && !uri.has_headers());
+    }
+
+    #[test]
+    fn reads_addresses_as_hosts() {
+        let v6 = Uri::parse(b"SIP:b@[2001:db8::5]:5060").unwrap();
+        assert_eq!((v6.host, v6.port), (&b"2001:db8::5"[..], Some(5060)));
+        assert_eq!(v6.host_ip(), "2001:db8::5".parse().ok());
+        assert_eq!(Uri::parse(b"sip:10.0.0.1").unwrap().host_ip(), "10.0.0.1".parse().ok());
+        assert_eq!(Uri::parse(b"sip:pbx").unwrap().host_ip(), None);
+    }
+
+    #[test]
+    fn leaves_other_schemes_unread() {
+        let uri = Uri::parse(b"soap.beep://192.0.2.103:3002").unwrap();
+        assert_eq!((uri.scheme, uri.is_sip(), uri.host), (&b"soap.beep"[..], false, &b""[..]));
+        assert!(!Uri::parse(b"tel:+15551234;phone-context=x").unwrap().is_sip());
+    }
+
+    #[test]
+    fn refuses_broken_sip_uris() {
+        for uri in [
+            &b"sip:"[..],
+            b"sip:@h",
+            b"sip:a@b@c",
+            b"sip:a@",
+            b"sip:h:",
+            b"sip:h:0",
+            b"sip:h:65536",
+            b"sip:h:5x",
+            b"sip:[::1",
+            b"sip:[::1]x",
+            b"sip:[1.2.3.4]",
+            b"sip:2001:db8::1",
+            b"sip:a b",
+            b"pbx",
+            b":h",
+            b"1sip:h",
+        ] {
+            assert_eq!(Uri::parse(uri), None, "{}", String::from_utf8_lossy(uri));
+        }
+    }
+
+    #[test]
+    fn sees_attached_headers_and_unknown_transports() {
+        let uri = Uri::parse(b"sip:a@h;transport=sctp?Route=%3Csip:x%3E").unwrap();
+        assert!(uri.has_headers());
+        assert_eq!(uri.transport(), Some(None));
+        assert!(has_forbidden(b"<sip:a@h>"));
+        assert!(has_forbidden(b"sip:a@h; lr"));
+        assert!(!has_forbidden(b"sip:a%00@h"));
+    }
+}

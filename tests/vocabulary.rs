@@ -228,6 +228,7 @@ fn samples(now: Instant) -> Vec<Row> {
         ),
         (Event::DrainStarted { unfinished: 1 }, &[]),
         (Event::DrainEnded { cancelled: 1 }, &[]),
+        (Event::DialogExpired { set: PBX }, &["dialogs_expired_total{S}"]),
     ]
 }
 
@@ -268,6 +269,7 @@ fn variant(event: &Event) -> usize {
         Event::SocketFailed { .. } => 31,
         Event::DrainStarted { .. } => 32,
         Event::DrainEnded { .. } => 33,
+        Event::DialogExpired { .. } => 34,
     }
 }
 
@@ -511,16 +513,19 @@ fn alerts_and_dashboards_name_only_metrics_that_exist() {
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
-/// The tokens `sipwarden_…` of a text, without those that are part of a recording rule's name.
+/// The tokens `sipwarden_…` of a text, without those that are part of a recording rule's name and
+/// without the names of groups.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
-    let tokens = text.split(|c| !part(c)).filter(|token| !token.contains(':'));
+    let lines = text.lines().filter(|line| !line.trim_start_matches([' ', '-']).starts_with("name:"));
+    let tokens = lines.flat_map(|line| line.split(|c| !part(c))).filter(|token| !token.contains(':'));
     tokens.filter(|token| token.strip_prefix("sipwarden_").is_some_and(|rest| !rest.is_empty())).collect()
 }
 
 #[test]
 fn metric_names_are_found_in_expressions_and_recording_rules_are_not() {
-    let text = r#"expr: set:sipwarden_ser:ratio > sum(rate(sipwarden_x_total{a="b"}[5m])) "sipwarden_y""#;
+    let text = r#"  - name: sipwarden_group
+        expr: set:sipwarden_ser:ratio > sum(rate(sipwarden_x_total{a="b"}[5m])) "sipwarden_y""#;
     assert_eq!(metric_names(text).into_iter().collect::<Vec<_>>(), ["sipwarden_x_total", "sipwarden_y"]);
 }
 

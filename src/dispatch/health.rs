@@ -364,7 +364,7 @@ mod tests {
     fn a_set_is_all_down_only_when_every_enabled_member_has_had_its_verdict() {
         let mut bench = pair();
         bench.probe(A, FAILED);
-        assert_eq!(bench.set_changes(), [], "b may still be up");
+        assert!(bench.set_changes().is_empty(), "b may still be up");
         bench.probe(B, FAILED);
         assert_eq!(bench.set_changes(), [true]);
         assert!(bench.snapshot().all_down);

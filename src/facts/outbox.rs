@@ -4,7 +4,7 @@
 //! has grown to the size of a batch. Owned by the core; drained by the worker loop after a batch.
 
 use super::Hop;
-use super::event::Event;
+use super::event::{Event, MessageKind};
 use std::ops::Range;
 
 /// A message to send, with its bytes in the outbox's arena.
@@ -13,6 +13,8 @@ pub struct Transmit {
     /// Where to.
     pub hop: Hop,
     bytes: Range<usize>,
+    /// Whether it passes on a message that came in this step.
+    forwards: bool,
 }
 
 /// Collects what steps put out until the worker loop drains it.
@@ -33,7 +35,24 @@ impl Outbox {
     pub fn send_with(&mut self, hop: Hop, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.arena.len();
         write(&mut self.arena);
-        self.transmits.push(Transmit { hop, bytes: start..self.arena.len() });
+        let bytes = start..self.arena.len();
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let kind = kind_of(self.arena.get(bytes.clone()).unwrap_or_default());
+        self.events.push(Event::MessageSent { transport: hop.transport, kind, bytes: size });
+        self.transmits.push(Transmit { hop, bytes, forwards: false });
+    }
+
+    /// Says that the message queued last passes on one that came in this step.
+    pub fn mark_forwarded(&mut self) {
+        if let Some(last) = self.transmits.last_mut() {
+            last.forwards = true;
+        }
+    }
+
+    /// The kind of each queued message that passes on one that came in this step.
+    pub fn forwarded(&self) -> impl Iterator<Item = MessageKind> {
+        let forwards = self.transmits.iter().filter(|transmit| transmit.forwards);
+        forwards.map(|transmit| kind_of(self.arena.get(transmit.bytes.clone()).unwrap_or_default()))
     }
 
     /// Queues an event.
@@ -69,4 +88,8 @@ impl Outbox {
     pub fn pending(&self) -> usize {
         self.transmits.len()
     }
+}
+
+fn kind_of(message: &[u8]) -> MessageKind {
+    if message.starts_with(b"SIP/") { MessageKind::Response } else { MessageKind::Request }
 }

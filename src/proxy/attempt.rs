@@ -66,6 +66,7 @@ impl Engine {
             };
             forward_request(request, &edit, out);
         });
+        self.outbox.mark_forwarded();
         self.count_waiting(target, 1);
         if let Some(target) = target {
             self.outbox.event(Event::AttemptStarted { target, method: context.method });

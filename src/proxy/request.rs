@@ -458,6 +458,7 @@ impl Engine {
                     drop_last_route: edits.drop_last_route,
                 };
                 self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
+                self.outbox.mark_forwarded();
             }
             Err(reason) => drop_received(&mut self.outbox, reason),
         }

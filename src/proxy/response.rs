@@ -195,6 +195,9 @@ impl Engine {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let went = self.transactions.respond(context.server, code, now, &mut self.outbox, write);
+        if went && origin == Origin::Upstream {
+            self.outbox.mark_forwarded();
+        }
         if code < 200 {
             if let Some(record) =
                 context.record.as_mut().filter(|record| went && record.provisionals.len() < MAX_NOTES)

@@ -1,7 +1,7 @@
 //! What the control plane asks of a worker, and how it waits for the answers.
 
 use crate::admin::Unavailable;
-use crate::facts::event::ReloadTrigger;
+use crate::facts::event::{ConfigApplied, ReloadTrigger};
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Target};
 use crate::net::Resolution;
@@ -22,7 +22,7 @@ pub(super) enum Command {
     /// Tell what is.
     Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
-    Reload(Arc<Plan>, ReloadTrigger, oneshot::Sender<()>),
+    Reload(Arc<Plan>, ReloadTrigger, oneshot::Sender<ConfigApplied>),
     /// Take an administrator's wish (worker 0).
     SetAdmin(Target, Admin, oneshot::Sender<()>),
     /// Take the answer for a name (worker 0).

@@ -5,7 +5,7 @@ use super::reload::{Change, Reloader};
 use crate::admin::{Control, NotFound, ReloadReport, Unavailable};
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
-use crate::facts::event::{Event, ReloadTrigger};
+use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Target};
 use crate::telemetry::{Recorder, Telemetry};
@@ -76,15 +76,16 @@ impl ControlPlane {
                 Ok(ReloadReport::default())
             }
             Ok(Change::Next(next)) => {
-                let directory = Arc::new(next.plan.directory().clone());
+                let directory = Arc::clone(next.plan.directory());
                 // New series exist before the first event about them.
                 self.telemetry.apply(Arc::clone(&directory));
                 let plan = Arc::clone(&next.plan);
-                if self.commands.ask_owner(|done| Command::Reload(plan, trigger, done)).await.is_err() {
+                let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, done)).await;
+                let Ok(applied) = asked else {
                     return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
-                }
+                };
                 *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
-                let applied = next.applied(trigger);
+                let applied = ConfigApplied { needs_restart: next.needs_restart.clone(), ..applied };
                 let report = ReloadReport {
                     changed: true,
                     added: applied.added,

@@ -5,10 +5,9 @@
 
 use crate::config::{self, Config};
 use crate::facts::ListenerId;
-use crate::facts::event::{ConfigApplied, ReloadTrigger};
 use crate::facts::names::Names;
 use crate::proxy::{self, Interfaces, Listener, Plan};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,26 +61,10 @@ pub(super) enum Change {
 pub(super) struct Next {
     /// For the workers.
     pub(super) plan: Arc<Plan>,
+    /// Keys that changed but are read at start only.
+    pub(super) needs_restart: Vec<Box<str>>,
     config: Config,
     names: Names,
-    added: u32,
-    removed: u32,
-    kept: u32,
-    needs_restart: Vec<Box<str>>,
-}
-
-impl Next {
-    /// What applying it changes.
-    pub(super) fn applied(&self, trigger: ReloadTrigger) -> ConfigApplied {
-        ConfigApplied {
-            trigger: Some(trigger),
-            hash: self.config.proxy.hash,
-            added: self.added,
-            removed: self.removed,
-            kept: self.kept,
-            needs_restart: self.needs_restart.clone(),
-        }
-    }
 }
 
 impl Reloader {
@@ -135,14 +118,9 @@ impl Reloader {
         let settings = self.on_bound_listeners(&config)?;
         let mut names = self.names.clone();
         let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
-        let (before, after) = (targets(&self.plan), targets(&plan));
-        let count = |some: usize| u32::try_from(some).unwrap_or(u32::MAX);
         Ok(Change::Next(Box::new(Next {
             plan,
             names,
-            added: count(after.difference(&before).count()),
-            removed: count(before.difference(&after).count()),
-            kept: count(after.intersection(&before).count()),
             needs_restart: config::restart_keys(&self.started, &config).into_iter().map(Box::from).collect(),
             config,
         })))
@@ -182,8 +160,4 @@ impl Reloader {
         }
         Ok(settings)
     }
-}
-
-fn targets(plan: &Plan) -> HashSet<crate::facts::Target> {
-    plan.directory().sets.iter().flat_map(|set| set.targets.iter().copied()).collect()
 }

@@ -8,7 +8,7 @@ use super::{drain, reload::LOOK_EVERY};
 use crate::admin;
 use crate::config::Config;
 use crate::facts::clock::Clock;
-use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
+use crate::facts::event::ReloadTrigger;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, Transport, WorkerId};
 use crate::net::{self, BindError, Bound, Exchange, Streams};
@@ -81,14 +81,13 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let reloader = Reloader::new(file, config, listeners, net::interfaces());
     let plan = Arc::clone(reloader.plan());
     let config = reloader.config().clone();
-    let directory = Arc::new(plan.directory().clone());
+    let directory = Arc::clone(plan.directory());
     let telemetry = Telemetry::start(&config.telemetry, Arc::clone(&directory), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
     let (lookups, names) = watch::channel(Vec::new());
     let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
     let (workers, ended) = crew.start(sockets, command_ends, lookups).await?;
     let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, directory, clock));
-    control.record(&Event::ConfigApplied(Arc::new(at_start(&plan, config.proxy.hash))));
     let http_address = http.address();
     let tasks = spawn_tasks(&control, &config, &sip, http, names);
     control.set_ready(true);
@@ -151,18 +150,6 @@ fn secret(config: &Config) -> Result<Secret, StartError> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(StartError::Randomness)?;
     Ok(Secret::new(key))
-}
-
-fn at_start(plan: &Plan, hash: u64) -> ConfigApplied {
-    let destinations = plan.directory().sets.iter().map(|set| set.targets.len()).sum::<usize>();
-    ConfigApplied {
-        trigger: None,
-        hash,
-        added: u32::try_from(destinations).unwrap_or(u32::MAX),
-        removed: 0,
-        kept: 0,
-        needs_restart: Vec::new(),
-    }
 }
 
 /// What every worker is started with.

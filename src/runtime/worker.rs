@@ -6,7 +6,7 @@
 use super::command::Command;
 use crate::dispatch::Verdicts;
 use crate::facts::event::{
-    Direction, DropReason, Event, ParseReason, ReloadTrigger, SocketOperation, TransportReason,
+    ConfigApplied, Direction, DropReason, Event, ParseReason, ReloadTrigger, SocketOperation, TransportReason,
 };
 use crate::facts::secret::Secret;
 use crate::facts::{Hop, ListenerId, Transport, WorkerId};
@@ -141,7 +141,7 @@ impl Worker {
             tokio::spawn(streams.clone().accept(id, listener, socket));
         }
         let now = Instant::now();
-        let core = Core::new(id, exchange.workers(), Arc::clone(&plan), &secret, Instant::now, now);
+        let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
         let scratch = Scratch { datagram: vec![0; DATAGRAM], ..Scratch::default() };
         Ok(Self {
             id,
@@ -203,10 +203,8 @@ impl Worker {
         match command {
             Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
             Command::Reload(plan, trigger, done) => {
-                self.plan = Arc::clone(&plan);
-                self.core.handle_input(Input::Reload { plan, trigger }, now);
-                self.publish(Some(trigger));
-                let _ = done.send(());
+                let applied = self.reload(plan, trigger, now);
+                let _ = done.send(applied);
             }
             Command::SetAdmin(target, admin, done) => {
                 self.core.handle_input(Input::SetAdmin { target, admin }, now);
@@ -221,6 +219,31 @@ impl Worker {
             Command::Unfinished(answer) => drop(answer.send(self.core.unfinished())),
             Command::Stop => {}
         }
+    }
+
+    /// Takes over a configuration and returns what that changed, for the control plane to record
+    /// with what it knows more.
+    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) -> ConfigApplied {
+        let hash = plan.settings().hash;
+        self.plan = Arc::clone(&plan);
+        self.core.handle_input(Input::Reload { plan, trigger }, now);
+        let nothing = Vec::new();
+        let mut told = ConfigApplied {
+            trigger: Some(trigger),
+            hash,
+            added: 0,
+            removed: 0,
+            kept: 0,
+            needs_restart: nothing,
+        };
+        for event in self.core.outbox().drain_events() {
+            match event {
+                Event::ConfigApplied(applied) => told = ConfigApplied::clone(&applied),
+                event => self.recorder.record(&event),
+            }
+        }
+        self.publish(Some(trigger));
+        told
     }
 
     /// Takes over what worker 0 published: the configuration first, if it is a new one.
@@ -318,8 +341,12 @@ impl Worker {
     fn settle(&mut self, now: Instant) {
         for _ in 0..RESENDS {
             self.send();
+            self.note_delay(now);
             for event in self.core.outbox().drain_events() {
-                self.recorder.record(&event);
+                // The control plane tells of the drain of all workers together.
+                if !matches!(event, Event::DrainStarted { .. } | Event::DrainEnded { .. }) {
+                    self.recorder.record(&event);
+                }
             }
             self.core.outbox().clear();
             for (hop, message, reason) in self.scratch.failed.drain(..) {
@@ -330,6 +357,16 @@ impl Worker {
             }
         }
         self.publish(None);
+    }
+
+    /// Records how long what was passed on took since the step began, with one more look at the
+    /// clock for all of it.
+    fn note_delay(&mut self, begun: Instant) {
+        let mut kinds = self.core.outbox().forwarded().peekable();
+        if kinds.peek().is_some() {
+            let delay = begun.elapsed();
+            kinds.for_each(|kind| self.recorder.record(&Event::MessageForwarded { kind, delay }));
+        }
     }
 
     fn send(&mut self) {

@@ -171,6 +171,7 @@ impl Writer {
                 error!(%trigger, error = %Safe(error), "configuration refused, the old one stays");
             }
             Event::ReloadUnchanged { trigger } => info!(%trigger, "configuration unchanged"),
+            Event::DialogExpired { set } => debug!(set = line.set(*set), "dialog without a BYE forgotten"),
             Event::NameResolved { name, result, took } => match result {
                 DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),
                 DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error => {

@@ -210,6 +210,7 @@ impl Metrics {
             Event::ReloadUnchanged { trigger } => {
                 self.reloaded(process, Some(*trigger as usize), ReloadResult::Unchanged);
             }
+            Event::DialogExpired { set } => count_set(index, *set, F::DialogsExpired, &[]),
             Event::NameResolved { name: _, result, took } => {
                 process.count(F::Resolutions, &[*result as usize]);
                 process.observe(F::ResolutionTime, &[], *took);

@@ -85,6 +85,7 @@ impl Writer {
             | Event::MessageDropped { .. }
             | Event::MessageForwarded { .. }
             | Event::SetChanged { .. }
+            | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }
             | Event::ConnectionOpened { .. }

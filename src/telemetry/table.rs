@@ -308,6 +308,8 @@ families! {
         "end of an initial INVITE; not for 3xx, 401, 402, 407 and calls cancelled before";
     Dialogs = gauge "dialogs" Set State [state: ["confirmed"]]
         "Dialogs known; state early or confirmed.", "dialog change; early ones are not counted";
+    DialogsExpired = counter "dialogs_expired_total" Set Event []
+        "Dialogs dropped without a BYE.", "limits.max_call_age reached";
 
     Messages = counter "messages_total" Process Event
         [transport: TRANSPORTS, direction: DIRECTIONS, kind: KINDS]

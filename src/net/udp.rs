@@ -113,8 +113,8 @@ impl UdpSocket {
         poll(&mut fds, PollTimeout::from(SEND_PATIENCE_MS)).is_ok_and(|ready| ready > 0)
     }
 
-    /// Watches the error queue and delivers what it quotes to the worker that sent it; ends with
-    /// the worker.
+    /// Watches the error queue and delivers what it quotes to the worker that sent it; `worker`
+    /// reads it, and its end ends this.
     pub fn watch_errors(&self, worker: WorkerId, exchange: Exchange) -> impl Future<Output = ()> + use<> {
         let (io, listener) = (Arc::clone(&self.io), self.listener);
         async move {
@@ -140,7 +140,6 @@ impl UdpSocket {
 mod tests {
     use super::*;
     use crate::net::{Bind, Bound, bind};
-    use crate::transaction::{Branch, Purpose};
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -171,32 +170,6 @@ mod tests {
             };
             assert_eq!((hop.remote, reason), (dead, TransportReason::Icmp));
             assert_eq!(quote, message);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_icmp_error_reaches_the_worker_that_sent_whichever_socket_reports_it() {
-        let listener = Bind { transport: Transport::Udp, address: "127.0.0.1:0".parse().unwrap() };
-        let Bound::Udp(_, sockets) = bind("test", &listener, 2).unwrap() else { panic!("a UDP listener") };
-        let (exchange, mut queues) = Exchange::new(2);
-        let sockets = [0, 1].map(WorkerId).into_iter().zip(sockets).map(|(worker, socket)| {
-            let socket = UdpSocket::new(socket, ListenerId::new(0)).unwrap();
-            tokio::spawn(socket.watch_errors(worker, exchange.clone()));
-            (worker, socket)
-        });
-        // The kernel picks the reporting socket by the addresses: several make both appear.
-        for (worker, socket) in sockets.collect::<Vec<_>>() {
-            let branch = Branch { purpose: Purpose::Call, worker, slot: 1, nonce: 2, loop_hash: 3 };
-            let mut message = b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=".to_vec();
-            branch.write(&mut message);
-            message.extend(b"\r\n\r\n");
-            for _ in 0..16 {
-                let dead = closed_port("127.0.0.1:0");
-                socket.send(dead, &message, &mut Vec::new(), &mut true).unwrap();
-                let delivery = timeout(SOON, queues[usize::from(worker.0)].recv()).await.unwrap().unwrap();
-                let Delivery::Undeliverable { hop, .. } = delivery else { panic!("{delivery:?}") };
-                assert_eq!(hop.remote, dead);
-            }
         }
     }
 

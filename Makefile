@@ -1,0 +1,23 @@
+# What a developer runs; .ci/run runs the same steps on a clean clone.
+.PHONY: fmt lint test doc deny docs ci
+
+fmt:            ## format the sources
+	cargo fmt
+
+lint:           ## clippy, warnings are errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+test:           ## every test, with what they need (root on Debian installs it)
+	./scripts/test.sh
+
+doc:            ## the API documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+docs:           ## generate docs/*.md from the code again
+	BLESS=1 cargo test --locked
+
+deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
+	cargo deny --locked check licenses bans sources
+
+ci:             ## all that CI runs
+	.ci/run

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Brings what the tests need beside the Rust toolchain: SIPp, Prometheus (as a program, not as a
+# service) and two Asterisks in a Debian chroot. As root on Debian it installs what is missing;
+# elsewhere it says what is missing and how to get it, and exits 1.
+#
+#   SIPWARDEN_PEERS=DIR   where the Asterisk chroot is kept (default: target/peers)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# command it is found by : Debian package
+needs=(
+  cargo:rustup
+  cc:gcc
+  sipp:sip-tester
+  prometheus:prometheus
+  promtool:prometheus
+  debootstrap:debootstrap
+)
+
+missing_packages() {
+  local need command
+  for need in "${needs[@]}"; do
+    command=${need%%:*}
+    command -v "$command" >/dev/null 2>&1 || echo "${need##*:}"
+  done | sort -u
+}
+
+report_missing() {
+  local need
+  echo "The tests need these commands, and they are not here:"
+  for need in "${needs[@]}"; do
+    command -v "${need%%:*}" >/dev/null 2>&1 || echo "  ${need%%:*}  (Debian package ${need##*:})"
+  done
+  echo "$1"
+} >&2
+
+is_debian() { [ -r /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; }
+
+# Debian starts a service when its package is installed; the tests start their own Prometheus.
+install_packages() {
+  local policy=/usr/sbin/policy-rc.d log status=1 attempt
+  log=$(mktemp)
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  echo "installing: $*"
+  # Another apt-get may hold a lock: what it locks besides dpkg's own database has no time-out.
+  for attempt in 1 2 3 4 5; do
+    if { [ "$attempt" = 1 ] && [ -n "$(ls /var/lib/apt/lists/*Packages* 2>/dev/null)" ]; } \
+      || apt-get -qq -o DPkg::Lock::Timeout=120 update >"$log" 2>&1; then
+      if DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120 \
+        install --no-install-recommends "$@" >>"$log" 2>&1; then
+        status=0
+        break
+      fi
+    fi
+    echo "apt-get did not succeed (attempt $attempt of 5)"
+    sleep 10
+  done
+  if [ "$status" != 0 ]; then
+    tail -n 30 "$log" >&2
+  elif printf '%s\n' "$@" | grep -qx prometheus && [ -d /run/systemd/system ]; then
+    systemctl disable --quiet prometheus || true
+  fi
+  rm -f "$log"
+  return "$status"
+}
+
+if ! command -v cargo >/dev/null 2>&1; then
+  report_missing "cargo comes with Rust: https://rustup.rs (the version is in rust-toolchain.toml)."
+  exit 1
+fi
+
+mapfile -t packages < <(missing_packages)
+if [ "${#packages[@]}" -gt 0 ]; then
+  how="On Debian: sudo apt-get install --no-install-recommends ${packages[*]}"
+  if ! is_debian; then
+    report_missing "This is not Debian: install what is listed from your system's packages. $how"
+    exit 1
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    report_missing "$how  (or run this script as root)"
+    exit 1
+  fi
+  if ! install_packages "${packages[@]}" || [ -n "$(missing_packages)" ]; then
+    report_missing "apt-get could not install them; its last lines are above."
+    exit 1
+  fi
+fi
+
+tests/peers/asterisk.sh setup

@@ -1,0 +1,55 @@
+//! Two real Asterisks behind the real binary.
+
+#[path = "support/e2e/harness.rs"]
+mod harness;
+
+use harness::asterisk::Asterisk;
+use harness::metrics::is;
+use harness::product::{Config, Sipwarden};
+use harness::sipp::{Calls, Transport};
+use harness::wait;
+use harness::workspace::Workspace;
+use std::time::Duration;
+
+#[test]
+fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {
+    let workspace = Workspace::new("asterisk");
+    let peers = [Asterisk::start(&workspace), Asterisk::start(&workspace)];
+    let [first, second] = &peers;
+    let config =
+        Config::new().with_set("pbx", "udp", &[("first", first.address), ("second", second.address)]);
+    let sipwarden = Sipwarden::start(&workspace, &config);
+    sipwarden.wait_until_up("pbx", 2);
+    let probes = sipwarden.scrape();
+    for id in ["first", "second"] {
+        let place = [("set", "pbx"), ("destination", id)];
+        assert!(is(probes.sum("sipwarden_probe_last_status_code", &place), 200.0), "{id} answers OPTIONS");
+    }
+
+    let echo = Calls { user: "echo", ..Calls::to(sipwarden.sip, 80, 20) };
+    echo.make(&workspace).expect_all_successful();
+    let over_tcp = Calls { count: 20, transport: Transport::Tcp, ..echo };
+    over_tcp.make(&workspace).expect_all_successful();
+    let busy = Calls { user: "busy", count: 10, scenario: "caller_busy", ..echo };
+    busy.make(&workspace).expect_all_successful();
+    let cancelled = Calls { user: "ring", count: 10, scenario: "caller_cancels", ..echo };
+    cancelled.make(&workspace).expect_all_successful();
+
+    wait::until_true("no channel is left in either Asterisk", Duration::from_secs(10), || {
+        peers.iter().all(|peer| peer.calls().0 == 0)
+    });
+    let processed: u32 = peers.iter().map(|peer| peer.calls().1).sum();
+    assert_eq!(processed, 120, "calls that reached an Asterisk");
+    for peer in &peers {
+        assert!(peer.calls().1 >= 30, "{} had {} calls of 120", peer.address, peer.calls().1);
+    }
+    let scrape = sipwarden.scrape();
+    for (code, count) in [("200", 100.0), ("486", 10.0), ("487", 10.0)] {
+        let labels = [("set", "pbx"), ("method", "INVITE"), ("code", code), ("origin", "upstream")];
+        let found = scrape.sum("sipwarden_transactions_total", &labels);
+        assert!(is(found, count), "{found} INVITEs ended with {code}");
+    }
+    // Busy and cancelled calls are answers, not failures: nobody else is asked.
+    assert!(is(scrape.sum("sipwarden_failovers_total", &[]), 0.0));
+    assert!(is(scrape.sum("sipwarden_selections_total", &[]), 120.0));
+}

@@ -1,0 +1,201 @@
+//! The real binary exports its spans to an OTLP collector: the tree of a call that failed over, of
+//! one that nobody could take, and the probes around them, with right parents, kinds and times.
+
+#[path = "support/e2e/harness.rs"]
+mod harness;
+
+use harness::address;
+use harness::collector::{Collector, Span};
+use harness::product::{Config, QUICK_PROBE, Sipwarden};
+use harness::sipp::{Callee, Calls, Transport};
+use harness::wait;
+use harness::workspace::Workspace;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use std::net::UdpSocket;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Rounding of clocks between the steps of one trace.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+fn tracing(collector: &Collector) -> String {
+    format!("tracing: {{otlp: \"{}\", protocol: http, ratio: 1.0, probe_ratio: 1.0}}", collector.url())
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    u64::try_from(since.as_nanos()).expect("it is earlier than 2554")
+}
+
+/// Waits for the span of the server transaction and gives its whole trace.
+fn trace_of(collector: &Collector, method: &str) -> (Span, Vec<Span>) {
+    let server = wait::until(&format!("the server span of {method}"), Duration::from_secs(20), || {
+        let of_method = |span: &Span| span.kind == SpanKind::Server && span.name == method;
+        collector.spans().into_iter().find(of_method)
+    });
+    // A trace is exported in one piece, the root last; a batch may still cut it in two.
+    let attempts: usize = server.attribute("sipwarden.attempts").parse().expect("attempts are counted");
+    let spans = wait::until("the attempts of that trace", Duration::from_secs(10), || {
+        let spans = collector.trace(&server.trace);
+        (spans.iter().filter(|span| span.kind == SpanKind::Client).count() == attempts).then_some(spans)
+    });
+    (server, spans)
+}
+
+fn only<'a>(spans: &'a [Span], what: &str, is: impl Fn(&Span) -> bool) -> &'a Span {
+    let found: Vec<&Span> = spans.iter().filter(|span| is(span)).collect();
+    match found.as_slice() {
+        [span] => span,
+        _ => panic!("{} spans are {what} in {spans:#?}", found.len()),
+    }
+}
+
+fn attempt<'a>(spans: &'a [Span], number: &str) -> &'a Span {
+    let is = |span: &Span| span.kind == SpanKind::Client && span.attribute("sipwarden.attempt") == number;
+    only(spans, &format!("attempt {number}"), is)
+}
+
+fn selection<'a>(spans: &'a [Span], reason: &str) -> &'a Span {
+    let is = |span: &Span| span.name == "select pbx" && span.attribute("sipwarden.reason") == reason;
+    only(spans, &format!("selections for {reason}"), is)
+}
+
+/// Checks the tree of a call that `first` gave up and `second` answered, and its order in time.
+fn expect_failed_over(server: &Span, spans: &[Span], cause: &str) {
+    let failover = only(spans, "the failover", |span| span.name == "failover");
+    let (primary, again) = (selection(spans, "primary"), selection(spans, "failover"));
+    let (one, two) = (attempt(spans, "1"), attempt(spans, "2"));
+    assert_eq!(spans.len(), 6, "{spans:#?}");
+
+    assert!(server.parent.is_empty(), "the server span is the root");
+    for child in [primary, one, failover, two] {
+        assert_eq!(child.parent, server.id, "the parent of {child:#?}");
+    }
+    assert_eq!(again.parent, failover.id, "the second selection belongs to the failover");
+    assert_eq!(two.links, [(server.trace.clone(), one.id.clone())], "the second attempt links to the first");
+    for internal in [primary, again, failover] {
+        assert_eq!(internal.kind, SpanKind::Internal);
+    }
+    for (span, destination) in [(primary, "first"), (one, "first"), (again, "second"), (two, "second")] {
+        assert_eq!(span.attribute("sipwarden.destination"), destination, "{span:#?}");
+    }
+    assert_eq!(failover.attribute("sipwarden.failover.from"), "first");
+    assert_eq!(failover.attribute("sipwarden.failover.to"), "second");
+    assert_eq!(failover.attribute("sipwarden.failover.cause"), cause);
+    assert_eq!(server.attribute("sip.response.status_code"), "200");
+    assert_eq!(server.attribute("sipwarden.response.origin"), "upstream");
+    assert_eq!(server.attribute("sipwarden.set"), "pbx");
+    assert!(one.is_error && !two.is_error && !server.is_error && !failover.is_error);
+
+    for child in spans {
+        assert!(server.encloses(child), "{} lies outside of its root: {child:#?} {server:#?}", child.name);
+    }
+    let in_order = [primary.end, one.start, one.end, failover.start, two.start, two.end];
+    let rounding = u64::try_from(ROUNDING.as_nanos()).expect("small");
+    for (earlier, later) in in_order.iter().zip(in_order.iter().skip(1)) {
+        assert!(*earlier <= later + rounding, "steps out of order: {in_order:?}");
+    }
+}
+
+#[test]
+fn a_call_that_failed_over_is_one_trace_with_every_step_in_it() {
+    let workspace = Workspace::new("trace-failover");
+    let collector = Collector::start();
+    let first = Callee::start(&workspace, "callee_refuses", Transport::Udp, Duration::ZERO);
+    let second = Callee::start(&workspace, "callee_slow", Transport::Udp, Duration::from_millis(200));
+    let sets = format!(
+        "sets:\n  pbx:\n    probe: {QUICK_PROBE}\n    destinations:\n\
+         \x20     - {{id: first, uri: \"sip:{}\", priority: 0}}\n\
+         \x20     - {{id: second, uri: \"sip:{}\", priority: 1}}",
+        first.address, second.address
+    );
+    let sipwarden = Sipwarden::start(&workspace, &Config::new().with(&sets).with(&tracing(&collector)));
+    sipwarden.wait_until_up("pbx", 2);
+    let before = now();
+    Calls::to(sipwarden.sip, 1, 1).make(&workspace).expect_all_successful();
+    let after = now();
+
+    let (server, spans) = trace_of(&collector, "INVITE");
+    expect_failed_over(&server, &spans, "503");
+    assert_eq!(attempt(&spans, "1").attribute("sip.response.status_code"), "503");
+    assert_eq!(attempt(&spans, "2").attribute("sip.response.status_code"), "200");
+    assert_eq!(attempt(&spans, "2").attribute("server.port"), second.address.port().to_string());
+    assert!(server.attribute("sip.call_id").contains('@'), "{server:#?}");
+    assert!(before <= server.start && server.end <= after, "the span lies outside of the call");
+    let answered_after = attempt(&spans, "2").duration();
+    assert!(
+        answered_after >= Duration::from_millis(195),
+        "the callee took 200 ms, the span {answered_after:?}"
+    );
+    assert!(answered_after <= Duration::from_secs(2), "{answered_after:?}");
+    assert_eq!(server.resource.get("service.name").map(String::as_str), Some("sipwarden"));
+
+    // What happens in the dialog is a trace of its own.
+    let (bye, of_bye) = trace_of(&collector, "BYE");
+    assert_ne!(bye.trace, server.trace);
+    assert_eq!(bye.attribute("sip.dialog.in_dialog"), "true");
+    assert_eq!(bye.attribute("sip.call_id"), server.attribute("sip.call_id"));
+    assert!(of_bye.iter().all(|span| !span.name.starts_with("select")), "a BYE is never dispatched");
+
+    // Probes are roots of their own.
+    let probe = wait::until("a probe span", Duration::from_secs(10), || {
+        collector.spans().into_iter().find(|span| span.name == "OPTIONS probe")
+    });
+    assert!(probe.parent.is_empty() && probe.kind == SpanKind::Client && !probe.is_error, "{probe:#?}");
+    assert_eq!(probe.attribute("sipwarden.probe.result"), "success");
+}
+
+#[test]
+fn silence_shows_as_an_attempt_as_long_as_the_patience() {
+    let workspace = Workspace::new("trace-silence");
+    let collector = Collector::start();
+    let silent = UdpSocket::bind(address::endpoint()).expect("the address is free");
+    let first = silent.local_addr().expect("a bound socket has an address");
+    let second = Callee::start(&workspace, "callee", Transport::Udp, Duration::ZERO);
+    let sets = format!(
+        "sets:\n  pbx:\n    probe: {QUICK_PROBE}\n    failover: {{no_response_after: 700ms}}\n    destinations:\n\
+         \x20     - {{id: first, uri: \"sip:{first}\", priority: 0, probe: {{enabled: false}}}}\n\
+         \x20     - {{id: second, uri: \"sip:{}\", priority: 1}}",
+        second.address
+    );
+    let sipwarden = Sipwarden::start(&workspace, &Config::new().with(&sets).with(&tracing(&collector)));
+    sipwarden.wait_until_up("pbx", 2);
+    Calls::to(sipwarden.sip, 1, 1).make(&workspace).expect_all_successful();
+
+    let (server, spans) = trace_of(&collector, "INVITE");
+    expect_failed_over(&server, &spans, "timeout");
+    let patience = attempt(&spans, "1").duration();
+    assert!(
+        patience >= Duration::from_millis(695) && patience <= Duration::from_millis(1500),
+        "{patience:?}"
+    );
+    assert_eq!(
+        attempt(&spans, "1").attribute("sip.retransmissions"),
+        "1",
+        "Timer A fired once within 700 ms"
+    );
+}
+
+#[test]
+fn a_refused_call_and_the_failed_probes_behind_it_are_errors() {
+    let workspace = Workspace::new("trace-refusal");
+    let collector = Collector::start();
+    let config = Config::new().with_set("pbx", "udp", &[("first", address::endpoint())]);
+    let sipwarden = Sipwarden::start(&workspace, &config.with(&tracing(&collector)));
+    sipwarden.wait_until_all_down("pbx", true);
+    Calls::to(sipwarden.sip, 1, 1).scenario("caller_refused").make(&workspace).expect_all_successful();
+
+    let (server, spans) = trace_of(&collector, "INVITE");
+    assert!(server.is_error && server.attribute("sipwarden.response.origin") == "local", "{server:#?}");
+    assert_eq!(server.attribute("sip.response.status_code"), "503");
+    let select = only(&spans, "the selection", |span| span.name == "select pbx");
+    assert!(select.is_error && select.parent == server.id, "{select:#?}");
+    assert_eq!(spans.len(), 2, "{spans:#?}");
+
+    let probe = wait::until("the probe that found it down", Duration::from_secs(10), || {
+        let changed = |span: &Span| span.events.iter().any(|event| event == "destination.state_change");
+        collector.spans().into_iter().find(|span| span.name == "OPTIONS probe" && changed(span))
+    });
+    assert!(probe.is_error, "{probe:#?}");
+    assert_eq!(probe.attribute("sipwarden.probe.result"), "transport_error");
+    assert_eq!(probe.attribute("sipwarden.destination"), "first");
+}

@@ -1,0 +1,226 @@
+//! SIPp as caller and as callee.
+
+use super::address;
+use super::process::Process;
+use super::sockets::{self, Kind};
+use super::wait;
+use super::workspace::Workspace;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// SIPp's name of one socket over a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// One stream connection.
+    Tcp,
+}
+
+impl Transport {
+    const fn mode(self) -> &'static str {
+        match self {
+            Self::Udp => "u1",
+            Self::Tcp => "t1",
+        }
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Udp => Kind::Udp,
+            Self::Tcp => Kind::Tcp,
+        }
+    }
+
+    /// Its word in a SIP URI.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// A SIPp that answers.
+#[derive(Debug)]
+pub struct Callee {
+    /// Where it answers.
+    pub address: SocketAddr,
+    process: Process,
+}
+
+impl Callee {
+    /// Starts a scenario on an address of its own and waits until it is bound. `pause` is what
+    /// the scenario's pauses last.
+    pub fn start(workspace: &Workspace, scenario: &str, transport: Transport, pause: Duration) -> Self {
+        Self::start_at(workspace, scenario, transport, pause, address::endpoint())
+    }
+
+    /// The same on a given address.
+    pub fn start_at(
+        workspace: &Workspace,
+        scenario: &str,
+        transport: Transport,
+        pause: Duration,
+        address: SocketAddr,
+    ) -> Self {
+        let name = format!("callee-{address}");
+        let mut command = sipp(workspace, &name, scenario, transport, address);
+        command.args(["-d", &pause.as_millis().to_string(), "-timeout", "170s"]);
+        let mut process = Process::start(workspace, &name, &mut command);
+        wait::until_true("the callee is bound", Duration::from_secs(10), || {
+            process.expect_alive();
+            sockets::is_bound(transport.kind(), address)
+        });
+        Self { address, process }
+    }
+
+    /// Ends it without a word (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// What a caller is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls<'a> {
+    /// Its scenario.
+    pub scenario: &'a str,
+    /// Where it calls.
+    pub to: SocketAddr,
+    /// How it sends.
+    pub transport: Transport,
+    /// The user part it calls.
+    pub user: &'a str,
+    /// How many calls it makes.
+    pub count: u32,
+    /// How many calls it starts in a second.
+    pub rate: u32,
+    /// How long a call is held.
+    pub hold: Duration,
+}
+
+impl<'a> Calls<'a> {
+    /// Calls of the plain caller over UDP to the SIPp callee, hardly held.
+    pub fn to(to: SocketAddr, count: u32, rate: u32) -> Self {
+        let (scenario, transport, user) = ("caller", Transport::Udp, "callee");
+        Self { scenario, to, transport, user, count, rate, hold: Duration::from_millis(100) }
+    }
+
+    /// With another scenario.
+    pub fn scenario(self, scenario: &'a str) -> Self {
+        Self { scenario, ..self }
+    }
+
+    /// Makes the calls and counts how they ended.
+    pub fn make(self, workspace: &Workspace) -> Tally {
+        self.start(workspace).finish()
+    }
+
+    /// Starts making the calls.
+    pub fn start(self, workspace: &Workspace) -> Caller {
+        let address = address::endpoint();
+        let name = format!("{}-{address}", self.scenario);
+        let statistics = workspace.path(&format!("{name}.csv"));
+        let mut command = sipp(workspace, &name, self.scenario, self.transport, address);
+        command.arg(self.to.to_string()).args(["-s", self.user]);
+        command.args(["-m", &self.count.to_string(), "-r", &self.rate.to_string()]);
+        command.args(["-d", &self.hold.as_millis().to_string(), "-recv_timeout", "20s"]);
+        command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(&statistics);
+        let process = Process::start(workspace, &name, &mut command);
+        let seconds = u64::from(self.count / self.rate.max(1));
+        let patience = Duration::from_secs(seconds + 40) + self.hold;
+        Caller { process, statistics, patience, count: self.count }
+    }
+}
+
+/// A SIPp that is calling.
+#[derive(Debug)]
+pub struct Caller {
+    process: Process,
+    statistics: PathBuf,
+    patience: Duration,
+    count: u32,
+}
+
+impl Caller {
+    /// How the calls stand, once SIPp has written its first line of statistics.
+    pub fn tally(&self) -> Option<Tally> {
+        Tally::read(&self.statistics, self.count)
+    }
+
+    /// Waits until this many calls have succeeded.
+    pub fn wait_for_successes(&self, count: u32) {
+        wait::until_true(&format!("{count} successful calls"), self.patience, || {
+            self.tally().is_some_and(|tally| tally.successful >= count)
+        });
+    }
+
+    /// Waits until every call has ended.
+    pub fn finish(mut self) -> Tally {
+        self.process.wait(self.patience);
+        self.tally().unwrap_or_else(|| panic!("SIPp wrote no statistics:\n{}", self.process.log()))
+    }
+}
+
+/// How calls ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// How many there were to be.
+    pub planned: u32,
+    /// As the scenario wants it.
+    pub successful: u32,
+    /// Otherwise.
+    pub failed: u32,
+    /// Why those failed, by SIPp's name of the reason.
+    pub reasons: BTreeMap<String, u32>,
+    /// Messages SIPp sent again.
+    pub retransmissions: u32,
+}
+
+impl Tally {
+    /// Panics unless every planned call went as the scenario wants it.
+    pub fn expect_all_successful(&self) {
+        assert!(self.failed == 0 && self.successful == self.planned, "{self:?}");
+    }
+
+    /// Reads the last line of SIPp's statistics.
+    fn read(file: &Path, planned: u32) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let mut lines = text.lines();
+        let names: Vec<&str> = lines.next()?.split(';').collect();
+        let last: Vec<&str> = lines.next_back()?.split(';').collect();
+        let cells: BTreeMap<&str, &str> = names.into_iter().zip(last).collect();
+        let count = |name: &str| cells.get(name)?.parse::<u32>().ok();
+        let reasons = cells.keys().filter_map(|name| {
+            let reason =
+                name.strip_prefix("Failed")?.strip_suffix("(C)").filter(|reason| *reason != "Call")?;
+            count(name).filter(|number| *number > 0).map(|number| (reason.to_owned(), number))
+        });
+        Some(Self {
+            planned,
+            successful: count("SuccessfulCall(C)")?,
+            failed: count("FailedCall(C)")?,
+            reasons: reasons.collect(),
+            retransmissions: count("Retransmissions(C)")?,
+        })
+    }
+}
+
+fn sipp(
+    workspace: &Workspace,
+    name: &str,
+    scenario: &str,
+    transport: Transport,
+    address: SocketAddr,
+) -> Command {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{scenario}.xml"));
+    let mut command = Command::new("sipp");
+    command.arg("-sf").arg(scenario).args(["-t", transport.mode(), "-nostdin"]);
+    command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]);
+    command.args(["-trace_err", "-error_file"]).arg(workspace.path(&format!("{name}.err")));
+    command
+}

@@ -26,7 +26,7 @@ mod settings;
 mod tick;
 mod warden;
 
-pub use owner::owner;
+pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Settings};
 

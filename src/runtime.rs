@@ -13,3 +13,6 @@ mod worker;
 
 pub use reload::ConfigFile;
 pub use start::{Running, StartError, start};
+
+#[cfg(test)]
+mod tests;

@@ -56,9 +56,16 @@ impl Exchange {
     pub fn owner(&self, message: &[u8], receiver: WorkerId) -> WorkerId {
         match self.workers() {
             0 | 1 => receiver,
-            workers => proxy::owner(message, workers)
-                .filter(|owner| usize::from(owner.0) < self.queues.len())
-                .unwrap_or(receiver),
+            workers => proxy::owner(message, workers).unwrap_or(receiver),
+        }
+    }
+
+    /// The worker that sent a message which an error quotes. Sockets that share a port share their
+    /// errors too, so it need not be the one that reads the error.
+    pub fn sender(&self, quote: &[u8], reader: WorkerId) -> WorkerId {
+        match self.workers() {
+            0 | 1 => reader,
+            workers => proxy::sender(quote, workers).unwrap_or(reader),
         }
     }
 

@@ -113,8 +113,8 @@ impl UdpSocket {
         poll(&mut fds, PollTimeout::from(SEND_PATIENCE_MS)).is_ok_and(|ready| ready > 0)
     }
 
-    /// Watches the error queue and delivers what it quotes to the worker that sent it; ends with
-    /// the worker.
+    /// Watches the error queue and delivers what it quotes to the worker that sent it; `worker`
+    /// reads it, and its end ends this.
     pub fn watch_errors(&self, worker: WorkerId, exchange: Exchange) -> impl Future<Output = ()> + use<> {
         let (io, listener) = (Arc::clone(&self.io), self.listener);
         async move {
@@ -125,8 +125,9 @@ impl UdpSocket {
                 icmp::drain(&io, &mut found);
                 for Undelivered { remote, quote, reason } in found.drain(..) {
                     let hop = Hop { transport: Transport::Udp, listener, remote, connection: None };
+                    let sender = exchange.sender(&quote, worker);
                     let delivery = Delivery::Undeliverable { hop, message: quote, reason };
-                    if !exchange.hand(worker, delivery).await {
+                    if !exchange.hand(sender, delivery).await {
                         return;
                     }
                 }

@@ -18,6 +18,12 @@ pub fn owner(message: &[u8], workers: u8) -> Option<WorkerId> {
     u8::try_from(hash % u128::from(workers)).ok().map(WorkerId)
 }
 
+/// The worker that sent a request of ours, of which an error may quote the first bytes only: the
+/// one named in our branch. `None` for a response, which nobody waits for.
+pub fn sender(message: &[u8], workers: u8) -> Option<WorkerId> {
+    branch_of(message).map(|branch| branch.worker).filter(|worker| worker.0 < workers)
+}
+
 /// Our branch in the first Via of a message, which may be cut behind it.
 pub fn branch_of(message: &[u8]) -> Option<Branch> {
     let via = value_of(message, b"via", b'v')?;
@@ -56,6 +62,8 @@ mod tests {
             format!("SIP/2.0 200 OK\r\nv: SIP/2.0/UDP 10.0.0.1 ;rport; branch={text},SIP/2.0/UDP x\r\n");
         assert_eq!(owner(response.as_bytes(), 4), Some(WorkerId(2)));
         assert_eq!(owner(response.as_bytes(), 2), None);
+        assert_eq!(sender(response.as_bytes(), 4), Some(WorkerId(2)));
+        assert_eq!(sender(b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;bra", 4), None);
         assert_eq!(owner(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n", 2), None);
     }
 

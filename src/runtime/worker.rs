@@ -349,9 +349,7 @@ impl Worker {
                 }
             }
             self.core.outbox().clear();
-            for (hop, message, reason) in self.scratch.failed.drain(..) {
-                self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
-            }
+            self.return_failed(now);
             if self.core.outbox().is_empty() {
                 break;
             }
@@ -379,11 +377,9 @@ impl Worker {
                     match position.and_then(|position| self.sockets.get(position)) {
                         Some(socket) => {
                             let sent = socket.send(hop.remote, bytes, found, &mut patient);
-                            failed.extend(
-                                found
-                                    .drain(..)
-                                    .map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)),
-                            );
+                            let lost = found.drain(..);
+                            failed
+                                .extend(lost.map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)));
                             sent
                         }
                         None => Err(TransportReason::Other),
@@ -392,13 +388,22 @@ impl Worker {
                 Transport::Tcp => self.streams.send(self.id, hop, bytes),
             };
             if let Err(reason) = sent {
-                let event = Event::SocketFailed {
-                    transport: hop.transport,
-                    operation: SocketOperation::Send,
-                    reason,
-                };
-                self.recorder.record(&event);
+                let (transport, operation) = (hop.transport, SocketOperation::Send);
+                self.recorder.record(&Event::SocketFailed { transport, operation, reason });
                 failed.push((hop, bytes.to_vec(), reason));
+            }
+        }
+    }
+
+    /// Tells whoever sent them of the messages that could not be delivered.
+    fn return_failed(&mut self, now: Instant) {
+        for (hop, message, reason) in self.scratch.failed.drain(..) {
+            let sender = self.exchange.sender(&message, self.id);
+            if sender == self.id {
+                self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
+            } else {
+                // If its queue is full, its timers tell it.
+                self.exchange.try_hand(sender, Delivery::Undeliverable { hop, message, reason });
             }
         }
     }

@@ -307,7 +307,7 @@ impl Server {
         match wish.await {
             Ok(Ok(())) => Answer::json(StatusCode::OK, &Wished { set: &set, id: &id, admin }),
             Ok(Err(NotFound)) => {
-                let hint = "GET /api/v1/destinations lists the sets and destinations";
+                let hint = "sipwarden list, or GET /api/v1/destinations, shows what there is";
                 Answer::error(StatusCode::NOT_FOUND, &format!("no destination {id:?} in set {set:?}"), hint)
             }
             Err(_) => Answer::error(

@@ -18,7 +18,6 @@ mod path;
 mod resolve;
 mod section;
 mod tree;
-mod uri;
 
 pub use error::Error;
 pub use manual::manual;
@@ -37,6 +36,8 @@ use std::time::Duration;
 pub const PLACES: [&str; 2] = ["sipwarden.yaml", "/etc/sipwarden/sipwarden.yaml"];
 /// Bytes of a file at most.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// With more problems than this in single values, rules between values are not judged.
+const MAX_FIRST: usize = 200;
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -125,13 +126,38 @@ pub fn from_str(text: &str, name: &str, env: &BTreeMap<String, String>) -> Resul
         layers.sets.iter().enumerate().map(|(position, name)| (name.as_str(), position)).collect();
     root.sets.0.sort_by_key(|(name, _)| order.get(name.as_str()).copied());
     let directory = Path::new(name).parent().unwrap_or(Path::new(""));
-    let resolved = resolve::resolve(&mut root, directory, &problems);
     let mut found = std::mem::take(&mut layers.problems);
     found.extend(problems.take());
+    let resolved = resolve::resolve(&mut root, directory, &problems);
+    add_independent(&mut found, problems.take(), &layers.value);
     if !found.is_empty() {
         return Err(source.error(found));
     }
     Ok(finish(&root, resolved))
+}
+
+/// Adds the problems of the second step that do not merely follow from those of the first.
+fn add_independent(found: &mut Vec<Problem>, later: Vec<Problem>, value: &figment::value::Value) {
+    if found.len() > MAX_FIRST {
+        return;
+    }
+    let first: Vec<path::KeyPath> = found.iter().filter_map(|problem| problem.path().cloned()).collect();
+    for mut problem in later {
+        if let Some(path) = problem.path() {
+            let is_written = path.look_up(value).is_some();
+            let around = if is_written { Some(path.clone()) } else { path.parent() };
+            let follows = |other: &path::KeyPath| {
+                path.is_within(other) || around.as_ref().is_some_and(|around| other.is_within(around))
+            };
+            if first.iter().any(follows) {
+                continue;
+            }
+            if !is_written {
+                problem.about_default();
+            }
+        }
+        found.push(problem);
+    }
 }
 
 fn finish(root: &Root, resolved: resolve::Resolved) -> Config {

@@ -10,6 +10,10 @@ pub mod edit;
 mod message;
 pub mod model;
 mod parse;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod samples;
 mod scan;
 pub mod stream;
 mod uri;
@@ -20,7 +24,7 @@ pub use edit::{RequestEdit, Stamp, forward_request, forward_response};
 pub use message::Message;
 pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_destination};
 pub use parse::{Framing, Index, ParseError, limits, parse, partial};
-pub use scan::{element_uri, list};
+pub use scan::{element_uri, is_keep_alive, list};
 pub use stream::{Frame, FrameError, Framer};
 pub use uri::Uri;
 pub use via::Via;

@@ -57,6 +57,11 @@ pub fn init_logs(settings: &Settings) -> bool {
     logs::init(settings)
 }
 
+/// Whether a text can be a log level: a word like `info` or a list of `target=level`.
+pub fn is_log_level(level: &str) -> bool {
+    logs::is_level(level)
+}
+
 /// The telemetry of one process.
 #[derive(Debug, Clone)]
 pub struct Telemetry(Arc<Inner>);

@@ -93,6 +93,8 @@ pub enum Fired {
         owner: Owner,
         /// The timer that ended it.
         timer: FatalTimer,
+        /// How often its request was sent again.
+        retransmissions: u32,
     },
     /// A server transaction is over.
     ServerEnded(Owner),
@@ -371,17 +373,17 @@ impl Transactions {
     }
 
     /// The client transaction that sent a message which could not be delivered, if it has had no
-    /// response; it is ended, and its owner returned. `message` may be cut after its first Via.
-    pub fn undeliverable(&mut self, branch: &Branch, hop: Hop) -> Option<(Owner, Id<Client>)> {
+    /// response; it is ended, and its owner and the number of retransmissions returned.
+    pub fn undeliverable(&mut self, branch: &Branch, hop: Hop) -> Option<(Owner, u32)> {
         let (id, client) = self.clients.at(branch.slot)?;
         let concerns = client.nonce == branch.nonce
             && client.state == ClientState::Calling
             && client.hop.remote == hop.remote
             && client.hop.transport == hop.transport;
-        let owner = client.owner;
+        let told = (client.owner, client.retransmissions);
         concerns.then(|| {
             self.forget(id);
-            (owner, id)
+            told
         })
     }
 
@@ -401,12 +403,6 @@ impl Transactions {
     /// The worker whose transactions these are.
     pub fn worker(&self) -> WorkerId {
         self.worker
-    }
-
-    /// Retransmissions sent so far by the client transaction of a branch.
-    pub fn retransmissions_of(&self, branch: &Branch) -> u32 {
-        let found = self.clients.at(branch.slot).filter(|(_, client)| client.nonce == branch.nonce);
-        found.map_or(0, |(_, client)| client.retransmissions)
     }
 
     /// Retransmissions sent so far by a client transaction that is alive.
@@ -474,7 +470,7 @@ impl Transactions {
             return None;
         }
         let action = client.on_alarm(now, &self.settings);
-        let owner = client.owner;
+        let (owner, retransmissions) = (client.owner, client.retransmissions);
         match action {
             ClientAlarm::Retransmit => {
                 out.send(client.hop, &client.sent);
@@ -487,7 +483,7 @@ impl Transactions {
                     out.event(Event::AttemptTimedOut { target, timer });
                 }
                 self.forget(id);
-                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer });
+                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer, retransmissions });
             }
             ClientAlarm::End => self.forget(id),
             ClientAlarm::Wait => {}

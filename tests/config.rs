@@ -13,8 +13,8 @@ fn root() -> PathBuf {
 
 fn files(directory: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(directory))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the directory")
+        .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     files.sort();
@@ -26,12 +26,14 @@ fn files(directory: &str) -> Vec<PathBuf> {
 fn environment(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# env: "));
     lines
-        .map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap())
+        .map(|line| {
+            line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).expect("NAME=value")
+        })
         .collect()
 }
 
 fn load_file(path: &Path) -> Result<Config, config::Error> {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("the file");
     config::load(path, &environment(&text))
 }
 
@@ -210,7 +212,7 @@ fn names_what_needs_a_restart() {
 #[test]
 fn secrets_do_not_show() {
     let config = load(
-        "sets: {pbx: {destinations: ['sip:me:secret@10.0.0.1']}}\ntracing: {otlp: 'http://u:secret@h:4317'}\n",
+        "sets: {pbx: {destinations: ['sip:secret@10.0.0.1']}}\ntracing: {otlp: 'http://u:secret@h:4317'}\n",
     );
     assert!(!config.effective.contains("secret@"), "{}", config.effective);
     assert_eq!(config.telemetry.otlp.as_deref(), Some("http://u:secret@h:4317"));
@@ -297,3 +299,68 @@ fn loads_ten_thousand_destinations() {
     println!("10,000 destinations: {:?}", started.elapsed());
     assert_eq!(config.proxy.sets[0].dispatch.destinations.len(), 10_000);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(words in proptest::collection::vec(0..WORDS.len(), 0..60)) {
+        let text: String = words.iter().map(|word| WORDS[*word]).collect();
+        if let Err(error) = config::from_str(&text, "x.yaml", &BTreeMap::new()) {
+            proptest::prop_assert!(error.to_string().starts_with("x.yaml:"));
+        }
+    }
+}
+
+const WORDS: &[&str] = &[
+    "sets:",
+    "pbx:",
+    "destinations:",
+    "listen:",
+    "probe:",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n      ",
+    "- ",
+    " ",
+    "\t",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ": ",
+    "? ",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!t ",
+    "|\n",
+    ">\n",
+    "\"",
+    "'",
+    "#",
+    "---",
+    "...",
+    "sip:10.0.0.1",
+    "weight: ",
+    "-1",
+    "0x1F",
+    "1e400",
+    "~",
+    "null",
+    "true",
+    "${A}",
+    "${",
+    "$${",
+    "10s",
+    "udp://",
+    "\u{feff}",
+    "\u{0}",
+    "\u{85}",
+    "ä",
+    "\\",
+    "%",
+    "@",
+    "`",
+    "\r",
+];

@@ -1,4 +1,9 @@
 //! Spans reach a collector, over both protocols, as the tree that the record describes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "collectors and lookups of a test fail by panicking"
+)]
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};

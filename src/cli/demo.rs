@@ -39,7 +39,7 @@ pub struct Args {
     /// Exit with the story's verdict after this time (15s at least) instead of staying up
     #[arg(long = "for", value_name = "TIME", value_parser = parse_for)]
     pub duration: Option<Duration>,
-    /// Calls placed a second
+    /// Calls placed a second, 5 to 500
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=500))]
     pub rate: u32,
 }
@@ -54,7 +54,7 @@ fn parse_for(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(play(&args)),
         Err(error) => Err(format!("cannot start: {error}")),

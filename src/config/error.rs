@@ -106,11 +106,30 @@ impl Problem {
     }
 
     /// Moves a problem that an override caused to the variable.
-    fn blame(&mut self, overrides: &[(KeyPath, String)]) {
-        if let Place::Path(path, _) = &self.place {
-            if let Some((_, name)) = overrides.iter().rev().find(|(prefix, _)| path.is_within(prefix)) {
-                self.place = Place::Variable(name.clone());
-            }
+    fn blame(&mut self, overrides: &[(KeyPath, String)], places: &super::tree::Places) {
+        let Place::Path(path, mark) = &self.place else { return };
+        let inside = overrides.iter().rev().find(|(prefix, _)| path.is_within(prefix));
+        let around = || match mark {
+            Mark::Key if !places.has_key(path) => overrides.iter().find(|(inner, _)| inner.is_within(path)),
+            Mark::Key | Mark::Value | Mark::SecondKey => None,
+        };
+        if let Some((_, name)) = inside.or_else(around) {
+            self.place = Place::Variable(name.clone());
+        }
+    }
+
+    /// The path, unless the problem is at a position or with a variable.
+    pub(super) fn path(&self) -> Option<&KeyPath> {
+        match &self.place {
+            Place::Path(path, _) => Some(path),
+            Place::Position(_) | Place::Variable(_) => None,
+        }
+    }
+
+    /// Says that the value is a default, if nothing is said yet.
+    pub(super) fn about_default(&mut self) {
+        if matches!(self.place, Place::Path(_, Mark::Value)) && self.help.is_none() {
+            self.help = Some("it is not written; this is its default".into());
         }
     }
 }
@@ -128,12 +147,12 @@ impl Source<'_> {
     /// Writes up problems in the order of the file, those of the environment last.
     pub(super) fn error(&self, mut problems: Vec<Problem>) -> Error {
         let needs_places = |problem: &Problem| matches!(problem.place, Place::Path(..));
-        problems.iter_mut().for_each(|problem| problem.blame(self.overrides));
         let places = if problems.iter().any(|problem| needs_places(problem) || problem.other.is_some()) {
             super::tree::Places::of(self.text)
         } else {
             super::tree::Places::default()
         };
+        problems.iter_mut().for_each(|problem| problem.blame(self.overrides, &places));
         let position = |place: &Place| match place {
             Place::Path(path, mark) => Some(places.find(path, *mark)),
             Place::Position(position) => Some(*position),

@@ -48,7 +48,7 @@ section! {
         /// Metrics, health and the API.
         http: Http = Http::default(), kamailio "`xhttp_prom`, `kamcmd`";
         /// The sets of destinations, by name.
-        sets: Sets = Sets::default(), kamailio "`dispatcher.list`";
+        sets: Sets = Sets::default(), kamailio "`dispatcher.list`", required true;
         /// Which request goes to which set; the first match wins. Not needed with one set. With routes, a request that none matches gets 404.
         routes: Vec<RouteItem> = vec![], kamailio "`ds_select_dst` in `request_route`";
         /// Names of destinations. A/AAAA records are kept fresh in the background; a failed query keeps the last good answer.
@@ -71,7 +71,7 @@ section! {
     /// One listener, instead of `udp://ADDRESS:PORT`.
     Listen at "listen[]" {
         /// `udp://` or `tcp://`, an address, and a port (5060 if left out; 0 lets the system choose).
-        bind: Option<String> = None, kamailio "`listen`", restart true;
+        bind: Option<String> = None, kamailio "`listen`", restart true, required true;
         /// Host and port written into messages towards addresses outside `local`, such as the public address of a NAT.
         advertise: Option<String> = None, kamailio "`listen … advertise`", restart true;
         /// The listener's name, for routes and labels; `bind` if left out.
@@ -105,7 +105,7 @@ section! {
         /// Further networks whose requests count as coming from this set, such as a PBX that sends from another address.
         sources: Vec<Network> = vec![], kamailio "`ds_is_from_list`, `permissions`";
         /// Its destinations: URIs, or the keys below. Those of equal priority keep file order.
-        destinations: Vec<DestinationItem> = vec![], kamailio "the lines of `dispatcher.list`";
+        destinations: Vec<DestinationItem> = vec![], kamailio "the lines of `dispatcher.list`", required true;
         /// How its destinations are probed.
         probe: Probe = Probe::default();
         /// When to give up on a destination and try the next.
@@ -129,7 +129,7 @@ section! {
         /// Its name in the set, in metrics and in the API; if left out `HOST:PORT`, with `-tcp` unless UDP. Letters, digits and `._:@[]-`, at most 64.
         id: Option<String> = None, kamailio "`duid` in `attrs`";
         /// `sip:HOST`, `sip:HOST:PORT`, with `;transport=tcp` if not UDP. A name is looked up as A/AAAA.
-        uri: Option<String> = None, kamailio "`destination`";
+        uri: Option<String> = None, kamailio "`destination`", required true;
         /// Its share for `weighted_round_robin`, `hash` and `random`; 0 gets no new requests.
         weight: u32 = 1, from 0 => 65_535, kamailio "`weight`, `rweight` in `attrs`";
         /// Lower is tried first. Kamailio is the other way round.
@@ -209,7 +209,7 @@ section! {
         /// Name of the listener that it came in on.
         listener: Option<String> = None, kamailio "`$Ri`, `$Rp`";
         /// The set to choose a destination from.
-        set: Option<String> = None, kamailio "1st parameter of `ds_select_dst`";
+        set: Option<String> = None, kamailio "1st parameter of `ds_select_dst`", required true;
     }
 }
 

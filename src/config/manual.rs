@@ -41,13 +41,16 @@ fn write_section(out: &mut String, section: &Section) {
 
 fn kind(key: &Key) -> String {
     let bounds = (key.bounds)();
-    if bounds.is_empty() { (key.kind)() } else { format!("{} {bounds}", (key.kind)()) }
+    let kind = (key.kind)();
+    let kind = if key.required { kind.trim_end_matches(", or null").into() } else { kind };
+    if bounds.is_empty() { kind } else { format!("{kind} {bounds}") }
 }
 
 fn default(key: &Key) -> String {
     match (key.default)() {
+        _ if key.required => "must be written".into(),
         serde_yaml::Value::Mapping(_) => String::new(),
-        serde_yaml::Value::Null => String::new(),
+        serde_yaml::Value::Null if !(key.kind)().ends_with("null") => String::new(),
         value => format!("`{}`", cell(&plain(&value))),
     }
 }

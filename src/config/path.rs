@@ -1,5 +1,6 @@
 //! Where in a configuration a value belongs: the keys and list positions that lead to it.
 
+use figment::value::Value;
 use std::fmt;
 
 const SEPARATOR: char = '\u{1f}';
@@ -38,6 +39,14 @@ impl KeyPath {
     /// Whether this is `other` or inside it.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
+    }
+
+    /// What stands here in a tree.
+    pub(super) fn look_up<'a>(&self, tree: &'a Value) -> Option<&'a Value> {
+        self.0.split(SEPARATOR).skip(1).try_fold(tree, |at, segment| match segment.strip_prefix(ITEM) {
+            Some(index) => at.as_array()?.get(index.parse::<usize>().ok()?),
+            None => at.as_dict()?.get(segment),
+        })
     }
 
     /// Whether this is the whole configuration.

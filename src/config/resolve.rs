@@ -6,6 +6,7 @@ mod sets;
 
 use super::cursor::Problems;
 use super::error::Problem;
+use super::fields::show_duration;
 use super::keys::Root;
 use super::path::KeyPath;
 use crate::facts::ListenerId;
@@ -38,7 +39,8 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
     let routes = routes::resolve(&root.routes, &sets, &listeners, problems);
     if root.dns.min_ttl > root.dns.max_ttl {
         let path = at.key("dns").key("min_ttl");
-        problems.add(Problem::value(&path, "longer than `dns.max_ttl`"));
+        let (min, max) = (show_duration(root.dns.min_ttl), show_duration(root.dns.max_ttl));
+        problems.add(Problem::value(&path, format!("{min} is longer than `dns.max_ttl`, {max}")));
     }
     let secret_path = at.key("sip").key("secret_file");
     let secret = root.sip.secret_file.as_deref().and_then(|name| {
@@ -73,7 +75,8 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
 
 fn timers(root: &Root, path: &KeyPath, problems: &Problems) -> transaction::Settings {
     if root.sip.t2 < root.sip.t1 {
-        problems.add(Problem::value(&path.key("t2"), "shorter than `sip.t1`"));
+        let (t1, t2) = (show_duration(root.sip.t1), show_duration(root.sip.t2));
+        problems.add(Problem::value(&path.key("t2"), format!("{t2} is shorter than `sip.t1`, {t1}")));
     }
     if root.sip.timer_c <= std::time::Duration::from_secs(180) {
         let message = "expected more than 180s; RFC 3261 §16.6 wants a longer ringing to be possible";

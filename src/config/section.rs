@@ -29,6 +29,8 @@ pub(super) struct Key {
     pub(super) kamailio: &'static str,
     /// Whether a change takes effect only after a restart.
     pub(super) restart: bool,
+    /// Whether it must be written.
+    pub(super) required: bool,
 }
 
 /// Every section, in the order of the manual.
@@ -55,7 +57,8 @@ macro_rules! section {
                 $field:ident: $type:ty = $default:expr
                     $(, from $low:expr => $high:expr)?
                     $(, kamailio $kamailio:literal)?
-                    $(, restart $restart:literal)?;
+                    $(, restart $restart:literal)?
+                    $(, required $required:literal)?;
             )+
         }
         $(later [$($later:literal),* $(,)?])?
@@ -85,7 +88,8 @@ macro_rules! section {
                         about: concat!($($doc),+),
                         kamailio: concat!($($kamailio)?),
                         bounds: || $crate::config::section::bounds!($($low, $high)?),
-                        restart: $crate::config::section::restart!($($restart)?),
+                        restart: $crate::config::section::flag!($($restart)?),
+                        required: $crate::config::section::flag!($($required)?),
                     },
                 )+],
                 later: &[$($($later),*)?],
@@ -123,12 +127,12 @@ macro_rules! section {
     };
 }
 
-macro_rules! restart {
+macro_rules! flag {
     () => {
         false
     };
-    ($restart:literal) => {
-        $restart
+    ($flag:literal) => {
+        $flag
     };
 }
 
@@ -141,4 +145,4 @@ macro_rules! bounds {
     };
 }
 
-pub(super) use {bounds, restart, section};
+pub(super) use {bounds, flag, section};

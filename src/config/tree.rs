@@ -16,6 +16,9 @@ const MAX_VALUES: usize = 1_000_000;
 /// Open brackets at most; the YAML library needs quadratic time in them.
 const MAX_BRACKETS: u32 = 200;
 
+/// What a refused scalar says.
+const HERE: &str = "\u{1}here";
+
 /// One value of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
@@ -33,7 +36,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     check_nesting(text)?;
     let budget = Cell::new(MAX_VALUES);
     let deserializer = serde_yaml::Deserializer::from_str(text);
-    Tree { budget: &budget }.deserialize(deserializer).map_err(|error| syntax_problem(&error, text))
+    Tree { budget: &budget, is_key: false }
+        .deserialize(deserializer)
+        .map_err(|error| syntax_problem(&error, text))
 }
 
 fn check_nesting(text: &str) -> Result<(), Problem> {
@@ -71,8 +76,7 @@ fn syntax_problem(error: &serde_yaml::Error, text: &str) -> Problem {
         let column = line.chars().position(|c| c == '\t').map_or(position.column, |at| at + 1);
         return Problem::at(Position { column, ..position }, "a tab; YAML is indented with spaces only");
     }
-    let reason = whole.split(" at line ").next().unwrap_or(&whole);
-    let reason = reason.rsplit("\u{1}").next().unwrap_or(reason);
+    let (reason, position) = reason(&whole, position);
     let problem = Problem::at(position, format!("not valid YAML: {reason}"));
     if line.contains("${") {
         return problem.help("inside [ ] and { } a value with ${…} needs quotes");
@@ -81,6 +85,33 @@ fn syntax_problem(error: &serde_yaml::Error, text: &str) -> Problem {
         return problem.help("a value that contains `: ` needs quotes");
     }
     problem
+}
+
+/// The library's reason in fewer words, and a better place where it knows one.
+fn reason(whole: &str, position: Position) -> (String, Position) {
+    let (problem, context) = whole.split_once(", while ").unwrap_or((whole, ""));
+    let problem = problem.split(" at line ").next().unwrap_or(problem);
+    let problem = problem.rsplit('\u{1}').next().unwrap_or(problem);
+    let begun = context.contains(" at line ").then(|| position_in(&context));
+    let text = match (problem, begun) {
+        ("repetition limit exceeded", _) => "aliases that multiply without end".into(),
+        ("recursion limit exceeded", _) => "nested too deeply, or an alias inside itself".into(),
+        ("unknown anchor", _) => {
+            "an alias `*NAME` without its `&NAME`; put text that begins with * in quotes".into()
+        }
+        (text, _) if text.contains("invalid type: enum") => {
+            "a tag such as !int; write the value alone".into()
+        }
+        ("found unexpected end of stream", Some(begun)) if context.contains("quoted") => {
+            return ("a quote that is never closed".into(), begun);
+        }
+        (text, Some(begun)) if begun.line != position.line => {
+            let what = context.split(" at line ").next().unwrap_or(context);
+            format!("{text}, while {what} that begins on line {}", begun.line)
+        }
+        (text, _) => text.into(),
+    };
+    (text, position)
 }
 
 /// Each key written twice in one mapping, by path; the path names the second.
@@ -118,6 +149,8 @@ fn collect_duplicates(node: &Node, path: &KeyPath, found: &mut Vec<KeyPath>) {
 #[derive(Clone, Copy)]
 struct Tree<'a> {
     budget: &'a Cell<usize>,
+    /// Whether it reads a key, which must be a scalar.
+    is_key: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -138,8 +171,8 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a plain value, list or mapping")
     }
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        if self.is_key { Err(E::custom("\u{1}an empty key")) } else { Ok(Node::Null) }
     }
     fn visit_none<E>(self) -> Result<Node, E> {
         Ok(Node::Null)
@@ -166,6 +199,9 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Node::Text(value.to_owned()))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        if self.is_key {
+            return Err(de::Error::custom("\u{1}a list as a key; put text with [ ] in quotes"));
+        }
         let mut items = vec![];
         while let Some(item) = seq.next_element_seed(self)? {
             items.push(item);
@@ -173,17 +209,17 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Node::List(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        if self.is_key {
+            return Err(de::Error::custom("\u{1}a mapping as a key; put text with { } in quotes"));
+        }
         let mut entries = vec![];
-        while let Some(key) = map.next_key_seed(self)? {
+        while let Some(key) = map.next_key_seed(Self { is_key: true, ..self })? {
             let key = match key {
                 Node::Text(text) => text,
                 Node::Integer(number) => number.to_string(),
                 Node::Bool(value) => value.to_string(),
                 Node::Float(number) => number.to_string(),
-                Node::Null => return Err(de::Error::custom("\u{1}an empty key")),
-                Node::List(_) | Node::Map(_) => {
-                    return Err(de::Error::custom("\u{1}a list or mapping as a key"));
-                }
+                Node::Null | Node::List(_) | Node::Map(_) => String::new(),
             };
             entries.push((key, map.next_value_seed(self)?));
         }
@@ -206,6 +242,11 @@ impl Places {
         // Only a single scalar for a document is an error here, and it has no places.
         let _ = Find { finder: &finder, path: KeyPath::root() }.deserialize(deserializer);
         finder.places.into_inner()
+    }
+
+    /// Whether the text has this key.
+    pub(super) fn has_key(&self, path: &KeyPath) -> bool {
+        self.keys.contains_key(path)
     }
 
     /// Where a problem stands: its key or value, else the nearest thing around it.
@@ -254,12 +295,17 @@ impl<'de> DeserializeSeed<'de> for Find<'_> {
 impl Find<'_> {
     fn refuse<E: de::Error>(&self, text: impl fmt::Display) -> Result<Option<Position>, E> {
         *self.finder.text.borrow_mut() = text.to_string();
-        Err(E::custom("here"))
+        Err(E::custom(HERE))
     }
 
     fn child(&self, path: KeyPath) -> Self {
         Self { finder: self.finder, path }
     }
+}
+
+/// Where a scalar was refused; any other error ends the search.
+fn place_of_refusal<E: fmt::Display>(error: E) -> Result<Position, E> {
+    if error.to_string().contains(HERE) { Ok(position_in(&error)) } else { Err(error) }
 }
 
 fn position_in(error: &impl fmt::Display) -> Position {
@@ -310,7 +356,7 @@ impl<'de> Visitor<'de> for Find<'_> {
             let position = match seq.next_element_seed(self.child(path.clone())) {
                 Ok(None) => break,
                 Ok(Some(position)) => position,
-                Err(error) => Some(position_in(&error)),
+                Err(error) => Some(place_of_refusal(error)?),
             };
             if let Some(position) = position {
                 self.finder.places.borrow_mut().values.insert(path, position);
@@ -325,12 +371,13 @@ impl<'de> Visitor<'de> for Find<'_> {
             let Err(error) = map.next_key_seed(self.child(KeyPath::root())).map(|key| key.is_some()) else {
                 return Ok(first);
             };
-            let position = position_in(&error);
+            let position = place_of_refusal(error)?;
             first.get_or_insert(position);
             let path = self.path.key(&self.finder.text.borrow());
             self.finder.places.borrow_mut().keys.entry(path.clone()).or_default().push(position);
             if let Err(error) = map.next_value_seed(self.child(path.clone())) {
-                self.finder.places.borrow_mut().values.insert(path, position_in(&error));
+                let position = place_of_refusal(error)?;
+                self.finder.places.borrow_mut().values.insert(path, position);
             }
         }
     }

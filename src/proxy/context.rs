@@ -171,6 +171,13 @@ impl Context {
         self.attempts.iter().filter_map(Attempt::deadline).min()
     }
 
+    /// Tells the record how often an attempt's request was sent again.
+    pub fn note_retransmissions(&mut self, index: usize, count: u32) {
+        if let Some(record) = self.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
+            record.retransmissions = count;
+        }
+    }
+
     /// Whether nothing more can come of it.
     pub fn is_over(&self) -> bool {
         self.is_answered && !self.attempts.iter().any(Attempt::is_open)

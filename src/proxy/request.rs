@@ -231,12 +231,14 @@ impl Core {
     pub(super) fn on_undeliverable(&mut self, input: &Input<'_>, now: Instant) {
         let Input::Undeliverable { hop, message, reason } = input else { return };
         let Some(branch) = super::owner::branch_of(message) else { return };
-        let retransmissions = self.engine.transactions.retransmissions_of(&branch);
-        let Some((owner, _)) = self.engine.transactions.undeliverable(&branch, *hop) else { return };
+        let Some((owner, retransmissions)) = self.engine.transactions.undeliverable(&branch, *hop) else {
+            return;
+        };
         match owner {
             Owner::Attempt { slot, generation, attempt } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
+                context.note_retransmissions(attempt as usize, retransmissions);
                 let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
                 let ended = AttemptOutcome::Transport(*reason);
                 self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);

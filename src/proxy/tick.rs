@@ -52,9 +52,14 @@ impl Core {
 
     fn on_fired(&mut self, fired: Fired, now: Instant) {
         match fired {
-            Fired::TimedOut { owner: Owner::Attempt { slot, generation, attempt }, timer } => {
+            Fired::TimedOut {
+                owner: Owner::Attempt { slot, generation, attempt },
+                timer,
+                retransmissions,
+            } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
+                context.note_retransmissions(attempt as usize, retransmissions);
                 let ended = AttemptOutcome::TimedOut(timer);
                 self.engine.on_failure(id, context, attempt as usize, Outcome::Silence, ended, now);
                 self.settle(id);

@@ -208,5 +208,136 @@ pub fn reason_phrase(code: u16) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "build/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::sip::samples::{INVITE, OK, read, show, with};
+    use crate::sip::{Framing, Index, parse, partial};
+
+    fn built(build: impl FnOnce(&mut Vec<u8>)) -> String {
+        let (mut index, mut out) = (Index::default(), Vec::new());
+        build(&mut out);
+        read(&out, &mut index);
+        show(&out)
+    }
+
+    #[test]
+    fn answers_with_what_the_request_says() {
+        let bytes = with(INVITE, "Max-Forwards", "v: SIP/2.0/TCP b,\r\n SIP/2.0/UDP c\r\nMax-Forwards");
+        let mut index = Index::default();
+        let request = read(&bytes, &mut index);
+        let stamp = Stamp { received: "192.0.2.99".parse().ok(), rport: Some(7) };
+        let headers: [(&str, &[u8]); 1] = [("Retry-After", b"5")];
+        let answer = Reply { code: 503, to_tag: Some(b"ours"), headers: &headers, stamp, ..Reply::default() };
+        assert_eq!(
+            built(|out| reply(request, &answer, out)),
+            "SIP/2.0 503 Service Unavailable\r\n\
+             Via: SIP/2.0/UDP 192.0.2.10:5062;rport=7;branch=z9hG4bKphone1;received=192.0.2.99\r\n\
+             v: SIP/2.0/TCP b,\r\n SIP/2.0/UDP c\r\n\
+             From: \"Alice; <a>\" <sip:alice@example.com>;tag=from1\r\n\
+             To: <sip:bob@example.com>;tag=ours\r\n\
+             Call-ID: call-1@192.0.2.10\r\n\
+             CSeq: 314 INVITE\r\n\
+             Retry-After: 5\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn keeps_a_to_tag_and_gives_a_100_none() {
+        let tagged = with(INVITE, "To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=theirs");
+        let mut index = Index::default();
+        let request = read(&tagged, &mut index);
+        let out =
+            built(|out| reply(request, &Reply { code: 404, to_tag: Some(b"x"), ..Reply::default() }, out));
+        assert!(out.contains("To: <sip:bob@example.com>;tag=theirs\r\n"));
+        let stamped = with(INVITE, "X-Odd", "Timestamp: 54.21\r\nX-Odd");
+        let request = read(&stamped, &mut index);
+        let out = built(|out| reply(request, &Reply { code: 100, ..Reply::default() }, out));
+        assert!(out.starts_with("SIP/2.0 100 Trying\r\n") && out.contains("\r\nTimestamp: 54.21\r\n"));
+        assert!(out.contains("To: <sip:bob@example.com>\r\n"));
+    }
+
+    #[test]
+    fn answers_what_could_not_be_parsed() {
+        for (from, to) in [
+            ("<sip:bob@example.com>\r\n", "\"Bob <sip:bob@example.com>\r\n"),
+            ("CSeq: 314 INVITE", "CSeq: 99999999999 OPTIONS"),
+            ("Content-Length: 5", "Content-Length: 99"),
+            ("kept", "ke\rpt"),
+        ] {
+            let (bytes, mut index, mut out) = (with(INVITE, from, to), Index::default(), Vec::new());
+            match parse(&bytes, Framing::Datagram, &mut index) {
+                Ok(_) => panic!("{to} must be refused"),
+                Err(error) => {
+                    let code = error.reply.unwrap();
+                    let answer = Reply { code, to_tag: Some(b"x"), ..Reply::default() };
+                    reply(partial(&bytes, &index), &answer, &mut out);
+                }
+            }
+            let out = show(&out);
+            assert!(out.starts_with("SIP/2.0 400 Bad Request\r\nVia: "), "{out}");
+            for name in ["From: ", "To: ", "Call-ID: ", "CSeq: "] {
+                assert_eq!(out.matches(&format!("\r\n{name}")).count(), 1, "{out}");
+            }
+        }
+    }
+
+    #[test]
+    fn writes_no_value_over_two_lines() {
+        let mut index = Index::default();
+        let request = read(INVITE, &mut index);
+        let headers: [(&str, &[u8]); 1] = [("Warning", b"a\r\nX-Injected: 1")];
+        let answer = Reply { code: 400, reason: Some("Bad\r\nY: 1"), headers: &headers, ..Reply::default() };
+        let out = built(|out| reply(request, &answer, out));
+        assert!(
+            out.contains("Warning: a  X-Injected: 1\r\n") && out.starts_with("SIP/2.0 400 Bad  Y: 1\r\n"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn cancels_the_request_as_it_was_sent() {
+        let sent = with(INVITE, "Via: ", "Via: SIP/2.0/TCP ours:5060;branch=z9hG4bKx\r\nVia: ");
+        let sent = with(&sent, "X-Odd", "Route: <sip:a;lr>,\r\n <sip:b>\r\nRecord-Route: <sip:c>\r\nX-Odd");
+        let mut index = Index::default();
+        let sent = read(&sent, &mut index);
+        assert_eq!(
+            built(|out| cancel(sent, Some(b"SIP;cause=200,\r\n Q.850;cause=26"), "sipwarden", out)),
+            "CANCEL sip:bob@example.com SIP/2.0\r\n\
+             Via: SIP/2.0/TCP ours:5060;branch=z9hG4bKx\r\n\
+             Route: <sip:a;lr>,\r\n <sip:b>\r\n\
+             From: \"Alice; <a>\" <sip:alice@example.com>;tag=from1\r\n\
+             To: <sip:bob@example.com>\r\n\
+             Call-ID: call-1@192.0.2.10\r\n\
+             CSeq: 314 CANCEL\r\n\
+             Max-Forwards: 70\r\n\
+             Reason: SIP;cause=200,   Q.850;cause=26\r\n\
+             User-Agent: sipwarden\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn acknowledges_with_the_to_of_the_response() {
+        let (mut index, mut other) = (Index::default(), Index::default());
+        let (sent, response) = (read(INVITE, &mut index), read(OK, &mut other));
+        assert_eq!(
+            built(|out| ack(sent, response, out)),
+            "ACK sip:bob@example.com SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 192.0.2.10:5062;rport;branch=z9hG4bKphone1\r\n\
+             From: \"Alice; <a>\" <sip:alice@example.com>;tag=from1\r\n\
+             To: <sip:bob@example.com>;tag=to1\r\n\
+             Call-ID: call-1@192.0.2.10\r\n\
+             CSeq: 314 ACK\r\n\
+             Max-Forwards: 70\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn every_code_has_a_phrase() {
+        assert!((100..700).all(|code| !reason_phrase(code).is_empty()));
+        assert_eq!(reason_phrase(487), "Request Terminated");
+        assert_eq!(reason_phrase(499), "Request Failure");
+    }
+}

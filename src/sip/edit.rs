@@ -251,5 +251,130 @@ fn write_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[path = "edit/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::sip::Index;
+    use crate::sip::samples::{INVITE, OK, read, show, with};
+
+    const OURS: &[u8] = b"SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bKours";
+
+    fn forward(bytes: &[u8], edit: &RequestEdit<'_>) -> String {
+        let (mut index, mut out) = (Index::default(), Vec::new());
+        forward_request(read(bytes, &mut index), edit, &mut out);
+        show(&out)
+    }
+
+    fn plain() -> RequestEdit<'static> {
+        RequestEdit { via: OURS, max_forwards: 69, ..RequestEdit::default() }
+    }
+
+    fn stamp(received: &str, rport: u16) -> Stamp {
+        Stamp { received: received.parse().ok(), rport: Some(rport) }
+    }
+
+    #[test]
+    fn changes_nothing_but_via_and_max_forwards() {
+        let expected = show(INVITE)
+            .replace("\r\nVia:", &format!("\r\nVia: {}\r\nVia:", show(OURS)))
+            .replace("Max-Forwards: 70", "Max-Forwards: 69");
+        assert_eq!(forward(INVITE, &plain()), expected);
+    }
+
+    #[test]
+    fn stamps_the_senders_via() {
+        let via = |via: &str, stamp| {
+            let bytes = with(INVITE, "SIP/2.0/UDP 192.0.2.10:5062;rport;branch=z9hG4bKphone1", via);
+            let out = forward(&bytes, &RequestEdit { stamp, ..plain() });
+            out.lines().nth(2).unwrap().strip_prefix("Via: ").unwrap().to_owned()
+        };
+        let seen = stamp("192.0.2.99", 1234);
+        assert_eq!(
+            via("SIP/2.0/UDP h;rport;branch=a", seen),
+            "SIP/2.0/UDP h;rport=1234;branch=a;received=192.0.2.99"
+        );
+        assert_eq!(via("SIP/2.0/UDP h;branch=a", seen), "SIP/2.0/UDP h;branch=a;received=192.0.2.99");
+        assert_eq!(
+            via("SIP/2.0/UDP h;received=6.6.6.6;rport=7;branch=a", seen),
+            "SIP/2.0/UDP h;rport=1234;branch=a;received=192.0.2.99"
+        );
+        assert_eq!(
+            via("SIP/2.0/UDP h;rport=7 ; received=6.6.6.6 ;branch=a , SIP/2.0/UDP x", seen),
+            "SIP/2.0/UDP h;rport=1234  ;branch=a;received=192.0.2.99 , SIP/2.0/UDP x"
+        );
+        assert_eq!(via("SIP/2.0/UDP h;received=6.6.6.6;rport=7", Stamp::default()), "SIP/2.0/UDP h;rport");
+        assert_eq!(via("SIP/2.0/UDP h ; rport ;x", Stamp::default()), "SIP/2.0/UDP h ; rport ;x");
+        assert_eq!(via("SIP/2.0/UDP h", stamp("::ffff:192.0.2.1", 1)), "SIP/2.0/UDP h;received=192.0.2.1");
+        assert_eq!(via("SIP/2.0/UDP h", stamp("2001:db8::1", 1)), "SIP/2.0/UDP h;received=2001:db8::1");
+    }
+
+    #[test]
+    fn replaces_the_request_uri_and_adds_what_is_missing() {
+        let bytes = with(INVITE, "Max-Forwards: 70\r\n", "");
+        let bytes = with(&bytes, "Content-Length: 5\r\n", "");
+        let routes: [&[u8]; 2] = [b"<sip:one;lr>", b"<sip:two;lr>"];
+        let edit = RequestEdit { request_uri: Some(b"sip:x@y"), record_routes: &routes, ..plain() };
+        let out = forward(&bytes, &edit);
+        assert!(out.starts_with("INVITE sip:x@y SIP/2.0\r\nVia: "), "{out}");
+        assert!(out.contains(
+            "\r\nRecord-Route: <sip:one;lr>\r\nRecord-Route: <sip:two;lr>\r\nMax-Forwards: 69\r\n"
+        ));
+        assert!(out.ends_with("Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"), "{out}");
+    }
+
+    fn routes(lines: &str, edit: RequestEdit<'_>) -> String {
+        let bytes = with(INVITE, "X-Odd", &format!("{lines}X-Odd"));
+        let out = forward(&bytes, &edit);
+        let keep = |line: &&str| line.starts_with("Route");
+        out.split_inclusive("\r\n").filter(keep).collect()
+    }
+
+    #[test]
+    fn pops_routes_from_lists_and_lines() {
+        let lines = "Route: <sip:a;lr> , <sip:b,c;lr>;x=\"1,2\"\r\nRoute: <sip:d>\r\n";
+        let pop = |pop_routes| routes(lines, RequestEdit { pop_routes, ..plain() });
+        assert_eq!(pop(0), lines);
+        assert_eq!(pop(1), "Route: <sip:b,c;lr>;x=\"1,2\"\r\nRoute: <sip:d>\r\n");
+        assert_eq!(pop(2), "Route: <sip:d>\r\n");
+        assert_eq!(pop(3), "");
+        assert_eq!(pop(9), "");
+    }
+
+    #[test]
+    fn appends_and_drops_the_last_route() {
+        let lines = "Route: <sip:a>, <sip:b>\r\nRoute: <sip:c>, <sip:d>\r\n";
+        let drop = RequestEdit { drop_last_route: true, ..plain() };
+        assert_eq!(routes(lines, drop), "Route: <sip:a>, <sip:b>\r\nRoute: <sip:c>\r\n");
+        let swap = RequestEdit { pop_routes: 1, append_route: Some(b"sip:z;x"), ..plain() };
+        assert_eq!(routes(lines, swap), "Route: <sip:b>\r\nRoute: <sip:c>, <sip:d>\r\nRoute: <sip:z;x>\r\n");
+        let all =
+            RequestEdit { pop_routes: 1, drop_last_route: true, append_route: Some(b"sip:z"), ..plain() };
+        assert_eq!(routes("Route: <sip:a>, <sip:b>\r\n", all), "Route: <sip:z>\r\n");
+        assert_eq!(routes("", all), "Route: <sip:z>\r\n");
+        assert_eq!(routes("Route: <sip:a>\r\n", drop), "");
+    }
+
+    fn popped(bytes: &[u8]) -> String {
+        let (mut index, mut out) = (Index::default(), Vec::new());
+        forward_response(read(bytes, &mut index), &mut out);
+        show(&out)
+    }
+
+    #[test]
+    fn pops_the_topmost_via() {
+        assert_eq!(popped(OK), show(OK).replacen("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKours\r\n", "", 1));
+        let list = with(OK, "ours\r\nVia: ", "ours , ");
+        assert_eq!(popped(&list), popped(OK));
+        let empty_elements = with(OK, "ours\r\nVia: ", "ours ,, \r\n ");
+        assert_eq!(popped(&empty_elements), popped(OK));
+        let trailing = with(OK, "ours\r\n", "ours, \r\n");
+        assert_eq!(popped(&trailing), popped(OK));
+    }
+
+    #[test]
+    fn normalises_line_ends_of_the_head_only() {
+        let bare = show(OK).replace("\r\n", "\n").replace("Contact: ", "Contact:\n ");
+        let out = popped(format!("{}a\nb", bare.replace("Content-Length: 0\n", "")).as_bytes());
+        let expected = popped(&with(OK, "Contact: ", "Contact:\r\n ")).replace("Length: 0", "Length: 3");
+        assert_eq!(out, format!("{expected}a\nb"));
+    }
+}

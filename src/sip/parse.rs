@@ -12,14 +12,13 @@ pub use index::Index;
 pub(super) use index::{Line, Name, compact};
 
 use super::scan::{
-    Span, address, at, elements, is_token_text, line_end, number, params, skip_space, trimmed,
+    Class, Span, address, at, elements, is_all, is_name, line_end, number, params, run, skip_space, trimmed,
 };
 use super::via::ViaSpans;
 use super::{Message, element_uri};
 use crate::facts::Method;
 use crate::facts::event::{MessageKind, ParseReason};
 use index::Party;
-use memchr::memchr;
 use start_line::StartLine;
 
 /// Limits on what is accepted; what exceeds them is answered or dropped, never truncated.
@@ -169,24 +168,23 @@ impl Reader<'_, '_> {
 
     fn keep_header(&mut self, start: usize, end: super::scan::LineEnd, dirty: bool) {
         let text = self.bytes.get(start..end.at).unwrap_or_default();
-        let colon = memchr(b':', text).unwrap_or(text.len());
-        let raw_name = text.get(..colon).unwrap_or_default();
+        let length = run(Class::Token, text, 0);
+        let name = text.get(..length).unwrap_or_default();
         // No fold before the colon (RFC 3261 §25.1, HCOLON): some would see a line without one.
-        let blanks = raw_name.iter().rev().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
-        let name = raw_name.get(..colon - blanks).unwrap_or_default();
-        let value = trimmed(self.bytes, (start + colon + 1).min(end.at), end.at);
-        let mut line = Line {
-            name: Name::of(name),
+        let blanks = text.get(length..).unwrap_or_default();
+        let colon = length + blanks.iter().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
+        let is_header = length > 0 && at(text, colon) == b':';
+        let line = Line {
+            // What is no clean header is kept out of the slots, so that no answer repeats it.
+            name: if is_header && !dirty { Name::of(name) } else { Name::Other },
             start: Span::new(start, 0).start,
-            name_end: Span::new(0, start + name.len()).end,
-            value,
+            name_end: Span::new(0, start + length).end,
+            value: trimmed(self.bytes, (start + colon + 1).min(end.at), end.at),
             end: Span::new(0, end.next).end,
         };
         if dirty {
-            // Kept out of the slots, so that no answer repeats it.
-            line.name = Name::Other;
             self.note((ParseReason::Encoding, 400));
-        } else if colon == text.len() || (line.name == Name::Other && !is_token_text(name)) {
+        } else if !is_header {
             self.note((ParseReason::Header, 400));
         }
         let is_first = self.index.claim(line);
@@ -213,9 +211,7 @@ impl Reader<'_, '_> {
             }
             Name::CallId => {
                 once(ParseReason::CallId)?;
-                let plain = |byte: &u8| *byte > b' ' && *byte != 0x7f;
-                let valid = !text.is_empty() && text.iter().all(plain);
-                if valid { Ok(()) } else { Err((ParseReason::CallId, 400)) }
+                if is_all(Class::Visible, text) { Ok(()) } else { Err((ParseReason::CallId, 400)) }
             }
             Name::Cseq => {
                 once(ParseReason::Cseq)?;
@@ -271,7 +267,7 @@ impl Reader<'_, '_> {
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let method = skip_space(text, digits);
         let number = number(text.get(..digits)?, i32::MAX.unsigned_abs())?;
-        let token = text.get(method..).filter(|token| method > digits && is_token_text(token))?;
+        let token = text.get(method..).filter(|token| method > digits && is_all(Class::Token, token))?;
         self.index.cseq = number;
         if self.index.kind == Some(MessageKind::Response) {
             self.index.method_token = Span::new(method, text.len()).shifted(value.start as usize);
@@ -336,7 +332,7 @@ fn read_party(value: Span, text: &[u8]) -> Option<Party> {
     let mut tag = None;
     let mut params = params(text, address.params);
     for param in params.by_ref() {
-        if param.name.get(text).eq_ignore_ascii_case(b"tag") {
+        if is_name(param.name.get(text), b"tag") {
             let found = param.value.filter(|value| value.start < value.end)?;
             if tag.replace(found).is_some() {
                 return None;
@@ -349,5 +345,277 @@ fn read_party(value: Span, text: &[u8]) -> Option<Party> {
 }
 
 #[cfg(test)]
-#[path = "parse/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::sip::samples::{INVITE, OK, read, refused, with};
+
+    fn reason(bytes: &[u8]) -> (ParseReason, Option<u16>) {
+        let error = refused(bytes);
+        (error.reason, error.reply)
+    }
+
+    fn changed(from: &str, to: &str) -> (ParseReason, Option<u16>) {
+        reason(&with(INVITE, from, to))
+    }
+
+    #[test]
+    fn reads_a_request() {
+        let mut index = Index::default();
+        let message = read(INVITE, &mut index);
+        assert!(message.is_request());
+        assert_eq!((message.method(), message.method_token()), (Method::Invite, &b"INVITE"[..]));
+        assert_eq!(message.request_uri(), b"sip:bob@example.com");
+        assert_eq!((message.call_id(), message.cseq()), (&b"call-1@192.0.2.10"[..], 314));
+        assert_eq!((message.from_tag(), message.to_tag()), (Some(&b"from1"[..]), None));
+        assert_eq!(message.from_uri(), b"sip:alice@example.com");
+        assert_eq!(message.to_uri(), b"sip:bob@example.com");
+        assert_eq!(message.top_via().branch, Some(&b"z9hG4bKphone1"[..]));
+        assert_eq!(message.second_via(), None);
+        assert_eq!(message.max_forwards(), Some(70));
+        assert_eq!(message.contact(), Some(&b"sip:alice@192.0.2.10:5062"[..]));
+        assert_eq!(message.header("x-ODD"), Some(&b"kept \t as it is"[..]));
+        assert_eq!(message.header("Subject"), None);
+        assert_eq!((message.body(), message.bytes()), (&b"v=0\r\n"[..], INVITE));
+    }
+
+    #[test]
+    fn reads_a_response() {
+        let mut index = Index::default();
+        let message = read(OK, &mut index);
+        assert_eq!((message.kind(), message.status()), (MessageKind::Response, 200));
+        assert_eq!((message.method(), message.reason_phrase()), (Method::Invite, &b"Alles gut"[..]));
+        assert_eq!((message.via_count(), message.to_tag()), (2, Some(&b"to1"[..])));
+        assert_eq!(message.second_via().unwrap().received, Some(&b"192.0.2.10"[..]));
+        assert_eq!(message.record_routes().collect::<Vec<_>>(), [b"sip:10.0.0.1;lr", b"sip:10.0.0.2;lr"]);
+        assert!(message.request_uri().is_empty() && message.body().is_empty());
+    }
+
+    #[test]
+    fn reads_folds_compact_names_and_white_space() {
+        let bytes = b"INVITE sip:bob@example.com SIP/2.0\r\n\
+    TO :\r\n sip:bob@example.com ;   tag    = 19\r\n\
+    f: \"A \\\\\\\" B\" <sip:a@h>\r\n ;\r\n tag = 98 ; x=\"y;tag=no\"\r\n\
+    MaX-fOrWaRdS: 0068\r\n\
+    i: c1\r\n\
+    cseq: 0009\r\n  INVITE\r\n\
+    v:  SIP  / 2.0\r\n /UDP\r\n    192.0.2.2;branch=390\r\n\
+    v:  SIP/2.0/TCP  spindle.example.com ;\r\n  branch  =  z9 ,\r\n SIP/2.0/UDP 192.0.2.7\r\n\
+    s :\r\n\
+    Route: \"a,b\" <sip:services.example.com;lr;x=1,2>;p , <sip:h2>\r\n\
+    unknown: ;;,,;;,;\r\n\
+    m: Quoted <sip:j@x.y.z>;q=1, <sip:k@h>\r\n\
+    l: 0\r\n\r\n";
+        let mut index = Index::default();
+        let message = read(bytes, &mut index);
+        assert_eq!((message.to_tag(), message.from_tag()), (Some(&b"19"[..]), Some(&b"98"[..])));
+        assert_eq!((message.cseq(), message.max_forwards(), message.via_count()), (9, Some(68), 3));
+        assert_eq!(
+            message.vias().map(|via| via.host).collect::<Vec<_>>(),
+            [&b"192.0.2.2"[..], b"spindle.example.com", b"192.0.2.7"]
+        );
+        assert_eq!(
+            message.routes().collect::<Vec<_>>(),
+            [&b"sip:services.example.com;lr;x=1,2"[..], b"sip:h2"]
+        );
+        assert_eq!(message.contact(), Some(&b"sip:j@x.y.z"[..]));
+        assert_eq!((message.header("Subject"), message.header("Via").is_some()), (Some(&b""[..]), true));
+    }
+
+    #[test]
+    fn accepts_odd_methods_foreign_schemes_and_bytes_that_are_not_text() {
+        let mut index = Index::default();
+        let odd = with(INVITE, "INVITE sip:bob@example.com", "!odd%41_*+`.'~ nobody:knows");
+        let mut odd = with(&odd, "314 INVITE", "314 !odd%41_*+`.'~");
+        odd = with(&odd, "<sip:bob@example.com>", "isbn:2983792873");
+        let message = read(&odd, &mut index);
+        assert_eq!((message.method(), message.to_uri()), (Method::Other, &b"isbn:2983792873"[..]));
+        let position = odd.windows(4).position(|word| word == b"kept").unwrap();
+        odd[position] = 0xff;
+        read(&odd, &mut index);
+        let quoted_nul = with(INVITE, "\"Alice;", "\"\\\0\\\u{7}Alice;");
+        read(&quoted_nul, &mut index);
+    }
+
+    #[test]
+    fn cuts_a_datagram_at_content_length() {
+        let mut index = Index::default();
+        let bytes = [b"\r\n\r\n".as_slice(), INVITE, INVITE].concat();
+        assert_eq!(read(&bytes, &mut index).bytes(), INVITE);
+        let without = with(INVITE, "Content-Length: 5\r\n", "");
+        assert_eq!(read(&without, &mut index).body(), b"v=0\r\n");
+        let equal = with(INVITE, "Content-Length: 5\r\n", "Content-Length: 5\r\nl: 05\r\n");
+        assert_eq!(read(&equal, &mut index).body(), b"v=0\r\n");
+    }
+
+    #[test]
+    fn refuses_content_lengths_that_are_not_clear() {
+        for value in ["-1", "99", "5 5", "5,5", "0x5", "", "99999999999"] {
+            let found = changed("Length: 5", &format!("Length: {value}"));
+            assert_eq!(found, (ParseReason::ContentLength, Some(400)), "{value}");
+        }
+        assert_eq!(
+            changed("Length: 5\r\n", "Length: 5\r\nl: 0\r\n"),
+            (ParseReason::ContentLength, Some(400))
+        );
+        let mut index = Index::default();
+        let without = with(INVITE, "Content-Length: 5\r\n", "");
+        let error = parse(&without, Framing::Stream, &mut index).map(|_| ()).unwrap_err();
+        assert_eq!(error, ParseError { reason: ParseReason::ContentLength, reply: Some(400) });
+    }
+
+    #[test]
+    fn refuses_missing_doubled_and_broken_headers() {
+        assert_eq!(changed("To: <sip:bob@example.com>\r\n", ""), (ParseReason::FromTo, None));
+        assert_eq!(changed("Call-ID: ", "Call-Ix: "), (ParseReason::CallId, None));
+        assert_eq!(changed("Via: ", "Vie: "), (ParseReason::Via, None));
+        assert_eq!(changed("CSeq: 314 INVITE\r\n", ""), (ParseReason::Cseq, None));
+        for (again, reason) in [
+            ("t: <sip:c@h>", ParseReason::FromTo),
+            ("f: <sip:c@h>;tag=2", ParseReason::FromTo),
+            ("i: other", ParseReason::CallId),
+            ("CSeq: 314 INVITE", ParseReason::Cseq),
+            ("max-forwards: 70", ParseReason::Header),
+        ] {
+            assert_eq!(changed("X-Odd", &format!("{again}\r\nX-Odd")), (reason, Some(400)), "{again}");
+        }
+        for party in [
+            "",
+            "\"Bob <sip:bob@h>",
+            "<sip:bob@h",
+            "<>",
+            "<sip:b@h>;tag=",
+            "<sip:b@h>;tag=1;tag=2",
+            "<sip:b@h> x",
+        ] {
+            assert_eq!(
+                changed("<sip:bob@example.com>\r\n", &format!("{party}\r\n")),
+                (ParseReason::FromTo, Some(400))
+            );
+        }
+        assert_eq!(changed("call-1@", "call 1@"), (ParseReason::CallId, Some(400)));
+        assert_eq!(changed("X-Odd:", "X-Odd"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd:", "X<Odd:"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd:", "X-Odd\r\n :"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd", "Route: <sip:a\r\nX-Odd"), (ParseReason::Uri, Some(400)));
+    }
+
+    #[test]
+    fn refuses_numbers_out_of_range_and_a_method_that_does_not_match() {
+        for value in [
+            "2147483648 INVITE",
+            "36893488147419103232 INVITE",
+            "314 OPTIONS",
+            "314 invite",
+            "314",
+            "INVITE",
+            "314INVITE",
+        ] {
+            assert_eq!(changed("314 INVITE", value), (ParseReason::Cseq, Some(400)), "{value}");
+        }
+        let mut index = Index::default();
+        assert_eq!(read(&with(INVITE, "314 ", "2147483647 "), &mut index).cseq(), 2_147_483_647);
+        for value in ["256", "-1", "300", "x", "7 0", ""] {
+            assert_eq!(
+                changed("Forwards: 70", &format!("Forwards: {value}")),
+                (ParseReason::Header, Some(400))
+            );
+        }
+        assert_eq!(read(&with(INVITE, "Max-Forwards: 70\r\n", ""), &mut index).max_forwards(), None);
+    }
+
+    #[test]
+    fn refuses_vias_that_give_no_way_back() {
+        for via in ["SIP/2.0/UDP 192.0.2.15;;,;,,", "SIP/2.0/UDP", "", ",", "SIP/2.0/UDP h;branch=a;branch=b"]
+        {
+            assert_eq!(
+                changed("SIP/2.0/UDP 192.0.2.10:5062;rport;branch=z9hG4bKphone1", via),
+                (ParseReason::Via, None)
+            );
+        }
+    }
+
+    #[test]
+    fn drops_messages_that_two_readers_would_read_differently() {
+        // Where a header needed for the answer is touched, there is no answer.
+        assert_eq!(changed("call-1@192.0.2.10", "a\nCSeq: 1 BYE"), (ParseReason::Encoding, None));
+        assert_eq!(changed("Max-Forwards: 70\r\n", "Max-Forwards: 70\n"), (ParseReason::Encoding, None));
+        assert_eq!(changed("kept", "ke\rpt"), (ParseReason::Encoding, Some(400)));
+        assert_eq!(changed("kept", "ke\0pt"), (ParseReason::Encoding, Some(400)));
+        assert_eq!(changed("kept", "ke\n\npt"), (ParseReason::Encoding, Some(400)));
+        let bare = String::from_utf8(INVITE.to_vec()).unwrap().replace("\r\n", "\n");
+        assert_eq!(reason(bare.replacen("kept", "kept\r\nX: y", 1).as_bytes()).0, ParseReason::Encoding);
+    }
+
+    #[test]
+    fn accepts_a_message_whose_lines_all_end_in_a_bare_line_feed() {
+        let bare = String::from_utf8(INVITE.to_vec())
+            .unwrap()
+            .replace("\r\n", "\n")
+            .replace("Length: 5", "Length: 4");
+        let mut index = Index::default();
+        let message = read(bare.as_bytes(), &mut index);
+        assert_eq!((message.call_id(), message.body()), (&b"call-1@192.0.2.10"[..], &b"v=0\n"[..]));
+    }
+
+    #[test]
+    fn refuses_what_exceeds_a_limit() {
+        let many = |line: &str, count: usize| changed("X-Odd", &format!("{}X-Odd", line.repeat(count)));
+        assert_eq!(many("X: y\r\n", 256), (ParseReason::TooLarge, Some(513)));
+        assert_eq!(many("v: SIP/2.0/UDP h, SIP/2.0/UDP h\r\n", 64), (ParseReason::TooLarge, Some(513)));
+        assert_eq!(many("Route: <sip:h;lr>\r\n", 71), (ParseReason::TooLarge, Some(513)));
+        assert_eq!(many(&format!("X: {}\r\n", "y".repeat(1_000)), 70), (ParseReason::TooLarge, Some(513)));
+        assert_eq!(changed("bob@", &format!("{}@", "b".repeat(1_024))), (ParseReason::TooLarge, Some(414)));
+        let mut index = Index::default();
+        let long = with(INVITE, "X-Odd", &format!("{}X-Odd", "v: SIP/2.0/UDP h\r\n".repeat(127)));
+        assert_eq!(read(&long, &mut index).via_count(), 128);
+    }
+
+    #[test]
+    fn never_answers_responses_acks_and_other_protocols() {
+        assert_eq!(reason(&with(OK, "314 INVITE", "99999999999 INVITE")), (ParseReason::Cseq, None));
+        assert_eq!(reason(&with(OK, "200", "4294967301")), (ParseReason::StartLine, None));
+        assert_eq!(reason(&with(OK, "200", "700")), (ParseReason::StartLine, None));
+        let ack = with(&with(INVITE, "INVITE sip", "ACK sip"), "314 INVITE", "315 INVITE");
+        assert_eq!(reason(&ack), (ParseReason::Cseq, None));
+        for bytes in [
+            &b""[..],
+            b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"\0\0\0\0",
+            b"INVITE sip:a@h SIP/2.0",
+        ] {
+            assert_eq!(reason(bytes), (ParseReason::StartLine, None));
+        }
+    }
+
+    #[test]
+    fn answers_505_and_400_to_broken_request_lines() {
+        let other = with(&with(INVITE, "SIP/2.0\r\nVia: SIP/2.0", "SIP/7.0\r\nVia: SIP/7.0"), "70", "7");
+        assert_eq!(reason(&other), (ParseReason::StartLine, Some(505)));
+        assert_eq!(changed("INVITE sip:bob", "INVITE  sip:bob"), (ParseReason::StartLine, Some(400)));
+        assert_eq!(
+            changed("sip:bob@example.com SIP", "<sip:bob@example.com> SIP"),
+            (ParseReason::Uri, Some(400))
+        );
+    }
+
+    #[test]
+    fn refuses_a_head_without_end() {
+        let head = &INVITE[..INVITE.len() - 7];
+        assert_eq!(reason(head), (ParseReason::Header, Some(400)));
+        assert_eq!(reason(&head[..head.len() - 1]), (ParseReason::Header, Some(400)));
+    }
+
+    #[test]
+    fn a_reused_index_forgets_the_message_before() {
+        let mut index = Index::default();
+        read(OK, &mut index);
+        let options = b"OPTIONS sip:h SIP/2.0\r\nv: SIP/2.0/TCP h\r\nf: <sip:a>\r\nt: <sip:b>\r\ni: c\r\nCSeq: 1 OPTIONS\r\n\r\n";
+        let message = read(options, &mut index);
+        assert_eq!((message.status(), message.to_tag(), message.contact()), (0, None, None));
+        assert_eq!(
+            (message.record_routes().count(), message.via_count(), message.max_forwards()),
+            (0, 1, None)
+        );
+    }
+}

@@ -25,18 +25,67 @@ impl Span {
     }
 }
 
-pub(super) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+/// What a byte may be part of, looked up in one table because every byte of a head is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Class {
+    Space = 1,
+    /// RFC 3261 §25.1, token.
+    Token = 2,
+    /// A host name or an IPv4 address; `_` is none by the RFC but common in container networks.
+    Host = 4,
+    /// A parameter's value without quotes.
+    Value = 8,
+    /// Neither white space nor control.
+    Visible = 16,
+    /// A URI (RFC 3986), as far as it can be told from one byte.
+    Uri = 32,
 }
 
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+static CLASSES: [u8; 256] = classes();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut position = 0;
+    while position < classes.len() {
+        let byte = position as u8;
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        let space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let visible = byte > b' ' && byte != 0x7f;
+        let token = matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+            || alphanumeric;
+        let host = matches!(byte, b'-' | b'.' | b'_') || alphanumeric;
+        let value = !space && !matches!(byte, b';' | b'"' | b'<' | b'>');
+        let uri = visible && !matches!(byte, b'"' | b'<' | b'>');
+        classes[position] = (space as u8 * Class::Space as u8)
+            | (token as u8 * Class::Token as u8)
+            | (host as u8 * Class::Host as u8)
+            | (value as u8 * Class::Value as u8)
+            | (visible as u8 * Class::Visible as u8)
+            | (uri as u8 * Class::Uri as u8);
+        position += 1;
+    }
+    classes
 }
 
-/// Whether these bytes are a token (RFC 3261 §25.1).
-pub(super) fn is_token_text(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token(*byte))
+pub(super) fn is(class: Class, byte: u8) -> bool {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0) & class as u8 != 0
+}
+
+/// Compares a name without case; most are written as the RFC writes them.
+pub(super) fn is_name(found: &[u8], name: &[u8]) -> bool {
+    found == name || found.eq_ignore_ascii_case(name)
+}
+
+/// How many bytes from `from` on are of a class.
+pub(super) fn run(class: Class, bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| !is(class, *byte)).unwrap_or(rest.len())
+}
+
+/// Whether there are bytes, all of a class.
+pub(super) fn is_all(class: Class, bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is(class, *byte))
 }
 
 pub(super) fn at(bytes: &[u8], position: usize) -> u8 {
@@ -44,14 +93,13 @@ pub(super) fn at(bytes: &[u8], position: usize) -> u8 {
 }
 
 pub(super) fn skip_space(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().take_while(|byte| is_space(**byte)).count()
+    from + run(Class::Space, bytes, from)
 }
 
 /// The span from `start` to `end` without white space around it.
 pub(super) fn trimmed(bytes: &[u8], start: usize, end: usize) -> Span {
     let text = bytes.get(start..end).unwrap_or_default();
-    let tail = text.iter().rev().take_while(|byte| is_space(**byte)).count();
+    let tail = text.iter().rev().take_while(|byte| is(Class::Space, **byte)).count();
     let head = skip_space(bytes, start).min(end - tail);
     Span::new(head, end - tail)
 }
@@ -160,6 +208,11 @@ impl Iterator for Elements<'_> {
     }
 }
 
+/// Whether a datagram is a keep-alive of line ends or NULs, as phones send them, and no message.
+pub fn is_keep_alive(datagram: &[u8]) -> bool {
+    datagram.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
 /// The elements of a comma list, trimmed, without empty ones; quotes and `<>` are respected.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     elements(value).map(|span| span.get(value)).filter(|element| !element.is_empty())
@@ -191,8 +244,7 @@ impl Params<'_> {
     fn read(&mut self, semicolon: usize) -> Option<Param> {
         let bytes = self.bytes;
         let start = skip_space(bytes, semicolon + 1);
-        let rest = bytes.get(start..)?;
-        let end = start + rest.iter().take_while(|byte| is_token(**byte)).count();
+        let end = start + run(Class::Token, bytes, start);
         if start == end {
             return None;
         }
@@ -206,9 +258,7 @@ impl Params<'_> {
         let end = if at(bytes, start) == b'"' {
             skip_quoted(bytes, start)?
         } else {
-            let rest = bytes.get(start..)?;
-            let plain = |byte: &u8| !is_space(*byte) && !matches!(*byte, b';' | b'"' | b'<' | b'>');
-            start + rest.iter().take_while(|byte| plain(byte)).count()
+            start + run(Class::Value, bytes, start)
         };
         self.position = end;
         Some(Param { name, value: Some(Span::new(start, end)), whole: Span::new(semicolon, end) })

@@ -4,7 +4,7 @@
 //! in two ways is an error and is closed; nothing behind the error is read.
 
 use super::parse::{Name, limits};
-use super::scan::{at, line_end, number, trimmed};
+use super::scan::{Class, at, is, line_end, number, trimmed};
 use crate::facts::event::ParseReason;
 use memchr::memchr;
 
@@ -34,8 +34,11 @@ pub struct Framer {
     buffer: Vec<u8>,
     /// Bytes of the buffer that were given as frames.
     taken: usize,
-    /// The start of the line to be read next, behind `taken`.
+    /// The start of the header line under way, its folds included.
     line: usize,
+    /// Where reading goes on: the start of the last line of it, so that a head that comes byte by
+    /// byte is not read again for each of them.
+    cursor: usize,
     /// How the lines of the message under way end.
     bare: Option<bool>,
     /// Content-Length of the message under way, its value as last read.
@@ -53,6 +56,7 @@ impl Framer {
             buffer: Vec::new(),
             taken: 0,
             line: 0,
+            cursor: 0,
             bare: None,
             length: None,
             end: None,
@@ -66,6 +70,7 @@ impl Framer {
         if self.taken > 0 {
             self.buffer.drain(..self.taken);
             self.line -= self.taken;
+            self.cursor -= self.taken;
             self.end = self.end.map(|end| end - self.taken);
             self.taken = 0;
         }
@@ -77,9 +82,10 @@ impl Framer {
         self.buffer().extend_from_slice(bytes);
     }
 
-    /// Whether a message has begun but not ended.
+    /// Whether a message has begun but not ended; line ends alone begin none.
     pub fn is_partial(&self) -> bool {
-        self.buffer.len() > self.taken
+        let rest = self.buffer.get(self.taken..).unwrap_or_default();
+        rest.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
     /// The next frame, or `None` if more bytes are needed. After an error every call gives it again.
@@ -115,7 +121,7 @@ impl Framer {
         match self.end {
             Some(end) if end <= self.buffer.len() => {
                 let start = self.taken;
-                (self.taken, self.line) = (end, end);
+                (self.taken, self.line, self.cursor) = (end, end, end);
                 (self.bare, self.length, self.end) = (None, None, None);
                 Ok(Advance::Message { start, end })
             }
@@ -134,7 +140,7 @@ impl Framer {
                 _ => return None,
             };
             self.taken += skipped;
-            self.line = self.taken;
+            (self.line, self.cursor) = (self.taken, self.taken);
             if skipped == 4 {
                 return Some(Advance::Ping);
             }
@@ -144,8 +150,19 @@ impl Framer {
     /// Reads lines up to the empty one; `false` if more bytes are needed.
     fn read_head(&mut self) -> Result<bool, ParseReason> {
         loop {
+            if self.cursor > self.line {
+                // Only the next byte tells whether the line goes on with a fold.
+                match self.buffer.get(self.cursor) {
+                    None => return Ok(false),
+                    Some(b' ' | b'\t') => {}
+                    Some(_) => {
+                        self.read_header(self.line, self.cursor)?;
+                        self.line = self.cursor;
+                    }
+                }
+            }
             let mut dirty = false;
-            let found = line_end(&self.buffer, self.line, self.bare, &mut dirty);
+            let found = line_end(&self.buffer, self.cursor, self.bare, &mut dirty);
             if dirty {
                 return Err(ParseReason::Encoding);
             }
@@ -155,25 +172,11 @@ impl Framer {
             }
             let Some(end) = found else { return self.check_open_line() };
             if end.at == self.line {
-                let length = self.length.ok_or(ParseReason::ContentLength)?;
-                let whole = length.saturating_add(head);
-                if whole > self.max_message {
-                    return Err(ParseReason::TooLarge);
-                }
-                self.end = Some(self.taken + whole);
+                self.end = Some(self.message_end(head)?);
                 return Ok(true);
             }
-            // A fold belongs to its line, so the line cannot be read before the next byte is there.
-            if self.bare.is_some() {
-                match self.unfolded_end(end.next) {
-                    None => return Ok(false),
-                    Some(Err(reason)) => return Err(reason),
-                    Some(Ok(next)) => {
-                        self.read_header(self.line, next)?;
-                        self.line = next;
-                    }
-                }
-            } else {
+            self.cursor = end.next;
+            if self.bare.is_none() {
                 self.check_start_line(self.line, end.at)?;
                 self.bare = Some(end.bare);
                 self.line = end.next;
@@ -181,34 +184,24 @@ impl Framer {
         }
     }
 
-    /// The end of the line and its folds; the line goes on at `next` if that is white space.
-    fn unfolded_end(&self, next: usize) -> Option<Result<usize, ParseReason>> {
-        let mut next = next;
-        loop {
-            if !matches!(self.buffer.get(next)?, b' ' | b'\t') {
-                return Some(Ok(next));
-            }
-            let mut dirty = false;
-            let end = line_end(&self.buffer, next, self.bare, &mut dirty);
-            if dirty {
-                return Some(Err(ParseReason::Encoding));
-            }
-            next = end?.next;
-        }
+    fn message_end(&self, head: usize) -> Result<usize, ParseReason> {
+        let length = self.length.ok_or(ParseReason::ContentLength)?;
+        let whole = length.saturating_add(head);
+        if whole > self.max_message { Err(ParseReason::TooLarge) } else { Ok(self.taken + whole) }
     }
 
     /// Tells early that this is not SIP, instead of buffering it to the limit.
     fn check_start_line(&self, start: usize, end: usize) -> Result<(), ParseReason> {
         let line = self.buffer.get(start..end).unwrap_or_default();
         let is_sip = line.windows(4).any(|word| word.eq_ignore_ascii_case(b"SIP/"));
-        if is_sip { Ok(()) } else { Err(ParseReason::StartLine) }
+        if is_sip && is(Class::Token, at(line, 0)) { Ok(()) } else { Err(ParseReason::StartLine) }
     }
 
     /// A first byte that begins no start line ends the wait.
     fn check_open_line(&self) -> Result<bool, ParseReason> {
         let is_first = self.bare.is_none();
         let first = at(&self.buffer, self.taken);
-        if is_first && !super::scan::is_token(first) { Err(ParseReason::StartLine) } else { Ok(false) }
+        if is_first && !is(Class::Token, first) { Err(ParseReason::StartLine) } else { Ok(false) }
     }
 
     fn read_header(&mut self, start: usize, end: usize) -> Result<(), ParseReason> {
@@ -233,5 +226,117 @@ enum Advance {
 }
 
 #[cfg(test)]
-#[path = "stream/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::sip::samples::{INVITE, OK, with};
+    use crate::sip::{Framing, Index, parse};
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Message(Vec<u8>),
+        Ping,
+        Failed(ParseReason),
+    }
+
+    fn frames(bytes: &[u8], step: usize) -> Vec<Seen> {
+        let mut framer = Framer::new(65_535);
+        let mut seen = vec![];
+        for piece in bytes.chunks(step) {
+            framer.push(piece);
+            loop {
+                match framer.next() {
+                    Ok(Some(Frame::Message(message))) => seen.push(Seen::Message(message.to_vec())),
+                    Ok(Some(Frame::Ping)) => seen.push(Seen::Ping),
+                    Ok(None) => break,
+                    Err(error) => {
+                        seen.push(Seen::Failed(error.reason));
+                        return seen;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn cuts_pipelined_messages_however_they_are_split() {
+        let folded = with(INVITE, "Content-Length: 5", "l :\r\n 5");
+        let bytes = [b"\r\n".as_slice(), INVITE, OK, b"\r\n\r\n", &folded, b"\r\n", OK].concat();
+        let expected = [
+            Seen::Message(INVITE.to_vec()),
+            Seen::Message(OK.to_vec()),
+            Seen::Ping,
+            Seen::Message(folded.clone()),
+            Seen::Message(OK.to_vec()),
+        ];
+        for step in 1..=bytes.len() {
+            assert_eq!(frames(&bytes, step), expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_never_read_as_a_message() {
+        let length = format!("Content-Length: {}", 5 + INVITE.len());
+        let outer = [with(INVITE, "Content-Length: 5", &length), INVITE.to_vec()].concat();
+        assert_eq!(frames(&outer, 11), [Seen::Message(outer.clone())]);
+    }
+
+    #[test]
+    fn closes_streams_that_cannot_be_framed() {
+        let failed = |from: &str, to: &str, reason| {
+            for step in [1, 7, 10_000] {
+                assert_eq!(
+                    frames(&with(INVITE, from, to), step),
+                    [Seen::Failed(reason)],
+                    "{to} in steps of {step}"
+                );
+            }
+        };
+        failed("Content-Length: 5\r\n", "", ParseReason::ContentLength);
+        failed("Length: 5", "Length: -5", ParseReason::ContentLength);
+        failed("Length: 5\r\n", "Length: 5\r\nl: 6\r\n", ParseReason::ContentLength);
+        failed("Length: 5", "Length: 1073741824", ParseReason::TooLarge);
+        failed("Max-Forwards: 70\r\n", "Max-Forwards: 70\n", ParseReason::Encoding);
+        failed("kept", "ke\rpt", ParseReason::Encoding);
+        failed("X-Odd:", "X-Odd", ParseReason::Header);
+        failed("SIP/2.0", "HTTP/1.1", ParseReason::StartLine);
+        assert_eq!(frames(b"\x16\x03\x01\x02\x00\x01", 1), [Seen::Failed(ParseReason::StartLine)]);
+        let endless = [INVITE.get(..40).unwrap(), &[b'x'; 70_000]].concat();
+        assert_eq!(frames(&endless, 1_000), [Seen::Failed(ParseReason::TooLarge)]);
+    }
+
+    #[test]
+    fn equal_content_lengths_are_one() {
+        let bytes = with(INVITE, "Length: 5\r\n", "Length: 5\r\nl: 05\r\n");
+        assert_eq!(frames(&bytes, 3), [Seen::Message(bytes.clone())]);
+    }
+
+    #[test]
+    fn an_error_comes_with_the_head_and_stays() {
+        let mut framer = Framer::new(65_535);
+        framer.push(OK);
+        framer.push(&with(INVITE, "Content-Length: 5\r\n", ""));
+        assert!(matches!(framer.next(), Ok(Some(Frame::Message(_)))));
+        let mut index = Index::default();
+        let error = framer.next().unwrap_err();
+        let refused = parse(error.head, Framing::Stream, &mut index).map(|_| ()).unwrap_err();
+        assert_eq!((refused.reason, refused.reply), (ParseReason::ContentLength, Some(400)));
+        framer.push(OK);
+        assert_eq!(framer.next().unwrap_err().reason, ParseReason::ContentLength);
+    }
+
+    #[test]
+    fn tells_whether_a_message_is_under_way() {
+        let mut framer = Framer::new(65_535);
+        assert!(!framer.is_partial());
+        framer.push(INVITE.get(..INVITE.len() - 1).unwrap());
+        assert_eq!(framer.next(), Ok(None));
+        assert!(framer.is_partial());
+        framer.push(b"\n");
+        assert_eq!(framer.next(), Ok(Some(Frame::Message(INVITE))));
+        assert!(!framer.is_partial());
+        framer.push(b"\r\n");
+        assert_eq!(framer.next(), Ok(None));
+        assert!(!framer.is_partial());
+    }
+}

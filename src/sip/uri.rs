@@ -2,9 +2,9 @@
 //!
 //! Nothing is unescaped: `%` sequences stay what they are (RFC 3261 §19.1.2).
 
-use super::scan::{at, port};
+use super::scan::{Class, at, is_all, is_name, port};
 use crate::facts::Transport;
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// A URI, read as far as a proxy needs.
@@ -41,8 +41,7 @@ pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
     } else {
         let end = memchr(b':', text).unwrap_or(text.len());
         let host = text.get(..end)?;
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if host.is_empty() || !host.iter().all(plain) {
+        if !is_all(Class::Host, host) {
             return None;
         }
         (host, text.get(end..)?)
@@ -99,20 +98,18 @@ impl<'a> Uri<'a> {
 
     /// The host as an address, if it is one.
     pub fn host_ip(&self) -> Option<IpAddr> {
-        if memchr2(b'.', b':', self.host).is_none() {
-            return None;
-        }
+        memchr2(b'.', b':', self.host)?;
         std::str::from_utf8(self.host).ok()?.parse().ok()
     }
 
     /// Whether the scheme is `sip` or `sips`.
     pub fn is_sip(&self) -> bool {
-        self.scheme.eq_ignore_ascii_case(b"sip") || self.is_secure()
+        is_name(self.scheme, b"sip") || self.is_secure()
     }
 
     /// Whether the scheme is `sips`.
     pub fn is_secure(&self) -> bool {
-        self.scheme.eq_ignore_ascii_case(b"sips")
+        is_name(self.scheme, b"sips")
     }
 
     /// Whether headers (`?name=value`) are attached, which a Request-URI must not have (RFC 3261
@@ -127,11 +124,6 @@ impl<'a> Uri<'a> {
         let known = |transport: &&Transport| value.eq_ignore_ascii_case(transport.as_str().as_bytes());
         Some(Transport::ALL.iter().find(known).copied())
     }
-}
-
-/// Whether a byte that may not stand in any URI (RFC 3986) stands in this one.
-pub(super) fn has_forbidden(uri: &[u8]) -> bool {
-    memchr3(b'<', b'>', b'"', uri).is_some() || uri.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
 }
 
 #[cfg(test)]
@@ -196,8 +188,5 @@ mod tests {
         let uri = Uri::parse(b"sip:a@h;transport=sctp?Route=%3Csip:x%3E").unwrap();
         assert!(uri.has_headers());
         assert_eq!(uri.transport(), Some(None));
-        assert!(has_forbidden(b"<sip:a@h>"));
-        assert!(has_forbidden(b"sip:a@h; lr"));
-        assert!(!has_forbidden(b"sip:a%00@h"));
     }
 }

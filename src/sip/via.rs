@@ -3,7 +3,7 @@
 //! A value with two `branch`, `received` or `rport` parameters could be read in two ways and is
 //! refused.
 
-use super::scan::{Param, Span, at, params, port, skip_space};
+use super::scan::{Class, Param, Span, at, is_name, params, port, run, skip_space};
 use super::uri::host_port;
 
 /// One Via value.
@@ -107,10 +107,10 @@ impl ViaSpans {
         let name = param.name.get(raw);
         let value = param.value.filter(|value| value.start < value.end);
         let previous = match (name.len(), at(name, 0) | 0x20) {
-            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => self.branch.replace(value?).is_some(),
-            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr.replace(value?).is_some(),
-            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => self.rport.replace(param).is_some(),
-            (8, b'r') if name.eq_ignore_ascii_case(b"received") => self.received.replace(param).is_some(),
+            (6, b'b') if is_name(name, b"branch") => self.branch.replace(value?).is_some(),
+            (5, b'm') if is_name(name, b"maddr") => self.maddr.replace(value?).is_some(),
+            (5, b'r') if is_name(name, b"rport") => self.rport.replace(param).is_some(),
+            (8, b'r') if is_name(name, b"received") => self.received.replace(param).is_some(),
             _ => false,
         };
         (!previous).then_some(())
@@ -132,25 +132,23 @@ impl ViaSpans {
     }
 }
 
-/// The transport of `SIP/2.0/transport`, and where sent-by begins.
+/// The transport of `SIP/2.0/transport`, and where sent-by begins. Any version is read, so that a
+/// request of another one can be answered 505.
 fn sent_protocol(raw: &[u8]) -> Option<(Span, usize)> {
-    let mut position = 0;
-    for expected in [&b"SIP"[..], b"2.0"] {
-        let end = position + expected.len();
-        if !raw.get(position..end)?.eq_ignore_ascii_case(expected) {
-            return None;
-        }
-        let slash = skip_space(raw, end);
-        if at(raw, slash) != b'/' {
-            return None;
-        }
-        position = skip_space(raw, slash + 1);
-    }
-    let rest = raw.get(position..)?;
-    let length = rest.iter().take_while(|byte| super::scan::is_token(**byte)).count();
-    let end = position + length;
+    let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let name = raw.get(..3).filter(|name| is_name(name, b"SIP"))?.len();
+    let version = behind_slash(raw, name)?;
+    let length = raw.get(version..)?.iter().take_while(|byte| is_version(byte)).count();
+    let start = behind_slash(raw, version + length)?;
+    let transport = run(Class::Token, raw, start);
+    let end = start + transport;
     let host = skip_space(raw, end);
-    (length > 0 && host > end).then_some((Span::new(position, end), host))
+    (length > 0 && transport > 0 && host > end).then_some((Span::new(start, end), host))
+}
+
+fn behind_slash(raw: &[u8], from: usize) -> Option<usize> {
+    let slash = skip_space(raw, from);
+    (at(raw, slash) == b'/').then(|| skip_space(raw, slash + 1))
 }
 
 #[cfg(test)]
@@ -196,7 +194,7 @@ mod tests {
             b"SIP/2.0/UDP",
             b"SIP/2.0/UDP ",
             b"SIP/2.0 h",
-            b"SIP/3.0/UDP h",
+            b"SIP//UDP h",
             b"HTTP/2.0/UDP h",
             b"SIP/2.0/UDP h;;",
             b"SIP/2.0/UDP h:;branch=a",

@@ -18,6 +18,7 @@ use limit::Limit;
 use std::io::IsTerminal;
 use std::time::Instant;
 use text::{Code, Safe, Trace};
+use tracing::field::display;
 use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -43,11 +44,22 @@ pub fn init(settings: &Settings) -> bool {
     }
 }
 
-/// A bare level is ours; what other crates say is told from WARN up.
+/// Whether a text is a level or a list of directives that the log understands.
+pub fn is_level(level: &str) -> bool {
+    EnvFilter::try_new(directives(level)).is_ok()
+}
+
 fn filter(level: &str) -> EnvFilter {
-    let bare = level.chars().all(|c| c.is_ascii_alphabetic());
-    let directives = if bare { format!("warn,sipwarden={level}") } else { level.to_owned() };
-    EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("warn,sipwarden=info"))
+    EnvFilter::try_new(directives(level)).unwrap_or_else(|_| EnvFilter::new(directives("info")))
+}
+
+/// A bare level is ours; what other crates say is told from WARN up, but for the exporter, whose
+/// failures [`export_changed`] tells once.
+fn directives(level: &str) -> String {
+    match level.chars().all(|c| c.is_ascii_alphabetic()) {
+        true => format!("warn,opentelemetry=off,sipwarden={level}"),
+        false => level.to_owned(),
+    }
 }
 
 /// Tells that exporting spans began to fail, or works again.
@@ -65,11 +77,14 @@ pub fn export_changed(metrics: &Metrics, result: ExportResult) {
 pub struct Writer {
     refusals: [Limit; Refusal::ALL.len()],
     failovers: Limit,
+    /// The last probe that changed a state, whose trace the change's own line carries.
+    changed_by: Option<(Target, u128)>,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Self { refusals: std::array::from_fn(|_| Limit::new(REFUSALS)), failovers: Limit::new(FAILOVERS) }
+        let refusals = std::array::from_fn(|_| Limit::new(REFUSALS));
+        Self { refusals, failovers: Limit::new(FAILOVERS), changed_by: None }
     }
 }
 
@@ -151,9 +166,18 @@ impl Writer {
             }
             Event::TransactionFinished(record) => line.transaction(record),
             Event::ProbeSent { lag } => trace!(?lag, "probe sent"),
-            Event::ProbeFinished(record) => line.probe(record),
+            Event::ProbeFinished(record) => {
+                if record.change.is_some() {
+                    self.changed_by = Some((record.target, record.trace));
+                }
+                line.probe(record);
+            }
             Event::ProbeUnmatched => debug!("response to a probe that is not under way"),
-            Event::DestinationChanged(change) => line.changed(change),
+            Event::DestinationChanged(change) => {
+                let probe = self.changed_by.take().filter(|(target, _)| *target == change.target);
+                let probe = probe.filter(|_| change.outcome.is_some());
+                line.changed(change, probe.map(|(_, trace)| trace));
+            }
             Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
             Event::ConfigApplied(applied) => {
                 let (added, removed, kept) = (applied.added, applied.removed, applied.kept);
@@ -262,17 +286,18 @@ impl Line<'_> {
         debug!(%trace_id, set, destination, outcome = %record.outcome, failures, ?took, "probe finished");
     }
 
-    fn changed(&self, change: &StateChange) {
+    fn changed(&self, change: &StateChange, trace: Option<u128>) {
+        let trace_id = trace.map(|trace| display(Trace(trace)));
         let (set, destination) = self.names(change.target);
         let (from, to, reason) = (change.from, change.to, change.reason);
         let outcome = change.outcome.map(|outcome| outcome.to_string()).unwrap_or_default();
         match to {
             State::Down | State::Ejected | State::Throttled | State::Failing => {
                 self.warned();
-                warn!(set, destination, %from, %to, %reason, outcome, "destination changed state");
+                warn!(trace_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
             }
             State::Up | State::Unknown | State::Draining | State::Disabled => {
-                info!(set, destination, %from, %to, %reason, outcome, "destination changed state");
+                info!(trace_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
             }
         }
     }
@@ -285,5 +310,104 @@ impl Line<'_> {
         } else {
             info!(set, "the set has a usable destination again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Method;
+    use crate::telemetry::samples;
+    use serde_json::Value;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn told(level: &str, events: &[Event]) -> (Vec<Value>, Metrics) {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = fmt()
+            .with_env_filter(filter(level))
+            .with_writer(move || writer.clone())
+            .with_target(false)
+            .json()
+            .flatten_event(true)
+            .finish();
+        let metrics = Metrics::default();
+        metrics.apply(samples::directory(&["a", "b"]));
+        let index = metrics.index();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut writer = Writer::default();
+            events.iter().for_each(|event| writer.on(&index, &metrics, event));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), metrics)
+    }
+
+    fn refused(call_id: &[u8]) -> Event {
+        Event::RequestRefused {
+            set: Some(SetId::new(0)),
+            reason: Refusal::NoneUsable,
+            code: 503,
+            method: Method::Invite,
+            call_id: WireText::new(call_id),
+            source: "198.51.100.7:5060".parse().unwrap(),
+            trace: 0xabc,
+        }
+    }
+
+    #[test]
+    fn a_state_change_is_one_line_with_the_trace_of_its_probe() {
+        let record = samples::failed_probe(Instant::now());
+        let change = record.change.unwrap();
+        let events = [Event::ProbeFinished(Box::new(record)), Event::DestinationChanged(change)];
+        let (lines, metrics) = told("info", &events);
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["trace_id"], format!("{:032x}", 77));
+        assert_eq!((&line["set"], &line["destination"]), (&"pbx".into(), &"a".into()));
+        assert_eq!((&line["from"], &line["to"]), (&"failing".into(), &"down".into()));
+        assert_eq!((&line["reason"], &line["outcome"]), (&"probe".into(), &"timeout".into()));
+        let index = metrics.index();
+        let counted =
+            index.process.read(crate::telemetry::table::Family::LogEvents, Level::Warn as usize).next();
+        assert_eq!(counted, Some(1));
+        let back = StateChange { to: State::Up, from: State::Down, outcome: None, ..change };
+        let (lines, _) = told("info", &[Event::DestinationChanged(back)]);
+        assert_eq!((&lines[0]["level"], lines[0].get("trace_id")), (&"INFO".into(), None));
+    }
+
+    #[test]
+    fn refusals_are_told_once_a_second_escaped_and_without_the_caller() {
+        let events: Vec<Event> = (0..50).map(|_| refused(b"x\r\nfake: \"line\"\x1b[2J")).collect();
+        let (lines, _) = told("info", &events);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["call_id"], "x\\r\\nfake: \\\"line\\\"\\u{1b}[2J");
+        assert_eq!((&lines[0]["reason"], &lines[0]["code"]), (&"none_usable".into(), &503.into()));
+        assert_eq!(lines[0]["trace_id"], "00000000000000000000000000000abc");
+        assert!(!lines[0].to_string().contains("198.51.100.7"));
+        let (lines, _) = told("debug", &events[..1]);
+        assert!(lines.iter().any(|line| line["level"] == "DEBUG" && line["source"] == "198.51.100.7:5060"));
+    }
+
+    #[test]
+    fn a_level_is_ours_and_a_directive_is_taken_as_it_stands() {
+        assert_eq!(filter("debug").to_string(), "opentelemetry=off,sipwarden=debug,warn");
+        assert_eq!(filter("sipwarden=trace").to_string(), "sipwarden=trace");
+        assert_eq!(filter("loud").to_string(), "opentelemetry=off,sipwarden=info,warn");
+        assert!(is_level("trace") && is_level("warn,sipwarden::net=debug") && !is_level("loud"));
     }
 }

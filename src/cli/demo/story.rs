@@ -8,6 +8,7 @@ use super::uas::Uas;
 use super::view::{Mark, View};
 use super::{DESTINATIONS, SET};
 use crate::admin::client::Client;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -77,7 +78,7 @@ impl Stage {
         self.until(end, Duration::from_secs(5), |seen| {
             let tally = &seen.tally;
             let spread = counts(seen, |destination| destination.answered);
-            let text = format!("{} calls answered, {spread}; {} failed", tally.answered, tally.failed());
+            let text = format!("{} answered, {spread}; {} failed", calls(tally.answered), tally.failed());
             let all_serve = seen.destinations.iter().all(|d| d.answered > 0 && d.selections > 0.0);
             judge(seen.are_all("up") && all_serve && tally.answered >= wanted && tally.failed() == 0, text)
         })
@@ -96,7 +97,8 @@ impl Stage {
             let failovers = seen.failovers - before.failovers;
             let (failed, cut) = (seen.tally.failed(), seen.tally.cut - before.tally.cut);
             let text = format!(
-                "{failovers} calls failed over to the others, {failed} failed{}; pbx-2 is {} ({}) after {:.1} s",
+                "{} failed over to the others, {failed} failed{}; pbx-2 is {} ({}) after {:.1} s",
+                calls(failovers),
                 cut_off(cut),
                 victim.state,
                 victim.why,
@@ -120,8 +122,11 @@ impl Stage {
             let [_, earlier, _] = &before.destinations;
             let answered = victim.answered.saturating_sub(earlier.answered);
             let failed = seen.tally.failed();
-            let text =
-                format!("pbx-2 is {} and has answered {answered} new calls; {failed} failed", victim.state);
+            let text = format!(
+                "pbx-2 is {} and has answered {} more; {failed} failed",
+                victim.state,
+                calls(answered)
+            );
             judge(victim.state == "up" && answered > 0 && failed == 0, text)
         })
         .await
@@ -137,8 +142,10 @@ impl Stage {
             let refused = |seen: &Seen| seen.tally.refused.get(&503).copied().unwrap_or(0);
             let refused = refused(seen).saturating_sub(refused(&before));
             let gauge = seen.all_down.map_or_else(|| "absent".to_owned(), |value| value.to_string());
-            let text =
-                format!("{refused} calls got 503; /metrics: sipwarden_set_all_down{{set=\"{SET}\"}} {gauge}");
+            let text = format!(
+                "{} got 503; /metrics: sipwarden_set_all_down{{set=\"{SET}\"}} {gauge}",
+                calls(refused)
+            );
             judge(seen.are_all("down") && refused >= 3 && seen.all_down == Some(1.0), text)
         })
         .await
@@ -239,6 +246,12 @@ fn cut_off(calls: u64) -> String {
         1 => " (1 call in progress on it was cut off)".to_owned(),
         calls => format!(" ({calls} calls in progress on it were cut off)"),
     }
+}
+
+fn calls(count: impl Display) -> String {
+    let count = count.to_string();
+    let noun = if count == "1" { "call" } else { "calls" };
+    format!("{count} {noun}")
 }
 
 #[cfg(test)]

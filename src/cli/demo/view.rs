@@ -100,8 +100,15 @@ fn block(style: Style, seen: &Seen) -> Vec<String> {
     lines.extend(term::table(style, &rows));
     let tally = &seen.tally;
     let calls = format!("{} calls placed, {} answered", tally.placed, tally.answered);
-    let tone = if tally.failed() == 0 { Tone::Good } else { Tone::Warning };
-    let failed = style.paint(tone, &format!("{} not answered", tally.failed()));
+    let mut refused: Vec<String> =
+        tally.refused.iter().map(|(code, calls)| format!("{calls} got {code}")).collect();
+    if tally.silent > 0 {
+        refused.push(format!("{} got nothing", tally.silent));
+    }
+    let failed = match refused.is_empty() {
+        true => style.paint(Tone::Good, "0 failed"),
+        false => style.paint(Tone::Warning, &refused.join(", ")),
+    };
     let all_down = match seen.all_down {
         Some(value) if value > 0.0 => style.paint(Tone::Bad, "all down"),
         _ => String::new(),
@@ -126,6 +133,6 @@ mod tests {
         let lines = block(Style::plain(), &seen);
         assert_eq!(lines[1], "  DESTINATION  STATE  WHY  SELECTIONS  ANSWERED  RTT");
         assert_eq!(lines[2], "  pbx-1        up                   7         0  -");
-        assert!(lines[5].starts_with("  21 calls placed, 0 answered, 0 not answered"), "{lines:?}");
+        assert!(lines[5].starts_with("  21 calls placed, 0 answered, 0 failed"), "{lines:?}");
     }
 }

@@ -4,11 +4,11 @@ use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::items::ListenerItem;
 use super::super::path::KeyPath;
-use super::super::uri::is_host;
 use super::{ID_RULE, is_id};
 use crate::facts::Transport;
 use crate::proxy::{Advertise, Listener};
-use std::net::{IpAddr, SocketAddr};
+use crate::sip::model::parse_destination;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Listeners at most; a listener's id is one byte.
 const MAX_LISTENERS: usize = 64;
@@ -29,7 +29,8 @@ pub(super) fn resolve(items: &[ListenerItem], problems: &Problems) -> Vec<Listen
             other.bind == listener.bind && other.transport == listener.transport && listener.bind.port() != 0
         };
         if let Some((_, first)) = done.iter().find(same_bind) {
-            let message = format!("{} is listened on twice; the first is", listener.name);
+            let message =
+                format!("{}://{} is listened on twice; the first is", listener.transport, listener.bind);
             problems.add(Problem::value(&item.path, message).other(first, Mark::Value));
         } else if let Some((_, first)) = done.iter().find(|(other, _)| other.name == listener.name) {
             let message = format!("a second listener named `{}`; the first is", listener.name);
@@ -98,21 +99,13 @@ fn parse_bind(text: &str) -> Result<(Transport, SocketAddr), String> {
 }
 
 fn parse_advertise(text: &str, bound: u16) -> Option<Advertise> {
+    let host_port = if text.parse::<Ipv6Addr>().is_ok() { format!("[{text}]") } else { text.to_owned() };
+    let uri = parse_destination(&format!("sip:{host_port}")).ok()?;
+    let bare = uri.user.is_none() && uri.transport.is_none() && uri.params.is_empty();
+    let unspecified = uri.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
     let usual = if bound == 0 { DEFAULT_PORT } else { bound };
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        let usable = !address.ip().is_unspecified() && address.port() != 0;
-        return usable.then(|| Advertise { host: address.ip().to_string().into(), port: address.port() });
-    }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return (!address.is_unspecified())
-            .then(|| Advertise { host: address.to_string().into(), port: usual });
-    }
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
-        None => (text, usual),
-    };
-    is_host(host).then(|| Advertise { host: host.to_ascii_lowercase().into(), port })
+    let host = uri.host.to_ascii_lowercase().into();
+    (bare && !unspecified).then(|| Advertise { host, port: uri.port.unwrap_or(usual) })
 }
 
 #[cfg(test)]

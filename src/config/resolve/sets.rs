@@ -6,11 +6,11 @@ use super::super::fields::{Trigger, show_duration};
 use super::super::items::{DestinationItem, Sets};
 use super::super::keys::{Failover, Probe, Set as Keys};
 use super::super::path::KeyPath;
-use super::super::uri::{DestinationUri, parse_destination};
 use super::{ID_RULE, is_id, listener_named};
 use crate::dispatch::{DestinationSettings, Endpoint, FailoverSettings, Host, SetSettings, Thresholds};
 use crate::facts::{Algorithm, Transport};
 use crate::proxy::{Listener, Set};
+use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +20,8 @@ const MAX_SETS: usize = 1_000;
 /// Destinations of all sets at most.
 const MAX_DESTINATIONS: usize = 100_000;
 const DEFAULT_PORT: u16 = 5060;
+/// Characters of what is wrong with a URI; the line is shown anyway.
+const MAX_REASON: usize = 200;
 
 pub(super) fn resolve(
     sets: &mut Sets,
@@ -132,8 +134,8 @@ fn destination(
     let (uri, transport) = match checked {
         Ok(pair) => pair,
         Err(message) => {
-            let shown: String = text.chars().take(60).collect();
-            let message = format!("{message}; found `{}`", shown.escape_debug());
+            let message: String = message.chars().take(MAX_REASON).collect();
+            let message = message.escape_debug().to_string().replace("``", "an empty text");
             problems.add(Problem::value(&uri_path, message));
             return None;
         }
@@ -287,13 +289,10 @@ fn check_probe(probe: &Probe, path: &KeyPath, problems: &Problems) {
         );
         problems.add(Problem::value(&path.key("method"), message));
     }
-    if let Some(from) = &probe.from {
-        if parse_destination(from).is_err()
-            || from.chars().any(|c| c.is_control() || c.is_whitespace() || c == '>')
-        {
-            let message = "expected a URI such as sip:sipwarden@example.com";
-            problems.add(Problem::value(&path.key("from"), message));
-        }
+    let is_unfit = |from: &String| parse_destination(from).is_err();
+    if probe.from.as_ref().is_some_and(is_unfit) {
+        let message = "expected a URI such as sip:sipwarden@example.com";
+        problems.add(Problem::value(&path.key("from"), message));
     }
     if probe.accept.is_empty() {
         let message = "expected at least one code; with none, every destination is down";

@@ -2,7 +2,7 @@
 
 use crate::facts::Method;
 use crate::facts::event::MessageKind;
-use crate::sip::scan::Span;
+use crate::sip::scan::{Span, is_name};
 use crate::sip::via::ViaSpans;
 
 /// Headers that a proxy acts on.
@@ -45,7 +45,7 @@ impl Name {
             (14, b'c') => (Self::ContentLength, b"Content-Length"),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(full) { found } else { Self::Other }
+        if is_name(name, full) { found } else { Self::Other }
     }
 }
 

@@ -3,8 +3,7 @@
 use super::{Fault, limits};
 use crate::facts::event::ParseReason;
 use crate::sip::Uri;
-use crate::sip::scan::{Span, is_token_text, number};
-use crate::sip::uri::has_forbidden;
+use crate::sip::scan::{Class, Span, is_all, is_name, number};
 use memchr::{memchr, memrchr};
 
 /// What the first line says; spans are of the line.
@@ -16,7 +15,7 @@ pub(super) enum StartLine {
 
 /// Reads the first line; `None` if it is not one of SIP, so that nothing can be said about the rest.
 pub(super) fn read(line: &[u8]) -> Option<StartLine> {
-    if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
+    if line.get(..4).is_some_and(|start| is_name(start, b"SIP/")) {
         return read_response(line);
     }
     let method_end = memchr(b' ', line)?;
@@ -24,7 +23,7 @@ pub(super) fn read(line: &[u8]) -> Option<StartLine> {
     let trimmed = line.trim_ascii_end();
     let uri_end = memrchr(b' ', trimmed)?;
     let version = trimmed.get(uri_end + 1..)?;
-    if !is_token_text(method.get(line)) || !is_version(version) {
+    if !is_all(Class::Token, method.get(line)) || !is_version(version) {
         return None;
     }
     if uri_end <= method_end || trimmed.len() != line.len() {
@@ -32,7 +31,7 @@ pub(super) fn read(line: &[u8]) -> Option<StartLine> {
         return Some(StartLine::Request { method, uri, fault: Some((ParseReason::StartLine, 400)) });
     }
     let uri = Span::new(method_end + 1, uri_end);
-    let fault = if version.eq_ignore_ascii_case(b"SIP/2.0") {
+    let fault = if is_name(version, b"SIP/2.0") {
         check_uri(uri.get(line)).err()
     } else {
         // RFC 3261 §21.5.6.
@@ -42,7 +41,7 @@ pub(super) fn read(line: &[u8]) -> Option<StartLine> {
 }
 
 fn is_version(text: &[u8]) -> bool {
-    let numbers = text.get(..4).filter(|name| name.eq_ignore_ascii_case(b"SIP/")).and_then(|_| text.get(4..));
+    let numbers = text.get(..4).filter(|name| is_name(name, b"SIP/")).and_then(|_| text.get(4..));
     let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     numbers.is_some_and(|text| {
         memchr(b'.', text).is_some_and(|dot| {
@@ -59,15 +58,13 @@ fn check_uri(uri: &[u8]) -> Result<(), Fault> {
     if uri.is_empty() || memchr::memchr2(b' ', b'\t', uri).is_some() {
         return Err((ParseReason::StartLine, 400));
     }
-    let is_usable = !has_forbidden(uri) && Uri::parse(uri).is_some_and(|uri| !uri.has_headers());
+    let is_usable = is_all(Class::Uri, uri) && Uri::parse(uri).is_some_and(|uri| !uri.has_headers());
     if is_usable { Ok(()) } else { Err((ParseReason::Uri, 400)) }
 }
 
 /// A response that is not well-formed is dropped, so nothing of it is kept.
 fn read_response(line: &[u8]) -> Option<StartLine> {
-    let rest = line
-        .get(7..)
-        .filter(|_| line.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/2.0")))?;
+    let rest = line.get(7..).filter(|_| line.get(..7).is_some_and(|start| is_name(start, b"SIP/2.0")))?;
     let digits = rest.strip_prefix(b" ")?.get(..3)?;
     let status = u16::try_from(number(digits, 699)?).ok().filter(|status| *status >= 100)?;
     match line.get(11) {

@@ -190,12 +190,15 @@ impl Tree<'_> {
         span.finish()
     }
 
-    /// The position of the failover that asked for a selection: the last one before it.
+    /// The position of the failover that asked for a selection: the one that led to where the
+    /// selection pointed. No destination is tried twice, so there is at most one.
     fn failover_of(&self, selection: &SelectionRecord) -> Option<usize> {
+        let asked =
+            |failover: &FailoverRecord| failover.to == selection.destination && failover.at <= selection.at;
         match selection.reason {
             SelectionReason::Primary | SelectionReason::Affinity => None,
             SelectionReason::Failover | SelectionReason::FallbackSet => {
-                self.record.failovers.iter().rposition(|failover| failover.at <= selection.at)
+                self.record.failovers.iter().rposition(asked)
             }
         }
     }

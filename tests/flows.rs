@@ -1,0 +1,19 @@
+//! Whole calls through a core between simulated parties: messages and events, to the millisecond.
+
+#[path = "support/sim.rs"]
+mod sim;
+
+#[path = "flows/access.rs"]
+mod access;
+#[path = "flows/call.rs"]
+mod call;
+#[path = "flows/cancel.rs"]
+mod cancel;
+#[path = "flows/dialog.rs"]
+mod dialog;
+#[path = "flows/failover.rs"]
+mod failover;
+#[path = "flows/health.rs"]
+mod health;
+#[path = "flows/reload.rs"]
+mod reload;

@@ -1,0 +1,100 @@
+//! Requests inside a dialog, and affinity outside one.
+
+use crate::call::establish;
+use crate::sim::*;
+use sipwarden::facts::State;
+use sipwarden::facts::event::{Event, SelectionReason};
+
+#[test]
+fn a_bye_goes_to_its_destination_although_that_went_down() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "down", D1);
+    world.set_health(D1, Health::Silent);
+    world.advance(30_000);
+    assert_eq!(world.state("d1"), State::Down);
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    world.receive(D1, &reply(&bye.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.quiet(D2);
+}
+
+#[test]
+fn requests_of_either_side_follow_the_route_set() {
+    let mut world = World::new(TWO);
+    let (mut call, invite) = establish(&mut world, "both", D1);
+    for method in ["INVITE", "UPDATE", "INFO", "REFER", "NOTIFY", "PRACK"] {
+        world.receive(CALLER, &call.request(method));
+        let sent = world.sent_to(D1, method);
+        assert_eq!(header(&sent.text, "Record-Route"), None, "{method} opens no dialog");
+        world.receive(D1, &reply(&sent.text, 200, "callee", ""));
+        assert!(world.drain(CALLER).last().unwrap().text.starts_with("SIP/2.0 200"));
+        if method == "INVITE" {
+            world.receive(CALLER, &call.ack());
+            world.sent_to(D1, "ACK");
+        }
+    }
+    // The callee's side: the Record-Route as it came, its tags turned round.
+    let mut callee = Call::from("both", D1);
+    callee.to_tag = Some("from-both".into());
+    callee.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    callee.uri = format!("sip:alice@{CALLER}");
+    let bye = callee.request("BYE").replace("tag=from-both\r\nTo", "tag=callee\r\nTo");
+    world.receive(D1, &bye);
+    let sent = world.sent_to(CALLER, "BYE sip:alice@192.0.2.7:5070");
+    assert_eq!(header(&sent.text, "Route"), None);
+    world.receive(CALLER, &reply(&sent.text, 200, "x", ""));
+    world.sent_to(D1, "SIP/2.0 200");
+    world.settle();
+}
+
+#[test]
+fn a_caller_that_lost_the_route_set_is_served_by_the_dialog_table() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "routeless", D1);
+    call.routes.clear();
+    call.uri = format!("sip:1000@{PROXY}");
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK sip:1000@10.0.1.1:5060");
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE sip:1000@10.0.1.1:5060");
+    world.receive(D1, &reply(&bye.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.receive(CALLER, &call.request("BYE"));
+    world.sent_to(CALLER, "SIP/2.0 481");
+}
+
+#[test]
+fn an_unknown_dialog_gets_481_and_its_ack_nothing() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("unknown");
+    call.to_tag = Some("invented".into());
+    world.receive(CALLER, &call.request("INFO"));
+    world.sent_to(CALLER, "SIP/2.0 481");
+    world.receive(CALLER, &call.ack());
+    world.quiet(CALLER);
+    world.quiet(D1);
+    world.quiet(D2);
+}
+
+#[test]
+fn the_repeated_request_goes_to_the_destination_that_challenged_it() {
+    let yaml = TWO.replace("algorithm: priority", "algorithm: round_robin");
+    let mut world = World::new(&yaml);
+    let mut call = Call::new("digest");
+    world.receive(CALLER, &call.request("INVITE"));
+    let challenger = if world.core_sent(D1) { D1 } else { D2 };
+    let invite = world.sent_to(challenger, "INVITE");
+    world.receive(challenger, &reply(&invite.text, 401, "callee", ""));
+    world.receive(CALLER, &call.companion("ACK"));
+    world.drain(challenger);
+    // Another call moves the round robin on.
+    world.receive(CALLER, &Call::new("other").request("INVITE"));
+    world.drain(D1);
+    world.drain(D2);
+    world.receive(CALLER, &call.request_with("INVITE", "Authorization: Digest username=\"a\"\r\n"));
+    world.sent_to(challenger, "INVITE");
+    let affine = world
+        .count(|event| matches!(event, Event::DestinationSelected { reason: SelectionReason::Affinity, .. }));
+    assert_eq!(affine, 1);
+}

@@ -1,0 +1,109 @@
+//! Probes, states, all down, recovery.
+
+use crate::sim::*;
+use sipwarden::facts::event::{Event, ProbeOutcome, Refusal, TransportReason};
+use sipwarden::facts::{Admin, State};
+
+#[test]
+fn the_first_probe_decides_alone_and_nothing_waits_for_it() {
+    let mut world = World::cold(TWO);
+    assert_eq!(world.state("d1"), State::Unknown);
+    world.receive(CALLER, &Call::new("early").request("INVITE"));
+    world.sent_to(D1, "INVITE");
+    world.set_health(D2, Health::Silent);
+    world.advance(3_000);
+    assert_eq!((world.state("d1"), world.state("d2")), (State::Up, State::Down));
+}
+
+#[test]
+fn three_failures_make_it_down_and_one_success_up_again() {
+    let mut world = World::new(TWO);
+    world.set_health(D1, Health::Silent);
+    let died = world.now;
+    let mut failing = None;
+    while world.state("d1") != State::Down {
+        world.advance(10);
+        if world.state("d1") == State::Failing {
+            failing.get_or_insert(world.now);
+            assert!(world.destination("d1").usable);
+        }
+        assert!((world.now - died).as_secs() < 20, "never down");
+    }
+    assert!(failing.is_some());
+    // At most the interval with jitter, three time-outs of 2 s, twice the fast interval of 1 s.
+    assert!((world.now - died).as_millis() <= 11_000 + 6_000 + 2_000, "{:?}", world.now - died);
+    assert!(!world.is_all_down());
+    world.receive(CALLER, &Call::new("other").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+    world.quiet(D1);
+    world.set_health(D1, Health::Answers(200));
+    world.advance(12_000);
+    assert_eq!(world.state("d1"), State::Up);
+}
+
+#[test]
+fn reasons_of_failure_are_told_apart() {
+    let mut world = World::new(TWO);
+    world.set_health(D1, Health::Unreachable);
+    world.set_health(D2, Health::Answers(503));
+    world.advance(11_000);
+    assert_eq!(
+        world.destination("d1").probe.last_outcome,
+        Some(ProbeOutcome::Transport(TransportReason::Icmp))
+    );
+    assert_eq!(world.destination("d2").probe.last_outcome, Some(ProbeOutcome::Rejected(503)));
+    world.set_health(D1, Health::Silent);
+    world.set_health(D2, Health::Answers(404));
+    world.advance(15_000);
+    assert_eq!(world.destination("d1").probe.last_outcome, Some(ProbeOutcome::Timeout));
+    assert_eq!(world.destination("d2").probe.last_outcome, Some(ProbeOutcome::Accepted(404)));
+    assert_eq!(world.state("d2"), State::Up);
+}
+
+#[test]
+fn all_down_gets_503_with_retry_after_and_recovery_calls() {
+    let mut world = World::new(TWO);
+    world.set_health(D1, Health::Silent);
+    world.set_health(D2, Health::Silent);
+    world.advance(30_000);
+    assert!(world.is_all_down());
+    assert_eq!(world.count(|event| matches!(event, Event::SetChanged { all_down: true, .. })), 1);
+    let mut call = Call::new("down");
+    world.receive(CALLER, &call.request("INVITE"));
+    let refused = world.sent_to(CALLER, "SIP/2.0 503");
+    assert_eq!(header(&refused.text, "Retry-After"), Some("5"));
+    assert_eq!(header(&refused.text, "Warning"), Some("399 sipwarden \"no destination is usable\""));
+    world.receive(CALLER, &call.companion("ACK"));
+    world.quiet(D1);
+    world.quiet(D2);
+    let refused =
+        world.count(|event| matches!(event, Event::RequestRefused { reason: Refusal::NoneUsable, .. }));
+    assert_eq!((refused, world.records("INVITE")[0].refusal), (1, Some(Refusal::NoneUsable)));
+
+    world.set_health(D2, Health::Answers(200));
+    world.advance(12_000);
+    assert!(!world.is_all_down());
+    assert_eq!(world.count(|event| matches!(event, Event::SetChanged { all_down: false, .. })), 1);
+    world.receive(CALLER, &Call::new("back").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+}
+
+#[test]
+fn a_disabled_destination_gets_no_calls_but_is_probed() {
+    let mut world = World::new(TWO);
+    world.set_admin("d1", Admin::Disabled);
+    assert_eq!(world.state("d1"), State::Disabled);
+    world.receive(CALLER, &Call::new("disabled").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+    let before = world.destination("d1").probes.len();
+    world.advance(12_000);
+    assert!(world.destination("d1").probes.len() > before);
+    world.set_admin("d2", Admin::Draining);
+    assert!(!world.is_all_down(), "nothing enabled is not all down");
+    let mut call = Call::new("nobody");
+    world.drain(CALLER);
+    world.receive(CALLER, &call.request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.set_admin("d1", Admin::Enabled);
+    assert_eq!(world.state("d1"), State::Up);
+}

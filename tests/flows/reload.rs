@@ -1,0 +1,113 @@
+//! Reloads under traffic, and shutting down.
+
+use crate::call::establish;
+use crate::sim::*;
+use sipwarden::facts::event::Event;
+use sipwarden::facts::{Admin, State};
+use sipwarden::proxy::Input;
+
+const ONE: &str = "
+listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]
+sets:
+  pbx:
+    algorithm: priority
+    destinations: [{id: d2, uri: \"sip:10.0.1.2:5060\"}]
+";
+
+#[test]
+fn a_removed_destination_finishes_its_calls_and_gets_no_new_ones() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "kept", D1);
+    let mut ringing = Call::new("ringing");
+    world.receive(CALLER, &ringing.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+    world.drain(CALLER);
+    world.reload(ONE);
+    assert_eq!(world.count(|event| matches!(event, Event::ConfigApplied(applied) if applied.removed == 1 && applied.kept == 1)), 1);
+
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    ringing.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
+    world.receive(CALLER, &ringing.ack());
+    world.sent_to(D1, "ACK");
+    world.receive(CALLER, &call.request("BYE"));
+    world.sent_to(D1, "BYE");
+    world.receive(CALLER, &Call::new("new").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+    world.quiet(D1);
+}
+
+#[test]
+fn a_kept_destination_keeps_its_state_and_the_wish_of_the_administrator() {
+    let mut world = World::new(TWO);
+    world.set_health(D1, Health::Silent);
+    world.advance(30_000);
+    world.set_admin("d2", Admin::Draining);
+    let since = world.destination("d1").since;
+    world.reload(TWO);
+    assert_eq!((world.state("d1"), world.state("d2")), (State::Down, State::Draining));
+    assert_eq!(world.destination("d1").since, since);
+}
+
+#[test]
+fn an_added_destination_is_probed_before_the_others_end_its_unknown() {
+    let mut world = World::new(ONE);
+    world.reload(TWO);
+    assert_eq!(world.state("d1"), State::Unknown);
+    world.receive(CALLER, &Call::new("meanwhile").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+    world.advance(1_100);
+    assert_eq!(world.state("d1"), State::Up);
+}
+
+#[test]
+fn a_failover_across_a_reload_goes_by_the_new_configuration() {
+    let mut world = World::new(TWO);
+    world.receive(CALLER, &Call::new("across").request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    let three = TWO.replace("destinations: [", "destinations: [{id: d3, uri: \"sip:10.0.1.3:5060\"}, ");
+    world.reload(&three.replace(", {id: d2, uri: \"sip:10.0.1.2:5060\"}", ""));
+    world.advance(1_500);
+    world.receive(D1, &reply(&invite.text, 503, "x", ""));
+    world.sent_to("10.0.1.3:5060", "INVITE");
+    world.quiet(D2);
+}
+
+#[test]
+fn draining_serves_what_runs_and_refuses_what_is_new() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "running", D1);
+    let mut ringing = Call::new("ringing");
+    world.receive(CALLER, &ringing.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    world.drain(CALLER);
+    world.input(Input::Drain);
+    assert_eq!(world.core.unfinished(), 1);
+    let mut refused = Call::new("new");
+    world.receive(CALLER, &refused.request("INVITE"));
+    assert!(header(&world.sent_to(CALLER, "SIP/2.0 503").text, "Retry-After").is_some());
+    world.receive(CALLER, &refused.companion("ACK"));
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    world.receive(D1, &reply(&bye.text, 200, "callee", ""));
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    assert_eq!(world.core.unfinished(), 0);
+    assert_eq!(world.drain(CALLER).len(), 2);
+}
+
+#[test]
+fn the_drain_deadline_cancels_downstream_and_answers_upstream() {
+    let mut world = World::new(TWO);
+    world.receive(CALLER, &Call::new("cut").request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+    world.drain(CALLER);
+    world.input(Input::Drain);
+    world.input(Input::Abort);
+    world.sent_to(D1, "CANCEL");
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.receive(D1, &reply(&invite.text, 487, "callee", ""));
+    world.sent_to(D1, "ACK");
+    world.quiet(CALLER);
+    assert_eq!(world.core.unfinished(), 0);
+}

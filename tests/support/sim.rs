@@ -1,0 +1,367 @@
+//! A whole core between simulated parties, under a virtual clock.
+//!
+//! Messages are text, so a test reads like a ladder diagram: `receive` hands the core a message,
+//! `advance` lets time pass, `sent_to` takes what the core sent. Probes are answered behind the
+//! scenes as each destination's [`Health`] says.
+
+use sipwarden::config;
+use sipwarden::facts::event::{Event, ReloadTrigger, TransportReason};
+use sipwarden::facts::names::Names;
+use sipwarden::facts::record::TransactionRecord;
+use sipwarden::facts::secret::Secret;
+use sipwarden::facts::snapshot::{DestinationSnapshot, Detail};
+use sipwarden::facts::{Admin, Hop, ListenerId, State, Target, Transport, WorkerId};
+use sipwarden::proxy::{Core, Input, Interfaces, Plan};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub const PROXY: &str = "10.0.0.1:5060";
+pub const CALLER: &str = "192.0.2.7:5070";
+pub const D1: &str = "10.0.1.1:5060";
+pub const D2: &str = "10.0.1.2:5060";
+
+/// Two destinations in one set, probed every 10 s with a time-out of 2 s.
+pub const TWO: &str = "
+listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]
+sets:
+  pbx:
+    algorithm: priority
+    destinations: [{id: d1, uri: \"sip:10.0.1.1:5060\"}, {id: d2, uri: \"sip:10.0.1.2:5060\"}]
+";
+
+/// How a destination answers probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Answers(u16),
+    Silent,
+    Unreachable,
+}
+
+/// A message that the core sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub hop: Hop,
+    pub text: String,
+    pub at: Duration,
+}
+
+pub struct World {
+    pub core: Core,
+    pub now: Instant,
+    base: Instant,
+    names: Names,
+    mailboxes: BTreeMap<SocketAddr, VecDeque<Sent>>,
+    pub events: Vec<Event>,
+    health: BTreeMap<SocketAddr, Health>,
+    unreachable: BTreeSet<SocketAddr>,
+}
+
+impl World {
+    /// A core with this configuration whose destinations have answered their first probes.
+    pub fn new(yaml: &str) -> Self {
+        let mut world = Self::cold(yaml);
+        world.advance(1_500);
+        world.events.clear();
+        world
+    }
+
+    /// The same before any probe.
+    pub fn cold(yaml: &str) -> Self {
+        let base = Instant::now();
+        let mut names = Names::default();
+        let plan = plan(yaml, &mut names);
+        let secret = Secret::new(*b"a secret of 16 b");
+        let core = Core::new(WorkerId(0), plan, &secret, Instant::now, base);
+        Self {
+            core,
+            now: base,
+            base,
+            names,
+            mailboxes: BTreeMap::new(),
+            events: Vec::new(),
+            health: BTreeMap::new(),
+            unreachable: BTreeSet::new(),
+        }
+    }
+
+    pub fn set_health(&mut self, destination: &str, health: Health) {
+        self.health.insert(address(destination), health);
+    }
+
+    /// Whether datagrams to an address come back as ICMP port unreachable.
+    pub fn set_unreachable(&mut self, destination: &str, is_unreachable: bool) {
+        let address = address(destination);
+        if is_unreachable {
+            self.unreachable.insert(address)
+        } else {
+            self.unreachable.remove(&address)
+        };
+    }
+
+    /// Reloads another configuration.
+    pub fn reload(&mut self, yaml: &str) {
+        let plan = plan(yaml, &mut self.names);
+        self.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+    }
+
+    pub fn set_admin(&mut self, id: &str, admin: Admin) {
+        let target = self.target(id);
+        self.input(Input::SetAdmin { target, admin });
+    }
+
+    /// The core receives a message over UDP.
+    pub fn receive(&mut self, from: &str, text: &str) {
+        self.receive_over(Transport::Udp, from, text);
+    }
+
+    pub fn receive_over(&mut self, transport: Transport, from: &str, text: &str) {
+        let listener = ListenerId::new(u8::from(transport == Transport::Tcp));
+        let hop = Hop { transport, listener, remote: address(from), connection: None };
+        self.input(Input::Message { hop, bytes: text.as_bytes() });
+    }
+
+    pub fn input(&mut self, input: Input<'_>) {
+        self.core.handle_input(input, self.now);
+        self.pump();
+    }
+
+    /// Lets time pass, firing timers at their times.
+    pub fn advance(&mut self, ms: u64) {
+        let until = self.now + Duration::from_millis(ms);
+        while let Some(due) = self.core.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.core.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = until;
+    }
+
+    /// Delivers what the core put out until it is quiet.
+    fn pump(&mut self) {
+        loop {
+            let at = self.now.duration_since(self.base);
+            let sent: Vec<Sent> = self
+                .core
+                .outbox()
+                .transmits()
+                .map(|(hop, bytes)| Sent { hop, text: String::from_utf8_lossy(bytes).into_owned(), at })
+                .collect();
+            self.events.extend(self.core.outbox().drain_events());
+            self.core.outbox().clear();
+            if sent.is_empty() {
+                return;
+            }
+            for message in sent {
+                self.deliver(message);
+            }
+        }
+    }
+
+    fn deliver(&mut self, sent: Sent) {
+        let to = sent.hop.remote;
+        let is_probe = sent.text.starts_with("OPTIONS ") && sent.text.contains(";branch=z9hG4bKsp");
+        let health = self.health.get(&to).copied().unwrap_or(Health::Answers(200));
+        if self.unreachable.contains(&to) || is_probe && health == Health::Unreachable {
+            let reason = TransportReason::Icmp;
+            // ICMP quotes the beginning only.
+            let quote = sent.text.as_bytes()[..sent.text.len().min(200)].to_vec();
+            self.core.handle_input(Input::Undeliverable { hop: sent.hop, message: &quote, reason }, self.now);
+        } else if is_probe {
+            if let Health::Answers(code) = health {
+                let hop = sent.hop;
+                let reply = reply(&sent.text, code, "probe", "");
+                self.core.handle_input(Input::Message { hop, bytes: reply.as_bytes() }, self.now);
+            }
+        } else {
+            self.mailboxes.entry(to).or_default().push_back(sent);
+        }
+    }
+
+    /// Takes the next message sent to an address; fails if it does not begin as said.
+    #[track_caller]
+    pub fn sent_to(&mut self, to: &str, begins: &str) -> Sent {
+        let sent = self.mailboxes.get_mut(&address(to)).and_then(VecDeque::pop_front);
+        let sent = sent
+            .unwrap_or_else(|| panic!("nothing sent to {to}, expected {begins}; events {:#?}", self.events));
+        assert!(sent.text.starts_with(begins), "expected {begins} to {to}, got:\n{}", sent.text);
+        sent
+    }
+
+    /// Fails if anything was sent to an address that has not been taken.
+    #[track_caller]
+    pub fn quiet(&self, to: &str) {
+        if let Some(sent) = self.mailboxes.get(&address(to)).and_then(|queue| queue.front()) {
+            panic!("unexpected message to {to}:\n{}", sent.text);
+        }
+    }
+
+    /// Whether anything waits for an address.
+    pub fn core_sent(&self, to: &str) -> bool {
+        self.mailboxes.get(&address(to)).is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Takes and counts everything sent to an address.
+    pub fn drain(&mut self, to: &str) -> Vec<Sent> {
+        self.mailboxes.remove(&address(to)).map_or(Vec::new(), Vec::from)
+    }
+
+    pub fn target(&self, id: &str) -> Target {
+        self.destination(id).target
+    }
+
+    pub fn destination(&self, id: &str) -> DestinationSnapshot {
+        let snapshot = self.core.snapshot(self.now, Detail::Full);
+        let mut all = snapshot.sets.into_iter().flat_map(|set| set.destinations);
+        all.find(|destination| &*destination.id == id).unwrap_or_else(|| panic!("no destination {id}"))
+    }
+
+    pub fn state(&self, id: &str) -> State {
+        self.destination(id).state
+    }
+
+    pub fn is_all_down(&self) -> bool {
+        self.core.snapshot(self.now, Detail::Metrics).sets[0].all_down
+    }
+
+    /// The records of finished transactions of a method since the events were last cleared.
+    pub fn records(&self, method: &str) -> Vec<&TransactionRecord> {
+        let finished = self.events.iter().filter_map(|event| match event {
+            Event::TransactionFinished(record) if record.method.as_str() == method => Some(&**record),
+            _ => None,
+        });
+        finished.collect()
+    }
+
+    pub fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| is(event)).count()
+    }
+
+    /// Lets every timer run out and checks that nothing is kept of any request.
+    #[track_caller]
+    pub fn settle(&mut self) {
+        self.advance(400_000);
+        let (contexts, clients, servers, _) = self.core.holdings();
+        let snapshot = self.core.snapshot(self.now, Detail::Metrics);
+        let probes: u64 = snapshot.probes_in_flight.iter().map(|(_, count)| count).sum();
+        assert_eq!((contexts, servers), (0, 0), "requests left over");
+        assert!(clients as u64 <= probes, "{clients} client transactions left over");
+        assert!(snapshot.waiting.is_empty(), "attempts left over: {:?}", snapshot.waiting);
+        let started = self.count(|event| matches!(event, Event::RequestReceived { .. }));
+        let finished = self.count(|event| matches!(event, Event::TransactionFinished(_)));
+        assert!(finished <= started, "{finished} finished of {started} received");
+    }
+}
+
+fn plan(yaml: &str, names: &mut Names) -> Arc<Plan> {
+    let config =
+        config::from_str(yaml, "test.yaml", &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Plan::new(config.proxy, &Interfaces::default(), names))
+}
+
+pub fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| panic!("{text} is not an address"))
+}
+
+/// The value of the first header field with a name.
+pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    headers(message, name).next()
+}
+
+pub fn headers<'a>(message: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = message.split("\r\n").take_while(|line| !line.is_empty());
+    lines.filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// The answer of a user agent to a request; `contact` empty adds none.
+pub fn reply(request: &str, code: u16, tag: &str, contact: &str) -> String {
+    let mut text = format!("SIP/2.0 {code} Whatever\r\n");
+    for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
+        for value in headers(request, name) {
+            let needs_tag = name == "To" && code > 100 && !value.contains(";tag=");
+            let tag = if needs_tag { format!(";tag={tag}") } else { String::new() };
+            text.push_str(&format!("{name}: {value}{tag}\r\n"));
+        }
+    }
+    if !contact.is_empty() {
+        text.push_str(&format!("Contact: <{contact}>\r\n"));
+    }
+    text + "Content-Length: 0\r\n\r\n"
+}
+
+/// A call as its caller sees it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub id: String,
+    pub from: String,
+    pub cseq: u32,
+    pub to_tag: Option<String>,
+    pub routes: Vec<String>,
+    pub uri: String,
+    branches: u32,
+}
+
+impl Call {
+    pub fn new(id: &str) -> Self {
+        Self::from(id, CALLER)
+    }
+
+    pub fn from(id: &str, from: &str) -> Self {
+        Self {
+            id: id.into(),
+            from: from.into(),
+            cseq: 0,
+            to_tag: None,
+            routes: Vec::new(),
+            uri: format!("sip:1000@{PROXY}"),
+            branches: 0,
+        }
+    }
+
+    /// A new request of the call, with the next CSeq.
+    pub fn request(&mut self, method: &str) -> String {
+        self.cseq += 1;
+        self.branches += 1;
+        self.text(method, self.cseq, &format!("z9hG4bK{}-{}", self.id, self.branches), "")
+    }
+
+    /// The same with further header lines, each ended by CRLF.
+    pub fn request_with(&mut self, method: &str, lines: &str) -> String {
+        self.cseq += 1;
+        self.branches += 1;
+        self.text(method, self.cseq, &format!("z9hG4bK{}-{}", self.id, self.branches), lines)
+    }
+
+    /// The CANCEL, or the ACK to a non-2xx, of the last INVITE: same branch, same CSeq number.
+    pub fn companion(&self, method: &str) -> String {
+        self.text(method, self.cseq, &format!("z9hG4bK{}-{}", self.id, self.branches), "")
+    }
+
+    /// The ACK to a 2xx: a branch of its own, the CSeq number of the INVITE.
+    pub fn ack(&self) -> String {
+        self.text("ACK", self.cseq, &format!("z9hG4bK{}-ack{}", self.id, self.branches), "")
+    }
+
+    fn text(&self, method: &str, cseq: u32, branch: &str, lines: &str) -> String {
+        let Self { id, from, uri, .. } = self;
+        let tag = self.to_tag.as_ref().map_or(String::new(), |tag| format!(";tag={tag}"));
+        let routes: String = self.routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};rport;branch={branch}\r\n{routes}Max-Forwards: 70\r\n\
+             From: <sip:alice@{from}>;tag=from-{id}\r\nTo: <sip:1000@{PROXY}>{tag}\r\nCall-ID: {id}\r\n\
+             CSeq: {cseq} {method}\r\nContact: <sip:alice@{from}>\r\n{lines}Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    /// Learns the dialog from a 2xx, as its caller.
+    pub fn learn(&mut self, response: &str) {
+        let to = header(response, "To").expect("a response has a To");
+        self.to_tag = to.split(";tag=").nth(1).map(str::to_owned);
+        self.routes = headers(response, "Record-Route").map(str::to_owned).collect();
+        self.routes.reverse();
+        if let Some(contact) = header(response, "Contact") {
+            self.uri = contact.trim_matches(['<', '>']).to_owned();
+        }
+    }
+}

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use step::{BATCH, DATAGRAM, Scratch};
+use step::{BATCH, Scratch};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
@@ -128,7 +128,7 @@ impl Worker {
         }
         let now = Instant::now();
         let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
-        let scratch = Scratch { datagram: vec![0; DATAGRAM], ..Scratch::default() };
+        let scratch = Scratch::new();
         Ok(Self {
             id,
             core,

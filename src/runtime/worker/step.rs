@@ -12,15 +12,22 @@ pub(super) const BATCH: usize = 64;
 /// Steps in a row in which failed sends may lead to further sends.
 const RESENDS: usize = 16;
 /// Largest datagram there is.
-pub(super) const DATAGRAM: usize = 65_535;
+const DATAGRAM: usize = 65_535;
 
 /// Memory that is used again in every step.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) datagram: Vec<u8>,
+    datagram: Vec<u8>,
     pub(super) deliveries: Vec<Delivery>,
     found: Vec<Undelivered>,
     failed: Vec<(Hop, Vec<u8>, TransportReason)>,
+}
+
+impl Scratch {
+    /// Takes what every worker needs from the start.
+    pub(super) fn new() -> Self {
+        Self { datagram: vec![0; DATAGRAM], ..Self::default() }
+    }
 }
 
 impl Worker {

@@ -13,7 +13,7 @@ mod settings;
 mod stream;
 mod udp;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, raise_file_limit};
 pub use exchange::{Delivery, Exchange, QUEUE_LENGTH};
 pub use icmp::Undelivered;
 pub use interfaces::interfaces;

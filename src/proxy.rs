@@ -38,7 +38,7 @@ use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Hop, Target, Transport, WorkerId};
-use crate::sip::{Framing, Index, Message, ParseError, parse, partial};
+use crate::sip::{Framing, Index, Message, ParseError, is_keep_alive, parse, partial};
 use crate::transaction::slab::{Id, Slab};
 use crate::transaction::timer::Wheel;
 use crate::transaction::{Delivered, Owner, Purpose};
@@ -217,6 +217,10 @@ impl Core {
     }
 
     fn on_message(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
+        if hop.transport == Transport::Udp && is_keep_alive(bytes) {
+            // RFC 5626 §3.5.1: line ends alone keep a binding open and say nothing.
+            return;
+        }
         let framing = match hop.transport {
             Transport::Udp => Framing::Datagram,
             Transport::Tcp => Framing::Stream,

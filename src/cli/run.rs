@@ -86,7 +86,7 @@ impl Signals {
         })
     }
 
-    /// Reloads on SIGHUP, drains on the first SIGTERM or SIGINT, ends on the second.
+    /// Reloads on SIGHUP, drains on the first SIGTERM or SIGINT, ends at once on the second.
     async fn obey(mut self, mut running: Running) -> Result<(), String> {
         loop {
             tokio::select! {
@@ -97,11 +97,14 @@ impl Signals {
                 }
             }
         }
+        let ending = async {
+            running.drain().await;
+            running.stop().await;
+        };
         tokio::select! {
-            () = running.drain() => {}
+            () = ending => {}
             () = ended(&mut self.terminate, &mut self.interrupt) => {}
         }
-        running.stop().await;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Bind;
 use crate::facts::Transport;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -81,6 +82,17 @@ impl Bound {
         match self {
             Self::Udp(address, _) | Self::Tcp(address, _) => *address,
         }
+    }
+}
+
+/// Asks for as many file descriptors as the process may have, because the usual soft limit of 1,024
+/// is below the default limit of connections.
+pub fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Best effort: with the lower limit fewer connections are accepted.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

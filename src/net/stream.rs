@@ -12,6 +12,7 @@ use super::{Bind, Settings};
 use crate::facts::event::{ConnectResult, ConnectionRole, Event, SocketOperation, TransportReason};
 use crate::facts::{ConnectionId, Hop, ListenerId, Transport, WorkerId};
 use connection::{Connection, Outgoing};
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,9 @@ use tokio::time::timeout;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Messages that may wait to be written to one connection.
 const WRITE_QUEUE: usize = 256;
+/// Time without acknowledgement after which a connection is dead: its successor may reach a peer
+/// that has restarted or moved, while the kernel would go on for a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Pause after an accept error such as EMFILE, which a retry at once would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a flush looks.
@@ -160,6 +164,7 @@ impl Streams {
     ) {
         // SIP messages are small and each is written whole: waiting for more only adds delay.
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
         let connection = Connection::new(worker, hop, &self.shared.limits, &self.shared.exchange);
         let unwritten = connection.run(stream, &mut queue).await;
         if let Some(id) = hop.connection {

@@ -191,8 +191,21 @@ impl Engine {
         if !may {
             return false;
         }
-        let Some((to, hop)) = self.next_destination(context, now) else {
+        let begun = (self.stopwatch)();
+        let next = self.next_destination(context);
+        let took = (self.stopwatch)().saturating_duration_since(begun);
+        let is_over = context.attempts.get(index).is_none_or(|attempt| !attempt.is_open());
+        if next.is_none() && !is_over {
+            // It is only silent: with nobody else to try, it may still answer.
+            return false;
+        }
+        let to = next.map(|(target, _)| target);
+        self.note_selection(context, set, to, SelectionReason::Failover, took, now);
+        let Some((to, hop)) = next else {
             self.outbox.event(Event::SelectionFailed { set, reason: SelectionFailure::AllTried });
+            if let Some(record) = &mut context.record {
+                record.failovers.push(FailoverRecord { at: now, from, to: None, cause, remaining: 0 });
+            }
             return false;
         };
         let remaining = policy_max - tried - 1;
@@ -224,26 +237,14 @@ impl Engine {
     }
 
     /// The next destination of the selection that can be reached.
-    fn next_destination(&mut self, context: &mut Context, now: Instant) -> Option<(Target, Hop)> {
+    fn next_destination(&mut self, context: &mut Context) -> Option<(Target, Hop)> {
         let selection = context.selection.as_mut()?;
-        let set = selection.set();
-        let begun = (self.stopwatch)();
-        let chosen = loop {
-            let Some(target) = self.selector.next(selection, &self.verdicts) else { break None };
+        loop {
+            let target = self.selector.next(selection, &self.verdicts)?;
             if let Some(hop) = self.hop_of(target, context.from.listener) {
-                break Some((target, hop));
+                return Some((target, hop));
             }
-        };
-        let took = (self.stopwatch)().saturating_duration_since(begun);
-        self.note_selection(
-            context,
-            set,
-            chosen.map(|(target, _)| target),
-            SelectionReason::Failover,
-            took,
-            now,
-        );
-        chosen
+        }
     }
 
     /// Tells of a selection: an event, and a line in the record.

@@ -72,6 +72,7 @@ pub struct Running {
 pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, StartError> {
     let clock = Clock::new(Instant::now(), SystemTime::now());
     let workers = config.workers.max(1);
+    net::raise_file_limit();
     let sockets = bind_all(&config, workers)?;
     let http = admin::bind(&config.admin)?;
     let secret = secret(&config)?;

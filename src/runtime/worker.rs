@@ -3,14 +3,14 @@
 //! A step takes in everything that is there, bounded by source, reads the clock once, then sends,
 //! then records. Nothing in it waits for anything but the next step.
 
+mod step;
+
 use super::command::Command;
 use crate::dispatch::Verdicts;
-use crate::facts::event::{
-    ConfigApplied, Direction, DropReason, Event, ParseReason, ReloadTrigger, SocketOperation, TransportReason,
-};
+use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::secret::Secret;
-use crate::facts::{Hop, ListenerId, Transport, WorkerId};
-use crate::net::{Delivery, Exchange, Received, Resolution, Streams, UdpSocket, Undelivered};
+use crate::facts::{ListenerId, WorkerId};
+use crate::net::{Delivery, Exchange, Resolution, Streams, UdpSocket};
 use crate::proxy::{Core, Input, Plan};
 use crate::telemetry::Recorder;
 use std::future::poll_fn;
@@ -20,15 +20,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use step::{BATCH, Scratch};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
-/// Datagrams read from one socket, and deliveries taken, in one step.
-const BATCH: usize = 64;
-/// Steps in a row in which failed sends may lead to further sends.
-const RESENDS: usize = 16;
-/// Largest datagram there is.
-const DATAGRAM: usize = 65_535;
 /// Time for the last answers to leave on streams.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -105,15 +100,6 @@ struct Worker {
     scratch: Scratch,
 }
 
-/// Memory that is used again in every step.
-#[derive(Debug, Default)]
-struct Scratch {
-    datagram: Vec<u8>,
-    deliveries: Vec<Delivery>,
-    found: Vec<Undelivered>,
-    failed: Vec<(Hop, Vec<u8>, TransportReason)>,
-}
-
 /// What ended a wait.
 #[derive(Debug)]
 enum Woken {
@@ -142,7 +128,7 @@ impl Worker {
         }
         let now = Instant::now();
         let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
-        let scratch = Scratch { datagram: vec![0; DATAGRAM], ..Scratch::default() };
+        let scratch = Scratch::new();
         Ok(Self {
             id,
             core,
@@ -274,137 +260,6 @@ impl Worker {
         }
         if let Some(lookups) = self.core.take_lookups() {
             names.send_replace(lookups);
-        }
-    }
-
-    /// Feeds the core what the sockets and the queue hold.
-    fn take_in(&mut self, now: Instant) {
-        for position in 0..self.sockets.len() {
-            self.receive(position, now);
-        }
-        while self.scratch.deliveries.len() < BATCH {
-            match self.deliveries.try_recv() {
-                Ok(delivery) => self.scratch.deliveries.push(delivery),
-                Err(_) => break,
-            }
-        }
-        for delivery in self.scratch.deliveries.drain(..) {
-            match delivery {
-                Delivery::Message { hop, bytes } => {
-                    self.core.handle_input(Input::Message { hop, bytes: &bytes }, now);
-                }
-                Delivery::Undeliverable { hop, message, reason } => {
-                    self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
-                }
-                Delivery::Happened(event) => self.recorder.record(&event),
-            }
-        }
-    }
-
-    /// Reads one socket until it is empty or its share of the step is used.
-    fn receive(&mut self, position: usize, now: Instant) {
-        let Some(socket) = self.sockets.get(position) else { return };
-        for _ in 0..BATCH {
-            match socket.receive(&mut self.scratch.datagram) {
-                Received::Empty => return,
-                Received::Failed(reason) => {
-                    // What was refused or unreachable is told, and counted, by the error queue.
-                    if !matches!(reason, TransportReason::Refused | TransportReason::Icmp) {
-                        let (transport, operation) = (Transport::Udp, SocketOperation::Recv);
-                        self.recorder.record(&Event::SocketFailed { transport, operation, reason });
-                    }
-                }
-                Received::Datagram(length, source) => {
-                    let bytes = self.scratch.datagram.get(..length).unwrap_or_default();
-                    if length > self.max_message {
-                        let (transport, reason) = (Transport::Udp, ParseReason::TooLarge);
-                        let event = Event::ParseFailed { transport, source, reason, answered: None };
-                        self.recorder.record(&event);
-                        continue;
-                    }
-                    let hop = socket.hop(source);
-                    let owner = self.exchange.owner(bytes, self.id);
-                    if owner == self.id {
-                        self.core.handle_input(Input::Message { hop, bytes }, now);
-                    } else if !self.exchange.try_hand(owner, Delivery::Message { hop, bytes: bytes.to_vec() })
-                    {
-                        let (direction, reason) = (Direction::Received, DropReason::QueueFull);
-                        self.recorder.record(&Event::MessageDropped { direction, reason });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sends what the core put out, then records; what fails is told to the core, which may send
-    /// elsewhere.
-    fn settle(&mut self, now: Instant) {
-        for _ in 0..RESENDS {
-            self.send();
-            self.note_delay(now);
-            for event in self.core.outbox().drain_events() {
-                // The control plane tells of the drain of all workers together.
-                if !matches!(event, Event::DrainStarted { .. } | Event::DrainEnded { .. }) {
-                    self.recorder.record(&event);
-                }
-            }
-            self.core.outbox().clear();
-            self.return_failed(now);
-            if self.core.outbox().is_empty() {
-                break;
-            }
-        }
-        self.publish(None);
-    }
-
-    /// Records how long what was passed on took since the step began, with one more look at the
-    /// clock for all of it.
-    fn note_delay(&mut self, begun: Instant) {
-        let mut kinds = self.core.outbox().forwarded().peekable();
-        if kinds.peek().is_some() {
-            let delay = begun.elapsed();
-            kinds.for_each(|kind| self.recorder.record(&Event::MessageForwarded { kind, delay }));
-        }
-    }
-
-    fn send(&mut self) {
-        let mut patient = true;
-        let Scratch { found, failed, .. } = &mut self.scratch;
-        for (hop, bytes) in self.core.outbox().transmits() {
-            let sent = match hop.transport {
-                Transport::Udp => {
-                    let position = self.by_listener.get(hop.listener.index()).copied().flatten();
-                    match position.and_then(|position| self.sockets.get(position)) {
-                        Some(socket) => {
-                            let sent = socket.send(hop.remote, bytes, found, &mut patient);
-                            let lost = found.drain(..);
-                            failed
-                                .extend(lost.map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)));
-                            sent
-                        }
-                        None => Err(TransportReason::Other),
-                    }
-                }
-                Transport::Tcp => self.streams.send(self.id, hop, bytes),
-            };
-            if let Err(reason) = sent {
-                let (transport, operation) = (hop.transport, SocketOperation::Send);
-                self.recorder.record(&Event::SocketFailed { transport, operation, reason });
-                failed.push((hop, bytes.to_vec(), reason));
-            }
-        }
-    }
-
-    /// Tells whoever sent them of the messages that could not be delivered.
-    fn return_failed(&mut self, now: Instant) {
-        for (hop, message, reason) in self.scratch.failed.drain(..) {
-            let sender = self.exchange.sender(&message, self.id);
-            if sender == self.id {
-                self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
-            } else {
-                // If its queue is full, its timers tell it.
-                self.exchange.try_hand(sender, Delivery::Undeliverable { hop, message, reason });
-            }
         }
     }
 }

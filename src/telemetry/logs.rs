@@ -251,7 +251,7 @@ impl Line<'_> {
         method: &str,
         call_id: &WireText,
         trace: u128,
-        suppressed: u64,
+        suppressed: Option<u64>,
     ) {
         let (trace_id, call_id) = (Trace(trace), Safe(call_id.as_str()));
         match reason {

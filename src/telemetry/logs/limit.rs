@@ -17,8 +17,9 @@ impl Limit {
         Self { per_second, second: None, passed: 0, suppressed: 0 }
     }
 
-    /// Whether a line may pass at `now`, and how many were suppressed since the last that did.
-    pub fn pass(&mut self, now: Instant) -> Option<u64> {
+    /// Whether a line may pass at `now`, and how many were suppressed since the last that did, if
+    /// any were.
+    pub fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         let fresh =
             self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1));
         if fresh {
@@ -30,7 +31,8 @@ impl Limit {
             return None;
         }
         self.passed += 1;
-        Some(std::mem::take(&mut self.suppressed))
+        let suppressed = std::mem::take(&mut self.suppressed);
+        Some((suppressed > 0).then_some(suppressed))
     }
 }
 
@@ -43,8 +45,8 @@ mod tests {
         let start = Instant::now();
         let mut limit = Limit::new(2);
         let passes: Vec<_> = (0..5).map(|n| limit.pass(start + Duration::from_millis(n * 100))).collect();
-        assert_eq!(passes, [Some(0), Some(0), None, None, None]);
-        assert_eq!(limit.pass(start + Duration::from_secs(1)), Some(3));
-        assert_eq!(limit.pass(start + Duration::from_secs(1)), Some(0));
+        assert_eq!(passes, [Some(None), Some(None), None, None, None]);
+        assert_eq!(limit.pass(start + Duration::from_secs(1)), Some(Some(3)));
+        assert_eq!(limit.pass(start + Duration::from_secs(1)), Some(None));
     }
 }

@@ -18,3 +18,7 @@ mod failover;
 mod health;
 #[path = "flows/reload.rs"]
 mod reload;
+#[path = "flows/routing.rs"]
+mod routing;
+#[path = "flows/transactions.rs"]
+mod transactions;

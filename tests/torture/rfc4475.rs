@@ -18,7 +18,8 @@ const VERDICTS: [(&str, &str, &str, &str); 49] = [
     ("esc02", "3.1.1.5", "forward", "forward"),
     ("lwsdisp", "3.1.1.6", "forward", "forward"),
     ("longreq", "3.1.1.7", "forward", "forward"),
-    ("dblreq", "3.1.1.8", "forward", "forward forward"),
+    // Behind the second one come bytes that begin no message.
+    ("dblreq", "3.1.1.8", "forward", "forward forward close"),
     ("semiuri", "3.1.1.9", "forward", "forward"),
     ("transports", "3.1.1.10", "forward", "forward"),
     // Route names 127.0.0.1:5080: refused, unless that is the destination; see below.

@@ -7,7 +7,7 @@ use sipwarden::facts::Transport;
 
 /// The Record-Route URI of the INVITE that set a call up, without its brackets.
 fn own_uri(invite: &Sent) -> String {
-    header(&invite.text, "Record-Route").unwrap().trim_matches(['<', '>']).to_owned()
+    header(&invite.text, "Record-Route").expect("it opens a dialog").trim_matches(['<', '>']).to_owned()
 }
 
 #[test]

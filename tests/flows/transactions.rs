@@ -20,7 +20,12 @@ fn merged_requests_pass_each_on_its_own() {
 
 /// An INVITE as RFC 2543 has it: a branch without the cookie, or none.
 fn old(text: &str, branch: &str) -> String {
-    let cut = text.split(";branch=").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap().to_owned();
+    let cut = text
+        .split(";branch=")
+        .nth(1)
+        .and_then(|rest| rest.split("\r\n").next())
+        .expect("a request has a branch")
+        .to_owned();
     text.replace(&format!(";rport;branch={cut}"), branch)
 }
 

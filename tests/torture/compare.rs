@@ -191,3 +191,28 @@ pub fn answer(request: &[u8], code: u16) -> Vec<u8> {
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     out
 }
+
+#[test]
+fn a_copy_that_is_not_the_same_is_noticed() {
+    let (proxy, caller) =
+        (SocketAddr::from(([127, 9, 9, 1], 5060)), SocketAddr::from(([127, 9, 9, 2], 5060)));
+    let came = "MESSAGE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=x\r\nMax-Forwards: 7\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nhi";
+    let ours = "Via: SIP/2.0/UDP 127.9.9.1:5060;rport;branch=z9hG4bKsw1\r\nVia: SIP/2.0/UDP h;branch=x;received=127.9.9.2";
+    let went = came.replace("Via: SIP/2.0/UDP h;branch=x", ours).replace("Forwards: 7", "Forwards: 6");
+    let same = |went: &str| check(came.as_bytes(), went.as_bytes(), proxy, caller);
+    assert_eq!(same(&went), Ok(()));
+    for (from, to) in [
+        ("sip:a", "sip:b"),
+        ("sw1\r\n", "sw1\r\nX-Injected: 1\r\n"),
+        (";received=127.9.9.2", ""),
+        ("branch=x", "branch=y"),
+        ("Forwards: 6", "Forwards: 7"),
+        ("X: a\r\n b", "X: a b"),
+        ("X: a\r\n b\r\n", ""),
+        ("Length: 2\r\n", "Length: 2\r\nX-Injected: 1\r\n"),
+        ("hi", "ho"),
+        ("127.9.9.1", "127.9.9.3"),
+    ] {
+        assert!(same(&went.replacen(from, to, 1)).is_err(), "{from:?} changed to {to:?}");
+    }
+}

@@ -15,6 +15,8 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Silence after which a datagram is sent again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The answer to a keep-alive (RFC 5626 §4.4.1).
 const PONG: &[u8] = b"\r\n";
 
@@ -62,7 +64,7 @@ pub fn fits(outcome: &str, expected: &str) -> bool {
 
 fn bind(address: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout is accepted");
+    socket.set_read_timeout(Some(AGAIN)).expect("a timeout is accepted");
     socket
 }
 
@@ -193,7 +195,7 @@ impl Rig {
         let proxy = self.proxy();
         self.caller.send_to(message, proxy).expect("a datagram can be sent");
         self.caller.send_to(&options, proxy).expect("a datagram can be sent");
-        let mut answers = self.receive_until(|answer| is_answer_to(answer, &id));
+        let mut answers = self.receive_until(&options, |answer| is_answer_to(answer, &id));
         for socket in &self.further {
             answers.extend(drain(socket).into_iter().map(|(bytes, _)| bytes));
         }
@@ -201,19 +203,28 @@ impl Rig {
         self.keep_new(answers)
     }
 
-    /// Receives at the caller until a message is the one waited for, which is not given.
-    fn receive_until(&mut self, mut is_last: impl FnMut(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    /// Receives at the caller until a message is the one waited for, which is not given. What asks
+    /// for it is sent again now and then: a full buffer loses datagrams.
+    fn receive_until(&mut self, asking: &[u8], mut is_last: impl FnMut(&[u8]) -> bool) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         let mut buffer = vec![0; 65_535];
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let (length, _) = self.caller.recv_from(&mut buffer).unwrap_or_else(|error| {
-                panic!("no answer ({error}):\n{}", self.product.process.log());
-            });
-            if is_last(&buffer[..length]) {
-                self.responses_received += 1;
-                return all;
+            match self.caller.recv_from(&mut buffer) {
+                Ok((length, _)) if is_last(&buffer[..length]) => {
+                    self.responses_received += 1;
+                    return all;
+                }
+                Ok((length, _)) => all.push(buffer[..length].to_vec()),
+                Err(error) => {
+                    assert!(
+                        Instant::now() < deadline,
+                        "no answer ({error}):\n{}",
+                        self.product.process.log()
+                    );
+                    self.caller.send_to(asking, self.proxy()).expect("a datagram can be sent");
+                }
             }
-            all.push(buffer[..length].to_vec());
         }
     }
 
@@ -274,9 +285,9 @@ impl Rig {
             None => {
                 let mut further = Vec::new();
                 let deadline = Instant::now() + PATIENCE;
-                self.caller.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout is accepted");
                 while came.is_empty() {
                     assert!(Instant::now() < deadline, "the answer of the destination does not come");
+                    std::thread::yield_now();
                     for socket in std::iter::once(&self.caller).chain(&self.further) {
                         further.extend(drain(socket).into_iter().map(|(bytes, _)| bytes));
                     }
@@ -288,7 +299,6 @@ impl Rig {
                         self.seen.insert(message);
                     }
                 }
-                self.caller.set_read_timeout(Some(PATIENCE)).expect("a timeout is accepted");
             }
         }
         let below = &compare::lines(request, "via")[1..];
@@ -357,34 +367,59 @@ impl Rig {
     pub fn finish(mut self) {
         let (options, id) = self.barrier(Way::Udp);
         self.caller.send_to(&options, self.proxy()).expect("a datagram can be sent");
-        let rest = self.receive_until(|answer| is_answer_to(answer, &id));
+        let rest = self.receive_until(&options, |answer| is_answer_to(answer, &id));
         self.responses_received += rest.len();
-        let scrape = self.product.scrape();
-        // What is retransmitted later than that is counted here but not there.
-        for socket in std::iter::once(&self.caller).chain(&self.further) {
-            self.responses_received += drain(socket).len();
-        }
-        self.requests_received += drain(&self.destination).len();
-        let (mut refused, mut failed) = (0, 0);
-        for sample in scrape.matching("sipwarden_transport_errors_total", &[("transport", "udp")]) {
-            match sample.labels.get("reason").map(String::as_str) {
-                Some("icmp_unreachable" | "refused") => refused += usize_of(sample.value),
-                Some(_) | None => failed += usize_of(sample.value),
+        // Retransmissions go on: it must add up in a moment without any.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let before = self.product.scrape();
+            for socket in std::iter::once(&self.caller).chain(&self.further) {
+                self.responses_received += drain(socket).len();
             }
+            self.requests_received += drain(&self.destination).len();
+            let lost_responses: usize = std::iter::once(&self.caller).chain(&self.further).map(drops).sum();
+            let after = self.product.scrape();
+            let (refused, failed) = send_errors(&after);
+            // From a loopback address the kernel refuses to send anywhere else, and says so.
+            assert_eq!(failed, 0, "the product tried to send elsewhere");
+            let sent = |scrape| (sent_over_udp(scrape, "request"), sent_over_udp(scrape, "response"));
+            let arrived = (
+                self.requests_received + drops(&self.destination),
+                self.responses_received + lost_responses + refused,
+            );
+            if sent(&before) == sent(&after) && arrived == sent(&after) {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "(requests, responses): {:?} sent, {arrived:?} arrived",
+                sent(&after)
+            );
         }
-        // From a loopback address the kernel refuses to send anywhere else, and says so.
-        assert_eq!(failed, 0, "the product tried to send elsewhere");
-        let sent = |kind| sent_over_udp(&scrape, kind);
-        let (requests, responses) = (sent("request"), sent("response"));
-        let arrived = self.requests_received;
-        assert!((requests..=requests + 4).contains(&arrived), "{requests} requests sent, {arrived} arrived");
-        let arrived = self.responses_received;
-        assert!(
-            (responses..=responses + refused + 4).contains(&(arrived + refused)),
-            "{responses} responses sent, {arrived} arrived, {refused} refused"
-        );
         assert!(!self.product.process.log().contains("panicked"), "{}", self.product.process.log());
     }
+}
+
+/// Datagrams that a closed port refused, and datagrams that could not be sent for other reasons.
+fn send_errors(scrape: &Scrape) -> (usize, usize) {
+    let (mut refused, mut failed) = (0, 0);
+    for sample in scrape.matching("sipwarden_transport_errors_total", &[("transport", "udp")]) {
+        match sample.labels.get("reason").map(String::as_str) {
+            Some("icmp_unreachable" | "refused") => refused += usize_of(sample.value),
+            Some(_) | None => failed += usize_of(sample.value),
+        }
+    }
+    (refused, failed)
+}
+
+/// Datagrams that the kernel threw away because a socket's buffer was full.
+fn drops(socket: &UdpSocket) -> usize {
+    let address = socket.local_addr().expect("a bound socket has an address");
+    let SocketAddr::V4(address) = address else { panic!("{address}: the caller has an IPv4 address") };
+    let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let table = std::fs::read_to_string("/proc/net/udp").expect("/proc/net is there");
+    let lines = table.lines().filter(|line| line.split_whitespace().nth(1) == Some(&wanted));
+    lines.filter_map(|line| line.split_whitespace().last()?.parse::<usize>().ok()).sum()
 }
 
 fn sent_over_udp(scrape: &Scrape, kind: &str) -> usize {

@@ -4,6 +4,7 @@
 #[path = "support/e2e/harness.rs"]
 mod harness;
 
+use harness::address;
 use harness::metrics::{Scrape, is};
 use harness::product::{Config, Sipwarden};
 use harness::sipp::{Callee, Calls, Transport};
@@ -94,6 +95,40 @@ fn calls_that_come_over_tcp_and_leave_over_udp() {
 }
 
 #[test]
+fn calls_over_ipv6() {
+    let workspace = Workspace::new("calls-ipv6");
+    let start = || Callee::start_at(&workspace, "callee", Transport::Udp, INSTANTLY, address::endpoint_v6());
+    let (a, b) = (start(), start());
+    let config =
+        Config::at(address::endpoint_v6()).with_set("pbx", "udp", &[("a", a.address), ("b", b.address)]);
+    let sipwarden = Sipwarden::start(&workspace, &config);
+    sipwarden.wait_until_up("pbx", 2);
+    Calls::to(sipwarden.sip, 50, 50).make(&workspace).expect_all_successful();
+    let over_tcp = Calls { transport: Transport::Tcp, ..Calls::to(sipwarden.sip, 50, 50) };
+    over_tcp.make(&workspace).expect_all_successful();
+    expect_plain_calls(&sipwarden, 100);
+}
+
+#[test]
+fn one_of_two_destinations_over_tcp_dies_under_load() {
+    let workspace = Workspace::new("death-tcp");
+    let mut a = Callee::start(&workspace, "callee_slow", Transport::Tcp, SLOWLY);
+    let b = Callee::start(&workspace, "callee_slow", Transport::Tcp, SLOWLY);
+    let config = Config::new().with_set("pbx", "tcp", &[("a", a.address), ("b", b.address)]);
+    let sipwarden = Sipwarden::start(&workspace, &config);
+    sipwarden.wait_until_up("pbx", 2);
+    let caller = Calls::to(sipwarden.sip, 120, 30).scenario("caller_of_mortals").start(&workspace);
+    caller.wait_for_successes(30);
+    a.kill();
+    sipwarden.wait_until_usable("pbx", "a", false);
+    caller.finish().expect_all_successful();
+    let scrape = sipwarden.scrape();
+    assert!(is(answered(&scrape, "INVITE", "200", "upstream"), 120.0));
+    let broken = [("destination", "a"), ("cause", "transport_error")];
+    assert!(scrape.sum("sipwarden_failovers_total", &broken) > 0.5, "no call was caught in set-up");
+}
+
+#[test]
 fn one_of_two_destinations_dies_under_load_then_both_then_they_return() {
     let workspace = Workspace::new("death");
     let start = |address| match address {
@@ -119,6 +154,9 @@ fn one_of_two_destinations_dies_under_load_then_both_then_they_return() {
     let taken_over = [("set", "pbx"), ("destination", "b"), ("reason", "failover")];
     assert!(is(after_death.sum("sipwarden_selections_total", &taken_over), failovers));
     assert!(is(after_death.sum("sipwarden_failovers_total", &[("destination", "b")]), 0.0));
+    // ICMP tells of a closed port at the latest when the INVITE is repeated: nobody waits for a timer.
+    let by_timer = [("destination", "a"), ("cause", "timeout")];
+    assert!(is(after_death.sum("sipwarden_failovers_total", &by_timer), 0.0), "an ICMP error was missed");
     assert!(is(after_death.sum("sipwarden_set_all_down", &[]), 0.0));
 
     // Once the death is known, nothing goes there.

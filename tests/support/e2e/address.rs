@@ -1,6 +1,6 @@
 //! Loopback addresses that no other test and no other process uses.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,8 +39,13 @@ pub fn endpoint() -> SocketAddr {
     port_on(host())
 }
 
-/// A port of this address that is free for UDP and TCP.
-pub fn port_on(host: Ipv4Addr) -> SocketAddr {
+/// A port free for UDP and TCP on the IPv6 loopback, of which there is only one address.
+pub fn endpoint_v6() -> SocketAddr {
+    port_on(Ipv6Addr::LOCALHOST)
+}
+
+fn port_on(host: impl Into<IpAddr>) -> SocketAddr {
+    let host = host.into();
     (0..100)
         .find_map(|_| {
             let udp = UdpSocket::bind((host, 0)).ok()?;

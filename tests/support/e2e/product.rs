@@ -32,8 +32,13 @@ pub struct Config {
 impl Config {
     /// A configuration that listens on addresses of its own and has no sets yet.
     pub fn new() -> Self {
-        let (sip, http) = (address::endpoint(), address::endpoint());
-        let text = format!("listen: [udp://{sip}, tcp://{sip}]\nhttp: {{listen: \"{http}\"}}\n");
+        Self::at(address::endpoint())
+    }
+
+    /// The same with SIP served at a given address.
+    pub fn at(sip: SocketAddr) -> Self {
+        let http = address::endpoint();
+        let text = format!("listen: [\"udp://{sip}\", \"tcp://{sip}\"]\nhttp: {{listen: \"{http}\"}}\n");
         Self { sip, http, text }
     }
 

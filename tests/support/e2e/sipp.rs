@@ -122,7 +122,7 @@ impl<'a> Calls<'a> {
 
     /// Starts making the calls.
     pub fn start(self, workspace: &Workspace) -> Caller {
-        let address = address::endpoint();
+        let address = if self.to.is_ipv6() { address::endpoint_v6() } else { address::endpoint() };
         let name = format!("{}-{address}", self.scenario);
         let statistics = workspace.path(&format!("{name}.csv"));
         let mut command = sipp(workspace, &name, self.scenario, self.transport, address);
@@ -220,7 +220,9 @@ fn sipp(
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{scenario}.xml"));
     let mut command = Command::new("sipp");
     command.arg("-sf").arg(scenario).args(["-t", transport.mode(), "-nostdin"]);
-    command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]);
+    // SIPp wants an IPv6 address in brackets.
+    let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
+    command.args(["-i", &host, "-p", &address.port().to_string()]);
     command.args(["-trace_err", "-error_file"]).arg(workspace.path(&format!("{name}.err")));
     command
 }

@@ -11,13 +11,20 @@ pub enum Kind {
     Tcp,
 }
 
-/// Whether somebody is bound to exactly this IPv4 address.
+/// Whether somebody is bound to exactly this address.
 pub fn is_bound(kind: Kind, address: SocketAddr) -> bool {
-    let IpAddr::V4(ip) = address.ip() else { panic!("only IPv4 addresses are looked up") };
-    let wanted = format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), address.port());
+    let words = |octets: &[u8]| -> String {
+        let words = octets.chunks(4).filter_map(|word| word.try_into().ok().map(u32::from_ne_bytes));
+        words.map(|word| format!("{word:08X}")).collect()
+    };
+    let (host, family) = match address.ip() {
+        IpAddr::V4(ip) => (words(&ip.octets()), ""),
+        IpAddr::V6(ip) => (words(&ip.octets()), "6"),
+    };
+    let wanted = format!("{host}:{:04X}", address.port());
     let (table, listening) = match kind {
-        Kind::Udp => ("/proc/net/udp", None),
-        Kind::Tcp => ("/proc/net/tcp", Some("0A")),
+        Kind::Udp => (format!("/proc/net/udp{family}"), None),
+        Kind::Tcp => (format!("/proc/net/tcp{family}"), Some("0A")),
     };
     let table = std::fs::read_to_string(table).expect("/proc/net is there");
     table.lines().skip(1).any(|line| {

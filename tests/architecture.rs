@@ -1,4 +1,5 @@
-//! `docs/ARCHITECTURE.md` names files, types, functions and tests; each of them exists.
+//! `docs/ARCHITECTURE.md` names files, types, functions and tests; each of them exists. So does every
+//! file that a page links to.
 
 use std::path::Path;
 
@@ -144,6 +145,36 @@ fn what_the_page_names_exists() {
     assert!(named > 100, "only {named} names were found");
     let missing = missing(&page, &sources);
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md names what does not exist:\n{}", missing.join("\n"));
+}
+
+/// The files that a page links to, as written.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://"))
+        .map(|target| target.split('#').next().unwrap_or(target))
+        .collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for folder in ["", "docs", "docs/runbooks", "alerts"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("a folder of pages can be listed") {
+            let path = entry.expect("a folder of pages can be listed").path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let page = std::fs::read_to_string(&path).expect("a page can be read");
+            for link in links(&page) {
+                count += 1;
+                let leads_to = path.with_file_name(link);
+                assert!(leads_to.exists(), "{} links to {link}, which is not there", path.display());
+            }
+        }
+    }
+    assert!(count > 20, "only {count} links were found");
 }
 
 #[test]

@@ -14,7 +14,7 @@ doc:            ## the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 docs:           ## generate docs/*.md from the code again
-	BLESS=1 cargo test --locked
+	BLESS=1 cargo test --locked --test vocabulary --test config
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
 	cargo deny --locked check licenses bans sources

@@ -3,7 +3,7 @@
 use super::challenges::Challenges;
 use super::context::{Best, Cancelling, Context, Phase};
 use super::dialogs::{Dialog, Party};
-use super::engine::Engine;
+use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
@@ -74,7 +74,10 @@ impl Engine {
             if context.method == Method::Invite {
                 self.transactions.set_client_owner(client, Owner::Answered(context.server));
                 self.confirm_dialog(context, index, response, now);
-                self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+                let write = |out: &mut Vec<u8>| forward_response(response, out);
+                if !self.send_up(context, code, Origin::Upstream, now, write) {
+                    self.send_beside(context, response);
+                }
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
                 self.finish(context, code, response, now);
@@ -185,7 +188,20 @@ impl Engine {
         context.request = stored;
     }
 
-    /// Sends a response up, and tells of the transaction when it is the first final one.
+    /// Sends a 2xx up although its server transaction is over: the callee believes in a call, and
+    /// only the caller can end it (RFC 3261 §16.7 step 5).
+    fn send_beside(&mut self, context: &Context, response: Message<'_>) {
+        let mut parsed = std::mem::take(&mut self.spare_index);
+        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed) {
+            let hop = reply_hop(&request.top_via(), context.from);
+            self.outbox.send_with(hop, |out| forward_response(response, out));
+            self.outbox.mark_forwarded();
+        }
+        self.spare_index = parsed;
+    }
+
+    /// Sends a response up, and tells of the transaction when it is the first final one. Returns
+    /// whether it went.
     pub fn send_up(
         &mut self,
         context: &mut Context,
@@ -193,7 +209,7 @@ impl Engine {
         origin: Origin,
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> bool {
         let went = self.transactions.respond(context.server, code, now, &mut self.outbox, write);
         if went && origin == Origin::Upstream {
             self.outbox.mark_forwarded();
@@ -204,7 +220,7 @@ impl Engine {
             {
                 record.provisionals.push((now, code));
             }
-            return;
+            return went;
         }
         context.is_answered = true;
         if let Some(mut record) = context.record.take() {
@@ -213,6 +229,7 @@ impl Engine {
             record.origin = origin;
             self.outbox.event(Event::TransactionFinished(record));
         }
+        went
     }
 
     /// A further 2xx to an INVITE that has been answered: end to end (RFC 6026 §7.1).

@@ -1,0 +1,21 @@
+//! Findings of a review, each as the flow that showed it.
+
+use crate::sim::*;
+
+/// RFC 3261 §16.7 step 5: a 2xx goes up even when another final response went before it.
+#[test]
+fn a_2xx_goes_up_even_after_another_final_response() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("late-2xx");
+    world.receive(CALLER, &call.request("INVITE"));
+    let first = world.sent_to(D1, "INVITE");
+    world.advance(2_000);
+    let second = world.sent_to(D2, "INVITE");
+    world.receive(D2, &reply(&second.text, 486, "two", ""));
+    world.sent_to(CALLER, "SIP/2.0 100");
+    world.sent_to(CALLER, "SIP/2.0 486");
+    world.receive(CALLER, &call.companion("ACK"));
+    world.receive(D1, &reply(&first.text, 200, "one", "sip:1000@10.0.1.1:5060"));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.settle();
+}

@@ -1,6 +1,7 @@
 //! Findings of a review, each as the flow that showed it.
 
 use crate::sim::*;
+use sipwarden::proxy::Input;
 
 /// RFC 3261 §16.7 step 5: a 2xx goes up even when another final response went before it.
 #[test]
@@ -18,4 +19,20 @@ fn a_2xx_goes_up_even_after_another_final_response() {
     world.receive(D1, &reply(&first.text, 200, "one", "sip:1000@10.0.1.1:5060"));
     world.sent_to(CALLER, "SIP/2.0 200");
     world.settle();
+}
+
+/// After the drain deadline the 487s are still waited for, and a lost CANCEL is sent again.
+#[test]
+fn the_answers_to_the_cancels_of_a_drain_are_waited_for() {
+    let mut world = World::new(TWO);
+    world.receive(CALLER, &Call::new("cut").request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+    world.input(Input::Drain);
+    world.input(Input::Abort);
+    world.sent_to(D1, "CANCEL");
+    assert_eq!(world.core.unfinished(), 1, "the 487 is still to come");
+    world.receive(D1, &reply(&invite.text, 487, "callee", ""));
+    world.sent_to(D1, "ACK");
+    assert_eq!(world.core.unfinished(), 0);
 }

@@ -69,6 +69,9 @@ impl Engine {
         let (is_abandoned, client, target) = (attempt.is_abandoned, attempt.client, attempt.target);
         self.note_response(context, index, code, now);
         self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
+        if matches!(code, 200..=299 | 408 | 481) {
+            self.end_dialog(context);
+        }
 
         if (200..300).contains(&code) {
             if context.method == Method::Invite {
@@ -117,6 +120,7 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let is_abandoned = attempt.is_abandoned;
         self.close_attempt(context, index, ended, 0, now);
+        self.end_dialog(context);
         if is_abandoned {
             return self.conclude(context, now);
         }
@@ -243,10 +247,19 @@ impl Engine {
 
     /// Passes on the final response to a request other than INVITE.
     fn finish(&mut self, context: &mut Context, code: u16, response: Message<'_>, now: Instant) {
-        if context.method == Method::Bye {
-            self.dialogs.end(response);
-        }
         self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+    }
+
+    /// Forgets the dialog of a BYE: a 2xx, 408, 481 or no answer ends it (RFC 3261 §15.1.1).
+    fn end_dialog(&mut self, context: &Context) {
+        if context.method != Method::Bye {
+            return;
+        }
+        let mut parsed = std::mem::take(&mut self.spare_index);
+        if let Ok(bye) = parse(&context.request, Framing::Datagram, &mut parsed) {
+            self.dialogs.end(bye);
+        }
+        self.spare_index = parsed;
     }
 
     fn confirm_dialog(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {

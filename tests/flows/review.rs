@@ -36,3 +36,30 @@ fn the_answers_to_the_cancels_of_a_drain_are_waited_for() {
     world.sent_to(D1, "ACK");
     assert_eq!(world.core.unfinished(), 0);
 }
+
+fn a_bye_answered_ends_the_dialog(code: Option<u16>) -> usize {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("bye");
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    let answer = world.drain(CALLER).pop().unwrap();
+    call.learn(&answer.text);
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK");
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    match code {
+        Some(code) => world.receive(D1, &reply(&bye.text, code, "callee", "")),
+        None => world.advance(40_000),
+    }
+    world.core.holdings().3
+}
+
+/// RFC 3261 §15.1.1: 481, 408 and no answer at all end the session too; a challenge does not.
+#[test]
+fn a_bye_ends_the_dialog_whatever_the_answer_but_a_challenge() {
+    for (code, left) in [(Some(200), 0), (Some(481), 0), (Some(408), 0), (None, 0), (Some(401), 1)] {
+        assert_eq!(a_bye_answered_ends_the_dialog(code), left, "{code:?}");
+    }
+}

@@ -96,8 +96,12 @@ impl Engine {
         if is_abandoned {
             return self.conclude(context, now);
         }
-        let mut stripped = Vec::with_capacity(response.bytes().len());
-        forward_response(response, &mut stripped);
+        let mut stripped = Vec::new();
+        // A 408 to anything but an INVITE is never sent (RFC 4320 §4.2): as if nobody had answered.
+        if code != 408 || context.method == Method::Invite {
+            stripped.reserve(response.bytes().len());
+            forward_response(response, &mut stripped);
+        }
         let best = Best { code, response: stripped };
         context.best = Some(Best::choose(context.best.take(), best));
         if code < 600 && self.try_next(id, context, index, Outcome::Final(code), now) {

@@ -63,3 +63,17 @@ fn a_bye_ends_the_dialog_whatever_the_answer_but_a_challenge() {
         assert_eq!(a_bye_answered_ends_the_dialog(code), left, "{code:?}");
     }
 }
+
+/// RFC 4320 §4.2: no 408 to anything but an INVITE, a destination's own included.
+#[test]
+fn the_408_of_a_destination_to_a_non_invite_is_not_passed_on() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("408");
+    world.receive(CALLER, &call.request("MESSAGE"));
+    for destination in [D1, D2] {
+        let message = world.sent_to(destination, "MESSAGE");
+        world.receive(destination, &reply(&message.text, 408, "x", ""));
+    }
+    world.sent_to(CALLER, "SIP/2.0 504");
+    world.settle();
+}

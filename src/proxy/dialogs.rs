@@ -48,6 +48,9 @@ pub struct Dialogs {
 
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
+/// Bytes of the two Contacts of a dialog that is remembered. What is longer is no address of a
+/// telephone, and would let one caller fill the memory for as long as a call may live.
+const MAX_CONTACTS: usize = 512;
 
 impl Dialogs {
     /// An empty table.
@@ -55,8 +58,12 @@ impl Dialogs {
         Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
     }
 
-    /// Remembers the dialog that a 2xx to an INVITE confirms. A repetition changes nothing.
+    /// Remembers the dialog that a 2xx to an INVITE confirms, unless its Contacts are absurdly
+    /// long: then only its Route set carries it. A repetition changes nothing.
     pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) {
+        if dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS {
+            return;
+        }
         let Some((from, to)) = tags(response) else { return };
         self.by_key.entry(key(&self.secret, response.call_id(), from, to)).or_insert(dialog);
     }

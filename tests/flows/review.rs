@@ -77,3 +77,18 @@ fn the_408_of_a_destination_to_a_non_invite_is_not_passed_on() {
     world.sent_to(CALLER, "SIP/2.0 504");
     world.settle();
 }
+
+/// The Contact of a dialog that is remembered is of a bounded size.
+#[test]
+fn an_oversized_contact_is_not_remembered() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("fat");
+    let contact = format!("sip:{}@192.0.2.7", "a".repeat(30_000));
+    let invite = call.request("INVITE").replace("<sip:alice@192.0.2.7:5070>\r\nContent", &format!("<{contact}>\r\nContent"));
+    assert!(invite.contains(&contact));
+    world.receive(CALLER, &invite);
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    world.drain(CALLER).pop().unwrap();
+    assert_eq!(world.core.holdings().3, 0);
+}

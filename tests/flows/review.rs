@@ -1,6 +1,7 @@
 //! Findings of a review, each as the flow that showed it.
 
 use crate::sim::*;
+use sipwarden::facts::State;
 use sipwarden::proxy::Input;
 
 /// RFC 3261 §16.7 step 5: a 2xx goes up even when another final response went before it.
@@ -76,6 +77,20 @@ fn the_408_of_a_destination_to_a_non_invite_is_not_passed_on() {
     }
     world.sent_to(CALLER, "SIP/2.0 504");
     world.settle();
+}
+
+/// A probe's answer counts for the endpoint that it was sent to.
+#[test]
+fn the_answer_of_the_old_address_says_nothing_of_the_new_one() {
+    let moved = TWO.replace("10.0.1.1:5060", "10.0.1.9:5060");
+    let mut world = World::cold(TWO);
+    world.set_health(D1, Health::Silent);
+    world.set_health("10.0.1.9:5060", Health::Silent);
+    world.advance(500);
+    let probe = world.probes.iter().find(|sent| sent.hop.remote == address(D1)).unwrap().clone();
+    world.reload(&moved);
+    world.receive(D1, &reply(&probe.text, 200, "probe", ""));
+    assert_eq!(world.state("d1"), State::Unknown);
 }
 
 /// The Contact of a dialog that is remembered is of a bounded size.

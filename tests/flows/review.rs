@@ -107,3 +107,19 @@ fn an_oversized_contact_is_not_remembered() {
     world.drain(CALLER).pop().unwrap();
     assert_eq!(world.core.holdings().3, 0);
 }
+
+/// Timer C ends a call that rings for ever; whatever comes of it is no reason to ring elsewhere.
+#[test]
+fn timer_c_never_fails_over() {
+    let mut world = World::new(&TWO.replace("priority\n", "priority\n    failover: {total: 1h}\n"));
+    let mut call = Call::new("timer-c");
+    world.receive(CALLER, &call.request("INVITE"));
+    let first = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&first.text, 180, "one", ""));
+    world.advance(186_000);
+    world.sent_to(D1, "CANCEL");
+    world.receive(D1, &reply(&first.text, 500, "one", ""));
+    world.quiet(D2);
+    assert!(world.drain(CALLER).last().unwrap().text.starts_with("SIP/2.0 500"));
+    world.settle();
+}

@@ -99,7 +99,9 @@ fn an_oversized_contact_is_not_remembered() {
     let mut world = World::new(TWO);
     let mut call = Call::new("fat");
     let contact = format!("sip:{}@192.0.2.7", "a".repeat(30_000));
-    let invite = call.request("INVITE").replace("<sip:alice@192.0.2.7:5070>\r\nContent", &format!("<{contact}>\r\nContent"));
+    let invite = call
+        .request("INVITE")
+        .replace("<sip:alice@192.0.2.7:5070>\r\nContent", &format!("<{contact}>\r\nContent"));
     assert!(invite.contains(&contact));
     world.receive(CALLER, &invite);
     let invite = world.sent_to(D1, "INVITE");

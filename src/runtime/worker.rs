@@ -148,6 +148,12 @@ impl Worker {
 
     async fn serve(mut self) {
         let mut alarm = Box::pin(sleep_until(Instant::now().into()));
+        if let Share::Follower(published) = &mut self.share {
+            // Before the first verdicts nobody is usable: what came meanwhile waits in the sockets.
+            // An error means that worker 0 has not started, and then nothing does.
+            let _ = published.wait_for(Option::is_some).await;
+            self.follow(Instant::now());
+        }
         self.settle(Instant::now());
         loop {
             let woken = self.wait(alarm.as_mut()).await;

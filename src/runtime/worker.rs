@@ -194,6 +194,9 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
+            // Whoever asked has given up and said so: taking it now would leave the control plane
+            // with another configuration, and the next one with numbers of destinations used twice.
+            Command::Reload(_, _, done) if done.is_closed() => {}
             Command::Reload(plan, trigger, done) => {
                 let applied = self.reload(plan, trigger, now);
                 let _ = done.send(applied);

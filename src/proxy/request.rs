@@ -13,7 +13,7 @@ use crate::facts::event::{
     AttemptOutcome, Direction, DropReason, Event, Origin, Refusal, SelectionFailure, SelectionReason,
 };
 use crate::facts::outbox::Outbox;
-use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::secret::Secret;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::{Message, RequestEdit, forward_request};
@@ -509,6 +509,7 @@ fn record_of(request: Message<'_>, from: Hop, trace: u128, now: Instant) -> Tran
         trace,
         method: request.method(),
         call_id: WireText::new(request.call_id()),
+        session: request.header("Session-ID").and_then(SessionId::parse),
         cseq: request.cseq(),
         listener: from.listener,
         transport: from.transport,

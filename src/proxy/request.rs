@@ -66,7 +66,8 @@ impl Core {
         let Arrival { request, from, .. } = arrival;
         let engine = &mut self.engine;
         if engine.transactions.unfinished() >= u64::from(engine.plan.settings().max_transactions) {
-            return engine.refuse_statelessly(arrival);
+            let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
+            return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
         engine.outbox.event(Event::RequestReceived { listener: from.listener, method: request.method() });
         let admitted = match admit::check(request, &engine.loop_secret) {

@@ -141,3 +141,17 @@ routes:
     world.sent_to(CALLER, "SIP/2.0 404");
     assert_eq!(refusals(&world), [Refusal::NoRoute]);
 }
+
+#[test]
+fn a_mark_lets_nothing_in_that_is_not_inside_its_dialog() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("marked");
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    let ours = header(&invite.text, "Record-Route").unwrap().to_owned();
+    world.drain(CALLER);
+    call.routes = vec![ours, "<sip:203.0.113.66;lr>".into()];
+    world.receive(CALLER, &call.request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 403");
+    world.quiet("203.0.113.66:5060");
+}

@@ -155,6 +155,20 @@ fn what_cargo_run_adds_to_the_environment_is_not_taken_for_configuration() {
     assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let workspace = Workspace::new("full-disk");
+    let file = workspace.write("good.yaml", &format!("sets: {{pbx: {{destinations: [\"{DESTINATION}\"]}}}}"));
+    for arguments in [&["completions", "bash"][..], &["check", "-c", &file.display().to_string()]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has /dev/full");
+        let ended = Command::new(env!("CARGO_BIN_EXE_sipwarden")).args(arguments).stdout(full).output();
+        let ended = ended.expect("the binary runs");
+        let message = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(message.contains("cannot write to standard output"), "{arguments:?}: {message}");
+    }
+}
+
 /// An OPTIONS that is right but for what `change` does to it.
 fn options(from: &UdpSocket, to: &Sipwarden, call: &str, change: (&str, &str)) -> String {
     let own = from.local_addr().expect("a bound socket has an address");

@@ -9,7 +9,7 @@ use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
 use crate::dispatch::{HashPart, Selection};
 use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
-use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::secret::Secret;
 use crate::facts::{Algorithm, Hop, Method, SetId, Target};
 use crate::sip::Message;
@@ -264,6 +264,7 @@ impl Engine {
             trace: self.nonces.next_u128(),
             method: request.method(),
             call_id: WireText::new(request.call_id()),
+            session: request.header("Session-ID").and_then(SessionId::parse),
             cseq: request.cseq(),
             listener: from.listener,
             transport: from.transport,

@@ -93,9 +93,9 @@ pub enum Fired {
         owner: Owner,
         /// The timer that ended it.
         timer: FatalTimer,
-        /// How often its request was sent again.
-        retransmissions: u32,
     },
+    /// A request was sent again.
+    Retransmitted(Owner),
     /// A server transaction is over.
     ServerEnded(Owner),
 }
@@ -474,26 +474,28 @@ impl Transactions {
             return None;
         }
         let action = client.on_alarm(now, &self.settings);
-        let (owner, retransmissions) = (client.owner, client.retransmissions);
+        let owner = client.owner;
+        let mut fired = None;
         match action {
             ClientAlarm::Retransmit => {
                 out.send(client.hop, &client.sent);
                 if let Some(target) = client.target {
                     out.event(Event::RequestRetransmitted { target });
                 }
+                fired = (owner != Owner::Nobody).then_some(Fired::Retransmitted(owner));
             }
             ClientAlarm::TimedOut(timer) => {
                 if let Some(target) = client.target {
                     out.event(Event::AttemptTimedOut { target, timer });
                 }
                 self.forget(id);
-                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer, retransmissions });
+                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer });
             }
             ClientAlarm::End => self.forget(id),
             ClientAlarm::Wait => {}
         }
         self.rearm_client(id);
-        None
+        fired
     }
 
     fn ring_server(&mut self, id: Id<Server>, now: Instant, out: &mut Outbox) -> Option<Fired> {

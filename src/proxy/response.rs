@@ -179,7 +179,10 @@ impl Engine {
             return self.answer_ourselves(context, 504, now);
         }
         context.is_answered = true;
-        context.record = None;
+        if let Some(mut record) = context.record.take() {
+            record.ended = now;
+            self.outbox.event(Event::RequestUnanswered(record));
+        }
         self.transactions.abandon_server(context.server);
     }
 
@@ -268,6 +271,7 @@ impl Engine {
                 set: context.set,
                 caller: Party { contact: caller.into(), hop: context.from },
                 callee: Party { contact: callee.into(), hop: attempt.hop },
+                trace: context.record.as_ref().map(|record| record.trace),
                 created: now,
             };
             let set = dialog.set;

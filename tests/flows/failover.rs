@@ -191,6 +191,7 @@ fn a_message_is_not_repeated_on_silence_but_is_on_a_listed_final() {
     world.quiet(D2);
     world.quiet(CALLER);
     assert!(world.records("MESSAGE").is_empty(), "RFC 4320: no 408 to a non-INVITE");
+    assert_eq!(world.count(|event| matches!(event, Event::RequestUnanswered(_))), 1);
     world.drain(D1);
     world.receive(CALLER, &call.request("MESSAGE"));
     let first = world.sent_to(D1, "MESSAGE");

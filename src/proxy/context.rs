@@ -2,6 +2,7 @@
 //!
 //! Plain bookkeeping; what is sent and when is decided in `attempt` and `respond`.
 
+use super::dialogs::DialogKey;
 use super::mark::MarkId;
 use super::route::RouteEdits;
 use crate::dispatch::Selection;
@@ -45,6 +46,8 @@ pub struct Context {
     pub no_attempt_after: Instant,
     /// The attempts, in order.
     pub attempts: SmallVec<[Attempt; 1]>,
+    /// The dialog that it ends, for a BYE.
+    pub ends: Option<DialogKey>,
     /// The best final response so far.
     pub best: Option<Best>,
     /// Set once it has been cancelled: the Reason to pass on, if any.

@@ -46,6 +46,10 @@ pub struct Dialogs {
     next_sweep: Option<Instant>,
 }
 
+/// How many dialogs are remembered at most, about 300 MiB of them. A call beyond that still works:
+/// its requests carry their Route set.
+const MAX: usize = 1 << 20;
+
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
 
@@ -55,31 +59,42 @@ impl Dialogs {
         Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
     }
 
-    /// Remembers the dialog that a 2xx to an INVITE confirms. A repetition changes nothing.
-    pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) {
-        let Some((from, to)) = tags(response) else { return };
-        self.by_key.entry(key(&self.secret, response.call_id(), from, to)).or_insert(dialog);
+    /// Remembers the dialog that a 2xx to an INVITE confirms; a repetition changes nothing.
+    /// Returns whether it is remembered.
+    pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) -> bool {
+        let Some((from, to)) = tags(response) else { return false };
+        let key = key(&self.secret, response.call_id(), from, to);
+        let has_room = self.by_key.len() < MAX || self.by_key.contains_key(&key);
+        if has_room {
+            self.by_key.entry(key).or_insert(dialog);
+        }
+        has_room
     }
 
     /// The dialog that a request belongs to, and the party it is for.
     pub fn find(&self, request: Message<'_>) -> Option<(&Dialog, &Party)> {
-        let (from, to) = tags(request)?;
-        let forth = key(&self.secret, request.call_id(), from, to);
+        let [forth, back] = self.keys(request)?;
         if let Some(dialog) = self.by_key.get(&forth) {
             return Some((dialog, &dialog.callee));
         }
-        let back = key(&self.secret, request.call_id(), to, from);
         self.by_key.get(&back).map(|dialog| (dialog, &dialog.caller))
     }
 
-    /// Forgets the dialog that a BYE has ended.
-    pub fn end(&mut self, bye: Message<'_>) {
-        if let Some((from, to)) = tags(bye) {
-            let removed = self.by_key.remove(&key(&self.secret, bye.call_id(), from, to));
-            if removed.is_none() {
-                self.by_key.remove(&key(&self.secret, bye.call_id(), to, from));
-            }
-        }
+    /// The key of the dialog that a request belongs to, if it is known.
+    pub fn key_of(&self, request: Message<'_>) -> Option<DialogKey> {
+        self.keys(request)?.into_iter().find(|key| self.by_key.contains_key(key))
+    }
+
+    /// The keys of a request sent by the caller, and by the callee.
+    fn keys(&self, request: Message<'_>) -> Option<[DialogKey; 2]> {
+        let (from, to) = tags(request)?;
+        let call_id = request.call_id();
+        Some([key(&self.secret, call_id, from, to), key(&self.secret, call_id, to, from)])
+    }
+
+    /// Forgets a dialog that has ended.
+    pub fn end(&mut self, key: DialogKey) {
+        self.by_key.remove(&key);
     }
 
     /// Forgets dialogs older than `max_age`, now and then; calls `expired` for each.

@@ -177,6 +177,7 @@ impl Core {
                 arrived: now,
                 no_attempt_after: now,
                 attempts: SmallVec::new(),
+                ends: (method == Method::Bye).then(|| engine.dialogs.key_of(request)).flatten(),
                 best: None,
                 cancelled: None,
                 is_answered: false,

@@ -77,7 +77,7 @@ impl Engine {
                 self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
-                self.finish(context, code, response, now);
+                self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
             }
             return;
         }
@@ -169,6 +169,10 @@ impl Engine {
         }
         context.is_answered = true;
         context.record = None;
+        if let Some(dialog) = context.ends.take() {
+            // RFC 3261 §15.1.1: a BYE without an answer ends the dialog as well.
+            self.dialogs.end(dialog);
+        }
         self.transactions.abandon_server(context.server);
     }
 
@@ -207,6 +211,9 @@ impl Engine {
             return;
         }
         context.is_answered = true;
+        if let Some(dialog) = context.ends.take().filter(|_| !Challenges::is_challenge(code)) {
+            self.dialogs.end(dialog);
+        }
         if let Some(mut record) = context.record.take() {
             record.ended = now;
             record.code = code;
@@ -224,14 +231,6 @@ impl Engine {
         }
     }
 
-    /// Passes on the final response to a request other than INVITE.
-    fn finish(&mut self, context: &mut Context, code: u16, response: Message<'_>, now: Instant) {
-        if context.method == Method::Bye {
-            self.dialogs.end(response);
-        }
-        self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
-    }
-
     fn confirm_dialog(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
         let Some(attempt) = context.attempts.get(index) else { return };
         let mut parsed = std::mem::take(&mut self.spare_index);
@@ -246,7 +245,12 @@ impl Engine {
                 callee: Party { contact: callee.into(), hop: attempt.hop },
                 created: now,
             };
-            self.dialogs.confirm(response, dialog);
+            let set = dialog.set;
+            if !self.dialogs.confirm(response, dialog)
+                && let Some(set) = set
+            {
+                self.outbox.event(Event::DialogExpired { set });
+            }
         }
         self.spare_index = parsed;
     }

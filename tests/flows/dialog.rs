@@ -98,3 +98,21 @@ fn the_repeated_request_goes_to_the_destination_that_challenged_it() {
         .count(|event| matches!(event, Event::DestinationSelected { reason: SelectionReason::Affinity, .. }));
     assert_eq!(affine, 1);
 }
+
+#[test]
+fn a_dialog_is_forgotten_with_its_bye_whatever_came_of_it() {
+    let mut world = World::new(TWO);
+    for (id, code) in [("ok", Some(200)), ("gone", Some(481)), ("silent", None), ("challenged", Some(401))] {
+        let (mut call, _) = establish(&mut world, id, D1);
+        assert_eq!(world.core.holdings().3, 1);
+        world.receive(CALLER, &call.request("BYE"));
+        let bye = world.sent_to(D1, "BYE");
+        match code {
+            Some(code) => world.receive(D1, &reply(&bye.text, code, "callee", "")),
+            None => world.advance(40_000),
+        }
+        assert_eq!(world.core.holdings().3, usize::from(code == Some(401)), "{id}");
+        world.drain(CALLER);
+        world.drain(D1);
+    }
+}

@@ -7,6 +7,7 @@ use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::{Hop, Method};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 /// Call-ID, CSeq number and method: names a request from end to end.
@@ -52,6 +53,8 @@ pub struct Checks {
     by_branch: HashMap<String, (Name, usize)>,
     /// Dialogs by Call-ID and the callee's tag, with the callee's address.
     dialogs: HashMap<(String, String), SocketAddr>,
+    /// Dialogs whose BYE failed in a way that need not end them.
+    doubtful: HashSet<(String, String)>,
     /// Every 2xx to an INVITE that went up.
     answered: HashSet<(String, String)>,
     failed_over: usize,
@@ -261,13 +264,14 @@ impl Checks {
         }
         assert!(is_invite || code != 408, "408 to a request other than INVITE (RFC 4320 §4.2)");
         if request.finals.iter().any(|(_, known)| known == text) {
-            assert!(!request.is_acked, "an acknowledged answer is sent again: {name:?}");
+            assert!(!request.is_acked || code < 300, "an acknowledged answer is sent again: {name:?}");
             return None;
         }
-        let all_2xx =
-            is_invite && (200..300).contains(&code) && request.finals.iter().all(|(code, _)| *code < 300);
+        // A 2xx goes up even after another final response: only the caller can end that call (RFC 3261
+        // §16.7 step 5).
+        let is_2xx = is_invite && (200..300).contains(&code);
         let earlier = request.finals.first().map(|(code, _)| *code);
-        assert!(earlier.is_none() || all_2xx, "a second answer, {code} after {earlier:?}: {name:?}");
+        assert!(earlier.is_none() || is_2xx, "a second answer, {code} after {earlier:?}: {name:?}");
         if is_invite && earlier.is_none() {
             *self.open_invites.entry(worker).or_default() -= 1;
         }
@@ -286,17 +290,23 @@ impl Checks {
             if first.is_some() && is_first {
                 self.dialogs.insert((name.0.clone(), tag), contact);
             }
-        } else if name.2 == "BYE" && !request.legs.is_empty() && code != 401 {
-            let (request_text, call) = (request.text.clone(), name.0.clone());
-            self.end_dialog(&call, &request_text);
+        } else if name.2 == "BYE" && !request.legs.is_empty() {
+            let bye = request.text.clone();
+            self.end_dialog(&name.0, &bye, matches!(code, 200..300 | 408 | 481 | 504));
         }
         Some(name)
     }
 
-    fn end_dialog(&mut self, call: &str, bye: &str) {
+    /// A BYE had its answer, or will have none. After some answers a dialog may be kept or forgotten.
+    fn end_dialog(&mut self, call: &str, bye: &str, is_certain: bool) {
         for party in ["To", "From"] {
-            if let Some(tag) = wire::tag(bye, party) {
-                self.dialogs.remove(&(call.to_owned(), tag.to_owned()));
+            let Some(tag) = wire::tag(bye, party) else { continue };
+            let key = (call.to_owned(), tag.to_owned());
+            let was_held = self.dialogs.remove(&key).is_some();
+            if is_certain {
+                self.doubtful.remove(&key);
+            } else if was_held {
+                self.doubtful.insert(key);
             }
         }
     }
@@ -354,8 +364,8 @@ impl Checks {
         !tag.ends_with('b') && self.went_up(call, tag)
     }
 
-    /// What must hold when everything has run out; returns the number of dialogs not ended.
-    pub fn at_the_end(&mut self) -> usize {
+    /// What must hold when everything has run out; returns how many dialogs may be held.
+    pub fn at_the_end(&mut self) -> RangeInclusive<usize> {
         for (name, request) in &self.requests {
             let is_silent = request.finals.is_empty();
             assert!(!is_silent || name.2 != "INVITE", "an INVITE without an answer: {name:?}");
@@ -374,8 +384,8 @@ impl Checks {
         let silent_byes: Vec<(String, Rc<str>)> =
             silent_byes.map(|(name, request)| (name.0.clone(), request.text.clone())).collect();
         for (call, bye) in silent_byes {
-            self.end_dialog(&call, &bye);
+            self.end_dialog(&call, &bye, true);
         }
-        self.dialogs.len()
+        self.dialogs.len()..=self.dialogs.len() + self.doubtful.len()
     }
 }

@@ -204,8 +204,12 @@ impl Core {
         }
     }
 
-    /// Transactions that a drain waits for.
+    /// Transactions that a drain waits for; after its deadline, what is still to be answered from
+    /// below.
     pub fn unfinished(&self) -> u64 {
+        if self.engine.is_aborted {
+            return u64::try_from(self.contexts.len()).unwrap_or(u64::MAX);
+        }
         self.engine.transactions.unfinished()
     }
 

@@ -232,8 +232,8 @@ impl Transactions {
         self.servers.get(id).map(|server| server.owner)
     }
 
-    /// Sends a response, which `write` appends, unless a final one has gone before. Returns whether
-    /// it went.
+    /// Sends a response, which `write` appends, unless a final one has gone before; a 2xx to an
+    /// INVITE goes even then. Returns whether it went.
     pub fn respond(
         &mut self,
         id: Id<Server>,
@@ -243,6 +243,10 @@ impl Transactions {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         let Some(server) = self.servers.get_mut(id) else { return false };
+        if server.is_late_2xx(code) {
+            out.send_with(server.hop, write);
+            return true;
+        }
         let was_open = server.state == ServerState::Proceeding;
         if !server.on_response(code, now, &self.settings) {
             return false;

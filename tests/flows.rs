@@ -18,3 +18,5 @@ mod failover;
 mod health;
 #[path = "flows/reload.rs"]
 mod reload;
+#[path = "flows/review.rs"]
+mod review;

@@ -216,6 +216,12 @@ impl Prober {
         }
     }
 
+    /// The destinations that a probe under way counts for; `None` if it has ended or a reload
+    /// dropped it.
+    pub fn targets_of(&self, probe: ProbeId) -> Option<&[Target]> {
+        Some(&self.endpoints.get(*self.flights.get(&probe)?)?.targets)
+    }
+
     /// The destinations of each probe under way.
     pub fn in_flight(&self) -> impl Iterator<Item = &[Target]> {
         let endpoints = self.flights.values().filter_map(|index| self.endpoints.get(*index));

@@ -232,7 +232,8 @@ impl Engine {
     pub fn failover_cause(&self, context: &Context, index: usize, outcome: Outcome) -> Option<Cause> {
         let set = context.selection.as_ref()?.set();
         let policy = self.plan.table().set(set)?.failover();
-        let attempt = context.attempts.get(index)?;
+        // What answers our own CANCEL, Timer C's included, is no failure.
+        let attempt = context.attempts.get(index).filter(|attempt| attempt.cancelling == Cancelling::No)?;
         judge(outcome, context.method, attempt.was_early, policy)
     }
 

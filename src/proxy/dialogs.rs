@@ -52,6 +52,9 @@ const MAX: usize = 1 << 20;
 
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
+/// Bytes of the two Contacts of a dialog that is remembered. What is longer is no address of a
+/// telephone, and would let one caller fill the memory for as long as a call may live.
+const MAX_CONTACTS: usize = 512;
 
 impl Dialogs {
     /// An empty table.
@@ -59,12 +62,14 @@ impl Dialogs {
         Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
     }
 
-    /// Remembers the dialog that a 2xx to an INVITE confirms; a repetition changes nothing.
-    /// Returns whether it is remembered.
+    /// Remembers the dialog that a 2xx to an INVITE confirms, unless there are too many or its
+    /// Contacts are absurdly long: then only its Route set carries it. A repetition changes
+    /// nothing. Returns whether it is remembered.
     pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) -> bool {
         let Some((from, to)) = tags(response) else { return false };
         let key = key(&self.secret, response.call_id(), from, to);
-        let has_room = self.by_key.len() < MAX || self.by_key.contains_key(&key);
+        let is_absurd = dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS;
+        let has_room = !is_absurd && self.by_key.len() < MAX || self.by_key.contains_key(&key);
         if has_room {
             self.by_key.entry(key).or_insert(dialog);
         }

@@ -87,6 +87,7 @@ impl Core {
 
     /// Ends what is still running: CANCEL downstream, 503 upstream.
     pub(super) fn abort(&mut self, now: Instant) {
+        self.engine.is_aborted = true;
         let open: Vec<Id<Context>> =
             self.contexts.iter().filter(|(_, context)| !context.is_answered).map(|(id, _)| id).collect();
         for id in &open {

@@ -77,8 +77,23 @@ impl Warden {
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
+    }
+
+    /// After a reload, probes under way count for the destinations at their endpoint now; one whose
+    /// endpoint is gone, or is probed otherwise, says nothing of anybody.
+    fn follow_probes(&mut self, engine: &mut Engine) {
+        let prober = &self.prober;
+        self.running.retain(|_, running| {
+            let targets = prober.targets_of(running.probe);
+            match targets {
+                Some(targets) => running.targets = SmallVec::from_slice(targets),
+                None => engine.transactions.forget(running.client),
+            }
+            targets.is_some()
+        });
     }
 
     /// Sends every probe that is due and ends those whose time has run out.

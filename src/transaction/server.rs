@@ -98,13 +98,6 @@ impl Server {
         true
     }
 
-    /// Whether a response is a 2xx to an INVITE that another final response has been sent to. It
-    /// goes up beside the transaction, which stays as it is (RFC 3261 §16.7 step 5).
-    pub(super) fn is_late_2xx(&self, code: u16) -> bool {
-        let is_failed = matches!(self.state, ServerState::Completed | ServerState::Confirmed);
-        self.method == Method::Invite && is_failed && (200..300).contains(&code)
-    }
-
     /// Takes note of a retransmission of the request.
     pub(super) fn on_retransmission(&self) -> ServerAction {
         match self.state {

@@ -1,7 +1,8 @@
 //! Whole cores between simulated callers and destinations, over a link that loses, doubles,
 //! delays and reorders, in many seeds; what must hold is checked after every step.
 //!
-//! `SEEDS=10000 cargo test --test simulation` runs more of them, `SEED=17 …` runs one.
+//! `SEEDS=10000 cargo test --test simulation` runs more of them, `SEED=17 …` runs one and
+//! `RUNGS=1000 …` shows more of what led to a failure.
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -34,7 +35,7 @@ use world::World;
 
 /// Runs one seed; the error says what went wrong and what led to it.
 fn run(seed: u64) -> Result<u64, String> {
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, number("RUNGS").unwrap_or(60) as usize);
     let end = catch_unwind(AssertUnwindSafe(|| world.run()));
     match end {
         Ok(()) => Ok(world.trace()),

@@ -290,8 +290,4 @@ impl Caller {
         let invite = self.txs.iter().find(|tx| tx.method == "INVITE" && tx.stage != Stage::Finished)?;
         Some(format!("{}: INVITE {} ended as {:?}", self.name, invite.cseq, invite.stage))
     }
-
-    pub fn is_idle(&self) -> bool {
-        self.deadline().is_none()
-    }
 }

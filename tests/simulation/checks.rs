@@ -18,7 +18,7 @@ pub type Name = (String, u32, String);
 pub enum Told {
     Message(Hop, Rc<str>),
     /// A response that answers nothing.
-    Stray(Hop, Rc<str>),
+    Stray(Rc<str>),
     /// Anything else: time, ICMP, verdicts, wishes.
     Other,
 }
@@ -93,7 +93,7 @@ impl Checks {
                 self.on_response(text, *hop, sent, is_stray)
             }
             Told::Message(hop, text) => self.on_request(worker, text, *hop, sent, events),
-            Told::Stray(_, text) => {
+            Told::Stray(text) => {
                 assert!(sent.is_empty(), "a stray response made the core send\n{text}");
                 None
             }

@@ -311,7 +311,8 @@ impl Destination {
         let answer = self.answer_of(&call_id, tag);
         let code = match answer {
             Some(answer) if !answer.is_over => {
-                answer.is_over = true;
+                // What has been hung up needs no ACK any more.
+                (answer.is_over, answer.is_acked, answer.resend_at) = (true, true, None);
                 200
             }
             Some(_) => 481,

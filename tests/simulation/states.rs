@@ -120,9 +120,4 @@ impl States {
         assert_eq!(set.all_down, all_down, "all down, by definition");
         assert_eq!(self.all_down_told, all_down, "all down, as told by events");
     }
-
-    /// The destination at an address.
-    pub fn target_at(&self, address: SocketAddr) -> Option<Target> {
-        self.members.iter().find(|member| member.address == address).map(|member| member.target)
-    }
 }

@@ -41,11 +41,6 @@ pub fn tag<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     header(message, name).split(";tag=").nth(1)
 }
 
-/// The Request-URI.
-pub fn request_uri(message: &str) -> &str {
-    message.split(' ').nth(1).unwrap_or_default()
-}
-
 /// The address in a URI that has a port.
 pub fn address_of(uri: &str) -> Option<SocketAddr> {
     let rest = uri.trim_start_matches('<').strip_prefix("sip:")?;

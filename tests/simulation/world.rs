@@ -25,8 +25,6 @@ use std::time::{Duration, Instant};
 
 /// How often one message is lost at most, so that what must arrive does.
 const LOSSES: u8 = 2;
-/// How many steps of the ladder are remembered.
-const LADDER: usize = 60;
 
 #[derive(Debug)]
 enum Happening {
@@ -76,11 +74,13 @@ pub struct World {
     steps: u64,
     idle_fires: u32,
     ladder: VecDeque<(Instant, String, Rc<str>)>,
+    /// How many steps of the ladder are remembered.
+    rungs: usize,
     trace: DefaultHasher,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, rungs: usize) -> Self {
         let mut chance = Chance::new(seed);
         let base = Instant::now();
         let setup = Setup::new(&mut chance);
@@ -118,6 +118,7 @@ impl World {
             steps: 0,
             idle_fires: 0,
             ladder: VecDeque::new(),
+            rungs,
             trace: DefaultHasher::new(),
             setup,
             chance,
@@ -235,7 +236,7 @@ impl World {
         let from = self.name_of(hop.remote);
         self.note(format!("{from} > w{worker}"), text.clone());
         self.cores[worker].handle_input(Input::Message { hop, bytes: text.as_bytes() }, self.now);
-        let told = if is_stray { Told::Stray(hop, text) } else { Told::Message(hop, text) };
+        let told = if is_stray { Told::Stray(text) } else { Told::Message(hop, text) };
         self.after_step(worker, &told, self.now);
     }
 
@@ -526,7 +527,7 @@ impl World {
     }
 
     fn note(&mut self, who: String, text: Rc<str>) {
-        if self.ladder.len() >= LADDER {
+        if self.ladder.len() >= self.rungs {
             self.ladder.pop_front();
         }
         self.ladder.push_back((self.now, who, text));

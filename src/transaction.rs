@@ -529,9 +529,16 @@ impl Transactions {
         Some(Fired::ServerEnded(server.owner))
     }
 
-    /// Ends a server transaction that will get no final response (RFC 4320 forbids a late one).
-    pub fn abandon_server(&mut self, id: Id<Server>) {
-        self.end_server(id);
+    /// Gives up on a server transaction that will get no final response (RFC 4320 forbids a late
+    /// one). It lingers, so that a repetition still under way is not taken for a new request.
+    pub fn abandon_server(&mut self, id: Id<Server>, now: Instant) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let was_open = server.state == ServerState::Proceeding;
+        server.abandon(now, &self.settings);
+        if was_open {
+            self.open.change(Role::Server, server.method, -1);
+        }
+        self.rearm_server(id);
     }
 
     fn rearm_client(&mut self, id: Id<Client>) {

@@ -180,7 +180,7 @@ impl Engine {
         }
         context.is_answered = true;
         context.record = None;
-        self.transactions.abandon_server(context.server);
+        self.transactions.abandon_server(context.server, now);
     }
 
     /// Sends an answer of our own to the stored request.

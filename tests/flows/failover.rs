@@ -250,3 +250,22 @@ fn a_2xx_after_another_final_response_is_repeated_until_its_ack() {
     }
     world.settle();
 }
+
+#[test]
+fn a_request_given_up_in_silence_absorbs_its_late_repetitions() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("silent-message");
+    let message = call.request("MESSAGE");
+    world.receive(CALLER, &message);
+    world.advance(32_000);
+    assert_eq!(world.drain(D1).len(), 11);
+    assert_eq!(world.core.unfinished(), 0);
+    world.advance(800);
+    // Sent 31.5 s after the first, and long under way.
+    world.receive(CALLER, &message);
+    world.quiet(CALLER);
+    world.quiet(D1);
+    world.quiet(D2);
+    assert_eq!(world.count(|event| matches!(event, Event::RequestReceived { .. })), 1);
+    world.settle();
+}

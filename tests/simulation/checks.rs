@@ -53,6 +53,8 @@ pub struct Checks {
     by_branch: HashMap<String, (Name, usize)>,
     /// Dialogs by Call-ID and the callee's tag, with the callee's address.
     dialogs: HashMap<(String, String), SocketAddr>,
+    /// Every dialog that was ever held.
+    opened: HashSet<(String, String)>,
     /// Dialogs whose BYE failed in a way that need not end them.
     doubtful: HashSet<(String, String)>,
     /// Every 2xx to an INVITE that went up.
@@ -288,6 +290,7 @@ impl Checks {
                 .clone()
                 .any(|(_, text)| wire::address_of(wire::header(text, "Contact")) == Some(contact));
             if first.is_some() && is_first {
+                self.opened.insert((name.0.clone(), tag.clone()));
                 self.dialogs.insert((name.0.clone(), tag), contact);
             }
         } else if name.2 == "BYE" && !request.legs.is_empty() {
@@ -359,9 +362,10 @@ impl Checks {
         self.answered.contains(&(call.to_owned(), tag.to_owned()))
     }
 
-    /// Whether the core remembers, or remembered, that dialog by its tags.
-    pub fn is_first_answer(&self, call: &str, tag: &str) -> bool {
-        !tag.ends_with('b') && self.went_up(call, tag)
+    /// Whether the core remembers, or remembered, that dialog: not one of a second answer on the same
+    /// branch, whose requests travel by their Route set alone.
+    pub fn was_remembered(&self, call: &str, tag: &str) -> bool {
+        self.opened.contains(&(call.to_owned(), tag.to_owned()))
     }
 
     /// What must hold when everything has run out; returns how many dialogs may be held.

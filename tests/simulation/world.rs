@@ -593,7 +593,7 @@ impl World {
             assert!(destination.complaints.is_empty(), "{:#?}", destination.complaints);
             for (call, tag) in destination.unacknowledged().filter(|_| !destination.was_away) {
                 let caller = self.callers.iter().find(|caller| caller.name == call).expect("a caller");
-                let knows = !caller.intent.is_routeless || self.checks.is_first_answer(call, tag);
+                let knows = !caller.intent.is_routeless || self.checks.was_remembered(call, tag);
                 let expected = self.checks.went_up(call, tag) && knows && !caller.is_gone(self.now);
                 assert!(!expected, "{} waited in vain for the ACK of {call} {tag}", destination.name);
             }

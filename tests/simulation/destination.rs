@@ -3,7 +3,7 @@
 use crate::chance::Chance;
 use crate::client::{ClientTx, Rung};
 use crate::wire::{self, PROXY};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -404,13 +404,19 @@ impl Destination {
             _ => return,
         }
         self.byes += 1;
+        // Numbers that no other destination uses, so that requests can be told apart by them.
+        let octets = match self.address.ip() {
+            IpAddr::V4(v4) => v4.octets(),
+            IpAddr::V6(_) => [0; 4],
+        };
+        let first_cseq = 1_000 * u32::from(octets[3]);
         let Self { name, address, byes, is_tcp, .. } = &*self;
         let branch = format!("z9hG4bK{name}-{tx}-{byes}");
         let transport = if *is_tcp { "TCP" } else { "UDP" };
         let uri = wire::header(&invite, "Contact").trim_matches(['<', '>']);
         let routes: String =
             wire::headers(&invite, "Record-Route").map(|route| format!("Route: {route}\r\n")).collect();
-        let (caller, cseq) = (wire::header(&invite, "From"), 1_000 + byes);
+        let (caller, cseq) = (wire::header(&invite, "From"), first_cseq + byes);
         let text: Rc<str> = format!(
             "BYE {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {address};rport;branch={branch}\r\n{routes}\
              Max-Forwards: 70\r\nFrom: <sip:1000@{PROXY}>;tag={tag}\r\nTo: {caller}\r\nCall-ID: {call_id}\r\n\

@@ -362,6 +362,13 @@ impl Checks {
         self.answered.contains(&(call.to_owned(), tag.to_owned()))
     }
 
+    /// Whether only 2xx to an INVITE of a call went up, one of them from such a destination.
+    pub fn is_answered_by(&self, call: &str, is_such: impl Fn(SocketAddr) -> bool) -> bool {
+        let invites = self.requests.iter().filter(|(name, _)| name.0 == call && name.2 == "INVITE");
+        let mut answered = invites.filter(|(_, request)| request.finals.iter().all(|(code, _)| *code < 300));
+        answered.any(|(_, request)| request.legs.iter().any(|leg| is_such(leg.to)))
+    }
+
     /// Whether the core remembers, or remembered, that dialog: not one of a second answer on the same
     /// branch, whose requests travel by their Route set alone.
     pub fn was_remembered(&self, call: &str, tag: &str) -> bool {

@@ -19,7 +19,9 @@ pub enum Told {
     Message(Hop, Rc<str>),
     /// A response that answers nothing.
     Stray(Rc<str>),
-    /// Anything else: time, ICMP, verdicts, wishes.
+    /// What a request quoted here came to: it could not be delivered.
+    Undeliverable(Rc<str>),
+    /// Anything else: time, verdicts, wishes.
     Other,
 }
 
@@ -29,6 +31,9 @@ struct Leg {
     branch: String,
     to: SocketAddr,
     request: Rc<str>,
+    /// How often it was sent.
+    times: usize,
+    was_undeliverable: bool,
     has_provisional: bool,
     code: Option<u16>,
     is_cancelled: bool,
@@ -99,6 +104,13 @@ impl Checks {
                 assert!(sent.is_empty(), "a stray response made the core send\n{text}");
                 None
             }
+            Told::Undeliverable(text) => {
+                if let Some((name, at)) = self.by_branch.get(wire::branch(text)) {
+                    self.requests.get_mut(name).expect("a leg has its request").legs[*at].was_undeliverable =
+                        true;
+                }
+                None
+            }
             Told::Other => None,
         };
         let mut names: BTreeSet<Name> = touched.into_iter().collect();
@@ -142,6 +154,7 @@ impl Checks {
                 is_told: false,
             };
             self.requests.insert(name.clone(), request);
+            self.check_in_dialog(&name, text, sent);
             *self.open_invites.entry(worker).or_default() += u64::from(name.2 == "INVITE");
         }
         if name.2 == "CANCEL" && is_new && sent.iter().any(|(_, text)| wire::status(text) == Some(200)) {
@@ -153,6 +166,16 @@ impl Checks {
             return Some(invite);
         }
         Some(name)
+    }
+
+    /// A request inside a call goes to the destination that answered the call, at once.
+    fn check_in_dialog(&self, name: &Name, text: &str, sent: &[(Hop, Rc<str>)]) {
+        let Some(tag) = wire::tag(text, "To").filter(|_| name.2 != "CANCEL") else { return };
+        if let Some(at) = self.dialogs.get(&(name.0.clone(), tag.to_owned())) {
+            let requests = sent.iter().filter(|(_, sent)| wire::status(sent).is_none());
+            let to: Vec<SocketAddr> = requests.map(|(hop, _)| hop.remote).collect();
+            assert_eq!(to, [*at], "a request of a call goes to the destination that answered it:\n{text}");
+        }
     }
 
     fn on_ack(&mut self, text: &str, sent: &[(Hop, Rc<str>)]) {
@@ -225,6 +248,7 @@ impl Checks {
             let leg = &request.legs[*at];
             assert_eq!((leg.to, &leg.request), (hop.remote, text), "a retransmission is the same again");
             assert!(leg.code.is_none(), "a request is not sent again after its final response");
+            request.legs[*at].times += 1;
             return None;
         }
         let again = request.legs.iter().any(|leg| leg.to == hop.remote);
@@ -240,6 +264,8 @@ impl Checks {
             branch: branch.clone(),
             to: hop.remote,
             request: text.clone(),
+            times: 1,
+            was_undeliverable: false,
             has_provisional: false,
             code: None,
             is_cancelled: false,
@@ -382,6 +408,17 @@ impl Checks {
             assert!(!is_silent || name.2 != "INVITE", "an INVITE without an answer: {name:?}");
             assert!(!is_silent || !request.legs.is_empty(), "no answer though nobody was asked: {name:?}");
             assert_eq!(request.is_told, !is_silent, "received and finished do not balance: {name:?}");
+            // Timers A and B, E and F of RFC 3261: 0, 0.5, 1.5, 3.5 s and so on.
+            let expected = if name.2 == "INVITE" { 7 } else { 11 };
+            let unheard = |leg: &&Leg| !leg.has_provisional && leg.code.is_none() && !leg.was_undeliverable;
+            for leg in request
+                .legs
+                .iter()
+                .filter(unheard)
+                .filter(|leg| !leg.request.contains("SIP/2.0/TCP 10.0.0.1"))
+            {
+                assert_eq!(leg.times, expected, "times that {} was sent {name:?} without a response", leg.to);
+            }
         }
         let unfinished = self.requests.values().filter(|request| !request.is_told);
         let untold: usize = unfinished.map(|request| request.legs.len().saturating_sub(1)).sum();

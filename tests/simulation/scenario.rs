@@ -129,7 +129,7 @@ impl Setup {
 
 /// Everybody who calls.
 pub fn callers(chance: &mut Chance, start: Instant) -> Vec<Caller> {
-    let count = 5 + chance.below(6);
+    let count = 6 + chance.below(9);
     (0..count).map(|number| caller(number, chance, start)).collect()
 }
 

@@ -71,6 +71,11 @@ pub struct World {
     checks: Checks,
     states: States,
     is_calm: bool,
+    /// How late a worker wakes up at most, in milliseconds; and how late it does next.
+    max_lag: u64,
+    lag: Duration,
+    /// How long verdicts and configurations take to the other workers.
+    hand_over: Duration,
     steps: u64,
     idle_fires: u32,
     ladder: VecDeque<(Instant, String, Rc<str>)>,
@@ -115,6 +120,9 @@ impl World {
             checks: Checks::default(),
             states: States::default(),
             is_calm: false,
+            max_lag: chance.pick(&[0, 0, 2, 20]),
+            lag: Duration::ZERO,
+            hand_over: Duration::from_millis(chance.pick(&[1, 20, 200])),
             steps: 0,
             idle_fires: 0,
             ladder: VecDeque::new(),
@@ -128,13 +136,13 @@ impl World {
         for (at, act) in scenario::acts(&mut world.chance, begun) {
             world.push(at, Happening::Act(act));
         }
-        world.after_step(0, &Told::Other, base);
-        (0..world.callers.len()).for_each(|caller| world.rearm(Party::Caller(caller)));
         world
     }
 
     /// Runs until nothing is left to do but probing.
     pub fn run(&mut self) {
+        self.after_step(0, &Told::Other, self.base);
+        (0..self.callers.len()).for_each(|caller| self.rearm(Party::Caller(caller)));
         let limit = self.base + Duration::from_secs(900);
         loop {
             let (worker, due) = self.next_timer();
@@ -183,7 +191,8 @@ impl World {
 
     fn next_timer(&self) -> (usize, Instant) {
         let far = self.now + Duration::from_secs(1_000);
-        let timers = self.cores.iter().map(|core| core.poll_timeout().unwrap_or(far)).enumerate();
+        let due = |core: &Core| core.poll_timeout().map_or(far, |due| due + self.lag);
+        let timers = self.cores.iter().map(due).enumerate();
         timers.min_by_key(|(_, at)| *at).expect("there is a core")
     }
 
@@ -192,6 +201,7 @@ impl World {
         self.idle_fires = if at > self.now { 0 } else { self.idle_fires + 1 };
         assert!(self.idle_fires < 200, "poll_timeout stands still");
         self.now = self.now.max(at);
+        self.lag = self.chance.ms(0, self.max_lag);
         self.cores[worker].handle_timeout(self.now);
         self.after_step(worker, &Told::Other, self.now);
     }
@@ -215,7 +225,7 @@ impl World {
                 let worker = sender(quote, workers).map_or(0, |worker| worker.0 as usize);
                 self.note(format!("icmp > w{worker}"), text.clone());
                 self.cores[worker].handle_input(Input::Undeliverable { hop, message: quote, reason }, now);
-                self.after_step(worker, &Told::Other, now);
+                self.after_step(worker, &Told::Undeliverable(text), now);
             }
             Happening::Act(act) => self.act(act),
             Happening::Follow { worker, plan, verdicts } => {
@@ -489,7 +499,7 @@ impl World {
         if published.is_some() || is_reload {
             for worker in 1..self.cores.len() {
                 let plan = is_reload.then(|| Arc::clone(&self.plan));
-                let at = self.now + if self.steps == 1 { Duration::ZERO } else { Duration::from_micros(700) };
+                let at = self.now + if self.steps == 1 { Duration::ZERO } else { self.hand_over };
                 let verdicts = Arc::clone(&self.held[0]);
                 self.push(at, Happening::Follow { worker, plan, verdicts });
             }

@@ -19,6 +19,8 @@ mod checks;
 mod client;
 #[path = "simulation/destination.rs"]
 mod destination;
+#[path = "simulation/link.rs"]
+mod link;
 #[path = "simulation/scenario.rs"]
 mod scenario;
 #[path = "simulation/states.rs"]

@@ -5,7 +5,7 @@ use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::{DropReason, Event};
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::{Hop, Method};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -54,7 +54,7 @@ struct Request {
 /// Everything seen so far.
 #[derive(Debug, Default)]
 pub struct Checks {
-    requests: HashMap<Name, Request>,
+    requests: BTreeMap<Name, Request>,
     by_branch: HashMap<String, (Name, usize)>,
     /// Dialogs by Call-ID and the callee's tag, with the callee's address.
     dialogs: HashMap<(String, String), SocketAddr>,

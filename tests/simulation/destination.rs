@@ -187,7 +187,7 @@ impl Destination {
         let tx = self.txs.len() - 1;
         match (&*method, wire::tag(text, "To")) {
             ("CANCEL", _) => self.on_cancel(tx, &branch, now),
-            ("BYE", Some(tag)) => self.on_bye(tx, &tag.to_owned(), now),
+            ("BYE", Some(tag)) => self.on_bye(tx, tag, now),
             ("INVITE", None) => self.on_invite(tx, now),
             ("INVITE", Some(_)) => {
                 let code = if self.chance.percent(80) { 200 } else { 488 };

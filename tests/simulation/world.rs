@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::chance::Chance;
 use crate::checks::{Checks, Told};
 use crate::destination::{Destination, Mood};
+use crate::link::Link;
 use crate::scenario::{self, Act, Setup};
 use crate::states::States;
 use crate::wire;
@@ -23,9 +24,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often one message is lost at most, so that what must arrive does.
-const LOSSES: u8 = 2;
-
 #[derive(Debug)]
 enum Happening {
     ToProxy { hop: Hop, text: Rc<str>, is_stray: bool },
@@ -40,17 +38,6 @@ enum Happening {
 enum Party {
     Caller(usize),
     Destination(usize),
-}
-
-/// What the link does to messages; nothing of it to streams but delay.
-#[derive(Debug)]
-struct Link {
-    loss: u64,
-    doubling: u64,
-    delay: (u64, u64),
-    lost: HashMap<u64, u8>,
-    /// When the last message of a stream arrives.
-    streams: HashMap<(SocketAddr, SocketAddr), Instant>,
 }
 
 pub struct World {
@@ -94,14 +81,7 @@ impl World {
         let secret = Secret::new(*b"a secret of 16 b");
         let workers = chance.pick(&[1, 1, 2]);
         let core = |worker| Core::new(WorkerId(worker), Arc::clone(&plan), &secret, Instant::now, base);
-        let lossy = chance.percent(70);
-        let link = Link {
-            loss: if lossy { chance.below(25) } else { 0 },
-            doubling: if lossy { chance.below(12) } else { 0 },
-            delay: chance.pick(&[(0, 1), (1, 30), (5, 300), (10, 1_800)]),
-            lost: HashMap::new(),
-            streams: HashMap::new(),
-        };
+        let link = Link::new(&mut chance);
         let start = base + Duration::from_millis(200);
         let callers = scenario::callers(&mut chance, start);
         let mut world = Self {
@@ -209,8 +189,8 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         let now = self.now;
         match happening {
-            Happening::ToProxy { hop, text, is_stray } => self.to_proxy(hop, text, is_stray),
-            Happening::ToParty { hop, text } => self.to_party(hop, &text),
+            Happening::ToProxy { hop, text, is_stray } => self.reach_proxy(hop, text, is_stray),
+            Happening::ToParty { hop, text } => self.reach_party(hop, &text),
             Happening::Wake(party) => {
                 self.woken.remove(&party);
                 match party {
@@ -240,7 +220,7 @@ impl World {
         }
     }
 
-    fn to_proxy(&mut self, hop: Hop, text: Rc<str>, is_stray: bool) {
+    fn reach_proxy(&mut self, hop: Hop, text: Rc<str>, is_stray: bool) {
         let workers = self.cores.len() as u8;
         let worker = owner(text.as_bytes(), workers).map_or(0, |worker| worker.0 as usize);
         let from = self.name_of(hop.remote);
@@ -250,19 +230,19 @@ impl World {
         self.after_step(worker, &told, self.now);
     }
 
-    fn to_party(&mut self, hop: Hop, text: &Rc<str>) {
+    fn reach_party(&mut self, hop: Hop, text: &Rc<str>) {
         let Some(party) = self.party_at(hop.remote) else {
             panic!("sent to nobody we know, {}:\n{text}", hop.remote);
         };
         match party {
             Party::Caller(index) if self.callers[index].is_gone(self.now) => {}
             Party::Caller(index) => self.callers[index].on_message(text, self.now),
-            Party::Destination(index) => self.to_destination(index, hop, text),
+            Party::Destination(index) => self.reach_destination(index, hop, text),
         }
         self.party_speaks(party);
     }
 
-    fn to_destination(&mut self, index: usize, hop: Hop, text: &Rc<str>) {
+    fn reach_destination(&mut self, index: usize, hop: Hop, text: &Rc<str>) {
         let mood = self.destinations[index].mood;
         if mood == Mood::Unreachable {
             if wire::status(text).is_none() && !self.chance.percent(15) {
@@ -322,7 +302,7 @@ impl World {
         }
     }
 
-    /// When the copies of a message arrive: none if it is lost, two if it is doubled.
+    /// When the copies of a message arrive.
     fn arrivals(
         &mut self,
         from: SocketAddr,
@@ -330,28 +310,10 @@ impl World {
         transport: Transport,
         text: &str,
     ) -> Vec<Instant> {
-        let (low, high) = self.link.delay;
-        let mut at = self.now + self.chance.ms(low, high);
-        if transport == Transport::Tcp {
-            let last = self.link.streams.entry((from, to)).or_insert(at);
-            at = at.max(*last + Duration::from_micros(1));
-            *last = at;
-            return vec![at];
-        }
-        let mut hasher = DefaultHasher::new();
-        let line = text.lines().next();
-        (from, to, line, wire::call_id(text), wire::header(text, "CSeq"), wire::branch(text))
-            .hash(&mut hasher);
-        let lost = self.link.lost.entry(hasher.finish()).or_default();
-        if *lost < LOSSES && self.chance.percent(self.link.loss) {
-            *lost += 1;
+        let arrivals = self.link.arrivals((from, to), transport, text, self.now, &mut self.chance);
+        if arrivals.is_empty() {
             let (from, to) = (self.name_of(from), self.name_of(to));
             self.note(format!("{from} > {to} LOST"), text.into());
-            return Vec::new();
-        }
-        let mut arrivals = vec![at];
-        if self.chance.percent(self.link.doubling) {
-            arrivals.push(at + self.chance.ms(0, high));
         }
         arrivals
     }
@@ -467,7 +429,7 @@ impl World {
         if worker == 0 {
             self.follow_states(&events);
         }
-        if self.steps % 16 == 0 {
+        if self.steps.is_multiple_of(16) {
             self.check_counts(worker);
         }
         for (hop, text) in sent {

@@ -30,17 +30,21 @@ mod wire;
 #[path = "simulation/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use world::World;
 
-/// Runs one seed; the error says what went wrong and what led to it.
-fn run(seed: u64) -> Result<u64, String> {
+type Seen = BTreeMap<&'static str, u64>;
+
+/// Runs one seed and returns what stands for all that was sent, and what came about; the error says
+/// what went wrong and what led to it.
+fn run(seed: u64) -> Result<(u64, Seen), String> {
     let mut world = World::new(seed, number("RUNGS").unwrap_or(60) as usize);
     let end = catch_unwind(AssertUnwindSafe(|| world.run()));
     match end {
-        Ok(()) => Ok(world.trace()),
+        Ok(()) => Ok((world.trace(), world.seen().clone())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -65,6 +69,7 @@ fn every_seed_keeps_every_promise() {
     };
     let next = AtomicU64::new(first);
     let failures: Mutex<Vec<(u64, String)>> = Mutex::new(Vec::new());
+    let seen: Mutex<Seen> = Mutex::new(Seen::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
         loop {
@@ -72,9 +77,15 @@ fn every_seed_keeps_every_promise() {
             if seed > last {
                 return;
             }
-            if let Err(failure) = run(seed) {
-                failures.lock().unwrap_or_else(PoisonError::into_inner).push((seed, failure));
-                next.store(last + 1, Ordering::Relaxed);
+            match run(seed) {
+                Ok((_, of_seed)) => {
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    of_seed.into_iter().for_each(|(what, count)| *seen.entry(what).or_default() += count);
+                }
+                Err(failure) => {
+                    failures.lock().unwrap_or_else(PoisonError::into_inner).push((seed, failure));
+                    next.store(last + 1, Ordering::Relaxed);
+                }
             }
         }
     };
@@ -87,6 +98,13 @@ fn every_seed_keeps_every_promise() {
     failures.sort();
     if let Some((_, failure)) = failures.first() {
         panic!("\n{failure}");
+    }
+    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("came about in {} seeds: {seen:?}", last - first + 1);
+    if last - first >= 255 {
+        let missing: Vec<&str> =
+            checks::SITUATIONS.into_iter().filter(|what| !seen.contains_key(what)).collect();
+        assert!(missing.is_empty(), "never came about: {missing:?}");
     }
 }
 

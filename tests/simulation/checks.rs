@@ -2,7 +2,7 @@
 
 use crate::wire;
 use sipwarden::dispatch::Verdicts;
-use sipwarden::facts::event::{DropReason, Event};
+use sipwarden::facts::event::{Cause, DropReason, Event, FatalTimer, SelectionFailure, SelectionReason};
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::{Hop, Method};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -64,6 +64,8 @@ pub struct Checks {
     doubtful: HashSet<(String, String)>,
     /// Every 2xx to an INVITE that went up.
     answered: HashSet<(String, String)>,
+    /// How often each situation came about.
+    pub seen: BTreeMap<&'static str, u64>,
     failed_over: usize,
     failovers_recorded: usize,
     pub open_invites: HashMap<usize, u64>,
@@ -81,6 +83,49 @@ fn is_same_via(returned: &str, original: &str) -> bool {
         kept.map(str::to_owned).collect::<Vec<_>>()
     };
     bare(returned) == bare(original)
+}
+
+/// Situations that the seeds together must bring about, or they prove little.
+pub const SITUATIONS: [&str; 18] = [
+    "a 2xx after a failure",
+    "a second 2xx",
+    "affinity",
+    "all down",
+    "cancelled",
+    "challenged",
+    "exhausted",
+    "failover",
+    "none usable",
+    "not delivered",
+    "reload",
+    "repeated answer",
+    "repeated request",
+    "silence",
+    "stray",
+    "timer B",
+    "timer C",
+    "timer F",
+];
+
+fn situation(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::DestinationSelected { reason: SelectionReason::Affinity, .. } => "affinity",
+        Event::SetChanged { all_down: true, .. } => "all down",
+        Event::TransactionFinished(record) if record.cancelled_at.is_some() => "cancelled",
+        Event::TransactionFinished(record) if record.code == 401 => "challenged",
+        Event::FailoversExhausted { .. } => "exhausted",
+        Event::FailedOver { cause: Cause::TransportError, .. } => "not delivered",
+        Event::FailedOver { .. } => "failover",
+        Event::SelectionFailed { reason: SelectionFailure::NoneUsable, .. } => "none usable",
+        Event::ConfigApplied(applied) if applied.trigger.is_some() => "reload",
+        Event::ResponseRetransmitted { .. } => "repeated answer",
+        Event::RequestAbsorbed { .. } => "repeated request",
+        Event::MessageDropped { reason: DropReason::Stray, .. } => "stray",
+        Event::AttemptTimedOut { timer: FatalTimer::B, .. } => "timer B",
+        Event::AttemptTimedOut { timer: FatalTimer::C, .. } => "timer C",
+        Event::AttemptTimedOut { timer: FatalTimer::F, .. } => "timer F",
+        _ => return None,
+    })
 }
 
 impl Checks {
@@ -300,6 +345,10 @@ impl Checks {
         let is_2xx = is_invite && (200..300).contains(&code);
         let earlier = request.finals.first().map(|(code, _)| *code);
         assert!(earlier.is_none() || is_2xx, "a second answer, {code} after {earlier:?}: {name:?}");
+        if earlier.is_some() {
+            let situation = if earlier < Some(300) { "a second 2xx" } else { "a 2xx after a failure" };
+            *self.seen.entry(situation).or_default() += 1;
+        }
         if is_invite && earlier.is_none() {
             *self.open_invites.entry(worker).or_default() -= 1;
         }
@@ -341,6 +390,9 @@ impl Checks {
     }
 
     fn on_event(&mut self, event: &Event, verdicts: &Verdicts) {
+        if let Some(situation) = situation(event) {
+            *self.seen.entry(situation).or_default() += 1;
+        }
         match event {
             Event::DestinationSelected { target, .. } => {
                 assert!(verdicts.is_usable(*target), "selected although unusable: {target:?}");
@@ -405,6 +457,7 @@ impl Checks {
     pub fn at_the_end(&mut self) -> RangeInclusive<usize> {
         for (name, request) in &self.requests {
             let is_silent = request.finals.is_empty();
+            *self.seen.entry("silence").or_default() += u64::from(is_silent);
             assert!(!is_silent || name.2 != "INVITE", "an INVITE without an answer: {name:?}");
             assert!(!is_silent || !request.legs.is_empty(), "no answer though nobody was asked: {name:?}");
             assert_eq!(request.is_told, !is_silent, "received and finished do not balance: {name:?}");

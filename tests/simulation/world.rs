@@ -159,6 +159,11 @@ impl World {
         out
     }
 
+    /// How often each situation came about.
+    pub fn seen(&self) -> &BTreeMap<&'static str, u64> {
+        &self.checks.seen
+    }
+
     /// A number that stands for everything that was sent, and when.
     pub fn trace(&self) -> u64 {
         self.trace.finish()

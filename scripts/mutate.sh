@@ -52,7 +52,6 @@ printf '%-28s %-16s %-16s %s\n' mutation simulation flows "what the simulator sa
 for patch in tests/mutations/*.patch; do
   name=$(basename "$patch" .patch)
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
-  files=$(sed -n 's|^+++ b/||p' "$patch")
   if ! patch --silent --no-backup-if-mismatch -d "$tree" -p1 <"$patch"; then
     echo "$name does not apply"
     exit 1
@@ -66,7 +65,7 @@ for patch in tests/mutations/*.patch; do
   said=$(sed -n 's/^\(seed [0-9]*: .*\)/\1/p' "$log" | head -n 1 | cut -c 1-90)
   printf '%-28s %-16s %-16s %s\n' "$name" "$(verdict simulation)" "$(verdict flows)" "$said"
   if [ "$status" -ne 0 ]; then caught=$((caught + 1)); else missed=$((missed + 1)); fi
-  for file in $files; do cp "$file" "$tree/$file"; done
+  patch --silent --no-backup-if-mismatch -R -d "$tree" -p1 <"$patch"
 done
 echo "$caught caught, $missed missed"
 [ "$missed" -eq 0 ]

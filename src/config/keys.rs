@@ -136,7 +136,8 @@ section! {
         priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";
         /// What the administrator wants: enabled, draining (running dialogs only) or disabled (still probed). `set-state` wins until this value changes.
         state: Admin = Admin::Enabled, kamailio "`flags` 4, `dispatcher.set_state`";
-        /// Name of the listener to send from; if left out the first of its transport and address family.
+        /// Name of the listener to send from; if left out the one that the request came in on, or for probes and
+        /// where that does not fit the first of its transport and address family.
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";

@@ -12,7 +12,7 @@ use super::reject::Rejection;
 use crate::dispatch::{Host, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
-use crate::sip::{Message, Uri, without_maddr};
+use crate::sip::{Message, RequestEdit, Uri, without_maddr};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 
@@ -27,6 +27,21 @@ pub struct RouteEdits {
     pub append_route: Option<Box<[u8]>>,
     /// Whether the last Route value became the Request-URI (§16.4).
     pub drop_last_route: bool,
+}
+
+impl RouteEdits {
+    /// The edit of a copy that goes on, so far as routing says.
+    pub fn edit<'a>(&'a self, via: &'a [u8], max_forwards: u8) -> RequestEdit<'a> {
+        RequestEdit {
+            request_uri: self.request_uri.as_deref(),
+            via,
+            max_forwards,
+            pop_routes: self.pop_routes,
+            append_route: self.append_route.as_deref(),
+            drop_last_route: self.drop_last_route,
+            ..RequestEdit::default()
+        }
+    }
 }
 
 /// Where a request goes.
@@ -103,8 +118,9 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         uri = parsed;
     }
     let dialog_target = mark.and_then(|mark| view.plan.target_of(mark));
-    let is_ours = ours.count > 0 || edits.drop_last_route;
-    let sender = Sender { sets: sets_of(hop, view), has_valid_mark: mark.is_some() };
+    // A mark is proof of a dialog: whoever got a response knows it, so it lets nothing new in.
+    let has_valid_mark = mark.is_some() && request.to_tag().is_some();
+    let sender = Sender { sets: sets_of(hop, view), has_valid_mark };
 
     let decision = if let Some(next) = rest.first() {
         relay_by_route(next, request, &mut edits, hop, &sender, dialog_target, view)
@@ -114,7 +130,6 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        let _ = is_ours;
         relay_to(uri, hop, &sender, dialog_target, view)
     };
     Routed { decision, edits, dialog_target }
@@ -133,7 +148,7 @@ fn is_maddr_ours(uri: Uri<'_>, hop: Hop, view: View<'_>) -> bool {
 struct Sender {
     /// The sets that it comes from.
     sets: SmallVec<[SetId; 2]>,
-    /// Whether it shows a mark of ours for this call.
+    /// Whether it is inside a dialog and shows a mark of ours for this call.
     has_valid_mark: bool,
 }
 

@@ -52,20 +52,22 @@ impl Core {
 
     fn on_fired(&mut self, fired: Fired, now: Instant) {
         match fired {
-            Fired::TimedOut {
-                owner: Owner::Attempt { slot, generation, attempt },
-                timer,
-                retransmissions,
-            } => {
+            Fired::TimedOut { owner: Owner::Attempt { slot, generation, attempt }, timer } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                context.note_retransmissions(attempt as usize, retransmissions);
                 let ended = AttemptOutcome::TimedOut(timer);
                 self.engine.on_failure(id, context, attempt as usize, Outcome::Silence, ended, now);
                 self.settle(id);
             }
+            Fired::Retransmitted(Owner::Attempt { slot, generation, attempt }) => {
+                let context = self.contexts.get_mut(Id::from_parts(slot, generation));
+                let record = context.and_then(|context| context.record.as_mut());
+                if let Some(attempt) = record.and_then(|record| record.attempts.get_mut(attempt as usize)) {
+                    attempt.note_retransmission(now);
+                }
+            }
             // A probe has a time-out of its own, which is shorter than Timer F.
-            Fired::TimedOut { .. } | Fired::ServerEnded(_) => {}
+            Fired::TimedOut { .. } | Fired::Retransmitted(_) | Fired::ServerEnded(_) => {}
         }
     }
 
@@ -87,6 +89,7 @@ impl Core {
 
     /// Ends what is still running: CANCEL downstream, 503 upstream.
     pub(super) fn abort(&mut self, now: Instant) {
+        self.engine.is_aborted = true;
         let open: Vec<Id<Context>> =
             self.contexts.iter().filter(|(_, context)| !context.is_answered).map(|(id, _)| id).collect();
         for id in &open {
@@ -143,7 +146,7 @@ impl Engine {
         self.on_failure(id, context, index, outcome, AttemptOutcome::GivenUp, now);
     }
 
-    /// Timer C (RFC 3261 §16.8): a CANCEL if a provisional response came, else as if a 408 had.
+    /// Timer C (RFC 3261 §16.8). It runs beyond Timer B, so a provisional response has come.
     fn on_timer_c(&mut self, context: &mut Context, index: usize, now: Instant) {
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         attempt.timer_c_at = None;

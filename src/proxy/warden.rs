@@ -44,6 +44,7 @@ struct Running {
     client: Id<Client>,
     hop: Hop,
     settings: Arc<crate::probe::Settings>,
+    retransmissions: u32,
 }
 
 /// A probe that has just ended.
@@ -128,14 +129,18 @@ impl Warden {
         self.end(engine, probe, ProbeOutcome::Malformed, now);
     }
 
-    /// A probe could not be delivered.
+    /// A probe could not be delivered; its transaction is over.
     pub fn on_undeliverable(
         &mut self,
         engine: &mut Engine,
         probe: u32,
         reason: TransportReason,
+        retransmissions: u32,
         now: Instant,
     ) {
+        if let Some(running) = self.running.get_mut(&probe) {
+            running.retransmissions = retransmissions;
+        }
         self.end(engine, probe, ProbeOutcome::Transport(reason), now);
     }
 
@@ -291,7 +296,10 @@ impl Warden {
             template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
         });
         let (targets, settings) = (due.targets.clone(), Arc::clone(&due.settings));
-        self.running.insert(slot, Running { probe: due.probe, targets, started: now, client, hop, settings });
+        self.running.insert(
+            slot,
+            Running { probe: due.probe, targets, started: now, client, hop, settings, retransmissions: 0 },
+        );
     }
 
     /// Ends a probe that is under way.
@@ -300,7 +308,8 @@ impl Warden {
             engine.outbox.event(Event::ProbeUnmatched);
             return;
         };
-        let retransmissions = engine.transactions.retransmissions(running.client);
+        let retransmissions =
+            running.retransmissions.max(engine.transactions.retransmissions(running.client));
         engine.transactions.forget(running.client);
         let Running { probe, targets, started, hop, .. } = running;
         let rtt = (outcome.code() > 0).then(|| now.saturating_duration_since(started));

@@ -44,7 +44,7 @@ fn a_bye_answered_ends_the_dialog(code: Option<u16>) -> usize {
     world.receive(CALLER, &call.request("INVITE"));
     let invite = world.sent_to(D1, "INVITE");
     world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
-    let answer = world.drain(CALLER).pop().unwrap();
+    let answer = world.drain(CALLER).pop().expect("the 200 went up");
     call.learn(&answer.text);
     world.receive(CALLER, &call.ack());
     world.sent_to(D1, "ACK");

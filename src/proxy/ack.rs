@@ -1,0 +1,70 @@
+//! ACK to a 2xx: end to end, without a transaction (RFC 3261 §16.6, §13.2.2.4), never answered.
+
+use super::admit;
+use super::engine::{Engine, stamp};
+use super::route::{Decision, RouteEdits, Routed, route};
+use crate::facts::Hop;
+use crate::facts::event::{Direction, DropReason, Event, Refusal};
+use crate::facts::outbox::Outbox;
+use crate::sip::{Message, RequestEdit, forward_request};
+use crate::transaction::{Branch, Purpose};
+use std::io::Write;
+
+impl Engine {
+    /// An ACK that belongs to no failed INVITE of ours: to a 2xx, end to end, without a transaction
+    /// (RFC 3261 §16.6, §13.2.2.4). Never answered.
+    pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
+        match self.route_ack(ack, from) {
+            Ok((hop, edits, loop_hash, max_forwards)) => {
+                let sent_by = self.plan.local().sent_by(hop.listener, hop.remote.ip());
+                let mut via = Vec::with_capacity(96);
+                write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
+                    .expect("writing to a Vec cannot fail");
+                self.ack_branch(ack, loop_hash).write(&mut via);
+                let edit = RequestEdit {
+                    request_uri: edits.request_uri.as_deref(),
+                    via: &via,
+                    stamp: stamp(&ack.top_via(), from),
+                    max_forwards,
+                    record_routes: &[],
+                    pop_routes: edits.pop_routes,
+                    append_route: edits.append_route.as_deref(),
+                    drop_last_route: edits.drop_last_route,
+                };
+                self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
+                self.outbox.mark_forwarded();
+            }
+            Err(reason) => drop_received(&mut self.outbox, reason),
+        }
+    }
+
+    fn route_ack(&self, ack: Message<'_>, from: Hop) -> Result<(Hop, RouteEdits, u64, u8), DropReason> {
+        // Without a To tag it acknowledges nothing that a proxy has passed on.
+        if ack.to_tag().is_none() || ack.max_forwards() == Some(0) {
+            return Err(DropReason::Stray);
+        }
+        let admitted = admit::read(ack, &self.loop_secret).map_err(|_| DropReason::Malformed)?;
+        let Routed { decision, edits, .. } = route(ack, admitted, from, self.view());
+        match decision {
+            Decision::Relay { hop, .. } => Ok((hop, edits, admitted.loop_hash, admitted.max_forwards)),
+            Decision::Reject(rejection) if rejection.reason == Refusal::Forbidden => {
+                Err(DropReason::Forbidden)
+            }
+            Decision::Reject(rejection) if rejection.code == 404 => Err(DropReason::Unroutable),
+            Decision::Reject(_) | Decision::Dispatch(_) | Decision::ForUs => Err(DropReason::Stray),
+        }
+    }
+
+    /// The same ACK sent again gets the same branch.
+    fn ack_branch(&self, ack: Message<'_>, loop_hash: u64) -> Branch {
+        let via = ack.top_via();
+        let nonce = self.loop_secret.mac(&[b"ack", via.branch.unwrap_or_default(), via.sent_by()]);
+        let nonce = u64::try_from(nonce >> 64).unwrap_or(0);
+        Branch { purpose: Purpose::Ack, worker: self.transactions.worker(), slot: 0, nonce, loop_hash }
+    }
+}
+
+/// Tells of a message that came and is dropped.
+pub fn drop_received(outbox: &mut Outbox, reason: DropReason) {
+    outbox.event(Event::MessageDropped { direction: Direction::Received, reason });
+}

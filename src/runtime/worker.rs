@@ -155,7 +155,6 @@ impl Worker {
             self.follow(Instant::now());
         }
         self.settle(Instant::now());
-        self.learn().await;
         loop {
             let woken = self.wait(alarm.as_mut()).await;
             let now = Instant::now();
@@ -172,16 +171,6 @@ impl Worker {
             self.settle(now);
         }
         self.streams.flush(LAST_WORDS).await;
-    }
-
-    /// Waits for the first verdicts, which worker 0 publishes as it starts. Without them a follower
-    /// would refuse what it may admit: no selection waits for probes.
-    async fn learn(&mut self) {
-        if let Share::Follower(published) = &mut self.share
-            && published.wait_for(Option::is_some).await.is_ok()
-        {
-            self.follow(Instant::now());
-        }
     }
 
     /// Waits for a command, a publication, something to read, or the core's own deadline.

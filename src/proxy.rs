@@ -305,7 +305,9 @@ impl Core {
         if let Some(code) = answered {
             let via = message.top_via();
             let stamp = stamp(&via, from);
-            outbox.send_with(reply_hop(&via, from), |out| replies.write(message, code, stamp, &[], out));
+            let warning = reject::warning(&format!("malformed: {}", error.reason));
+            let headers = [("Warning", warning.as_bytes())];
+            outbox.send_with(reply_hop(&via, from), |out| replies.write(message, code, stamp, &headers, out));
             return;
         }
         outbox.event(Event::MessageDropped { direction: Direction::Received, reason: DropReason::Malformed });

@@ -278,6 +278,7 @@ fn call(now: Instant) -> TransactionRecord {
         trace: 1,
         method: Method::Invite,
         call_id: WireText::default(),
+        session: None,
         cseq: 1,
         listener: MAIN,
         transport: Transport::Udp,

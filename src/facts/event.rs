@@ -127,7 +127,7 @@ words! {
         Primary => "primary",
         /// The next one after a failed attempt.
         Failover => "failover",
-        /// The destination that challenged this request before (design: affinity of digest).
+        /// The destination that challenged this request before, so that digest can succeed.
         Affinity => "affinity",
         /// From the fallback set.
         FallbackSet => "fallback_set",
@@ -483,7 +483,7 @@ pub enum Event {
     ProbeUnmatched,
     /// A destination changed its state.
     DestinationChanged(StateChange),
-    /// A set lost its last usable destination, or got one back.
+    /// A set began or ceased to be all down.
     SetChanged { set: SetId, all_down: bool },
     /// A configuration was applied, at start or by a reload.
     ConfigApplied(Arc<ConfigApplied>),

@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, reply_hop, stamp};
 use super::reject::Rejection;
-use super::request::{Arrival, DRAIN_RETRY};
+use super::request::Arrival;
 use crate::facts::SetId;
 use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::WireText;
@@ -90,18 +90,16 @@ impl Engine {
         self.outbox.event(Event::TransactionFinished(record));
     }
 
-    /// Above the limit of transactions: 503 without keeping anything.
-    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>) {
+    /// Refuses a request without keeping anything: a repetition is refused, and counted, again.
+    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
         let Arrival { request, from, .. } = arrival;
-        let rejection =
-            Rejection::new(503, Refusal::Overload, "too many transactions").retry_after(DRAIN_RETRY);
         let via = request.top_via();
         let Self { outbox, replies, nonces, .. } = self;
         outbox.send_with(reply_hop(&via, from), |out| {
             replies.write_rejection(request, &rejection, stamp(&via, from), out);
         });
         outbox.event(Event::RequestRefused {
-            set: None,
+            set: rejection.set,
             reason: rejection.reason,
             code: rejection.code,
             method: request.method(),

@@ -15,7 +15,8 @@ impl Core {
         let engine = &mut self.engine;
         engine.outbox.event(Event::RequestReceived { listener: from.listener, method: Method::Cancel });
         let Some(invite) = engine.transactions.find_cancelled(cancel) else {
-            return engine.reject(arrival, Rejection::new(481, Refusal::BadRequest, "no INVITE to cancel"));
+            let rejection = Rejection::new(481, Refusal::BadRequest, "no INVITE to cancel");
+            return engine.refuse_statelessly(arrival, rejection);
         };
         let owner = engine.transactions.server_owner(invite);
         engine.answer(arrival, 200, &[]);

@@ -9,7 +9,7 @@ use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
 use crate::dispatch::{HashPart, Selection};
 use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
-use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::secret::Secret;
 use crate::facts::{Algorithm, Hop, Method, SetId, Target};
 use crate::sip::Message;
@@ -66,7 +66,8 @@ impl Core {
         let Arrival { request, from, .. } = arrival;
         let engine = &mut self.engine;
         if engine.transactions.unfinished() >= u64::from(engine.plan.settings().max_transactions) {
-            return engine.refuse_statelessly(arrival);
+            let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
+            return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
         engine.outbox.event(Event::RequestReceived { listener: from.listener, method: request.method() });
         let admitted = match admit::check(request, &engine.loop_secret) {
@@ -264,6 +265,7 @@ impl Engine {
             trace: self.nonces.next_u128(),
             method: request.method(),
             call_id: WireText::new(request.call_id()),
+            session: request.header("Session-ID").and_then(SessionId::parse),
             cseq: request.cseq(),
             listener: from.listener,
             transport: from.transport,

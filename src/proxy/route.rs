@@ -95,8 +95,9 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         rest = before;
     }
     let dialog_target = mark.and_then(|mark| view.plan.target_of(mark));
-    let is_ours = ours.count > 0 || edits.drop_last_route;
-    let sender = Sender { sets: sets_of(hop, view), has_valid_mark: mark.is_some() };
+    // A mark is proof of a dialog: whoever got a response knows it, so it lets nothing new in.
+    let has_valid_mark = mark.is_some() && request.to_tag().is_some();
+    let sender = Sender { sets: sets_of(hop, view), has_valid_mark };
 
     let decision = if let Some(next) = rest.first() {
         relay_by_route(next, request, &mut edits, hop, &sender, dialog_target, view)
@@ -106,7 +107,6 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        let _ = is_ours;
         relay_to(uri, hop, &sender, dialog_target, view)
     };
     Routed { decision, edits, dialog_target }
@@ -116,7 +116,7 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
 struct Sender {
     /// The sets that it comes from.
     sets: SmallVec<[SetId; 2]>,
-    /// Whether it shows a mark of ours for this call.
+    /// Whether it is inside a dialog and shows a mark of ours for this call.
     has_valid_mark: bool,
 }
 

@@ -144,7 +144,7 @@ impl Engine {
         self.on_failure(id, context, index, outcome, AttemptOutcome::GivenUp, now);
     }
 
-    /// Timer C (RFC 3261 §16.8): a CANCEL if a provisional response came, else as if a 408 had.
+    /// Timer C (RFC 3261 §16.8). It runs beyond Timer B, so a provisional response has come.
     fn on_timer_c(&mut self, context: &mut Context, index: usize, now: Instant) {
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         attempt.timer_c_at = None;

@@ -308,7 +308,7 @@ impl Line<'_> {
             self.metrics.logged(self.index, Level::Error);
             error!(set, "all destinations of the set are down");
         } else {
-            info!(set, "the set has a usable destination again");
+            info!(set, "the set is not all down any more");
         }
     }
 }

@@ -28,6 +28,7 @@ pub fn answered_call(start: Instant, trace: u128) -> TransactionRecord {
         trace,
         method: Method::Invite,
         call_id: WireText::new(b"call-1@example"),
+        session: None,
         cseq: 1,
         listener: ListenerId::new(0),
         transport: Transport::Udp,

@@ -161,7 +161,8 @@ fn a_malformed_request_gets_400_and_a_malformed_response_nothing() {
     let mut world = World::new(TWO);
     let mut call = Call::new("bad");
     world.receive(CALLER, &call.request("OPTIONS").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"));
-    world.sent_to(CALLER, "SIP/2.0 400");
+    let refused = world.sent_to(CALLER, "SIP/2.0 400");
+    assert!(refused.text.contains("Warning: 399 sipwarden \"malformed: cseq\"\r\n"), "{}", refused.text);
     world.receive(CALLER, "SIP/2.0 200 OK\r\nVia: what\r\n\r\n");
     world.receive(CALLER, "\0\u{1}nonsense");
     world.quiet(CALLER);

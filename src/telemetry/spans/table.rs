@@ -31,6 +31,8 @@ pub const SPANS: &[SpanRow] = &[
             "client.port",
             "sip.request.method",
             "sip.call_id",
+            "sip.session_id.local",
+            "sip.session_id.remote",
             "sip.cseq",
             "sip.response.status_code",
             "sip.dialog.in_dialog",

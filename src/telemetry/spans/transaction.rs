@@ -61,6 +61,12 @@ impl Tree<'_> {
         span.set("client.port", i64::from(record.client.port()));
         span.set("sip.request.method", record.method.as_str());
         span.set("sip.call_id", record.call_id.as_str().to_owned());
+        if let Some(session) = &record.session {
+            span.set("sip.session_id.local", session.local.as_str().to_owned());
+            if let Some(remote) = &session.remote {
+                span.set("sip.session_id.remote", remote.as_str().to_owned());
+            }
+        }
         span.set("sip.cseq", i64::from(record.cseq));
         span.set("sip.response.status_code", i64::from(record.code));
         span.set("sip.dialog.in_dialog", record.in_dialog);

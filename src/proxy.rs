@@ -330,7 +330,6 @@ impl Core {
             Owner::Attempt { slot, generation, attempt } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                context.note_retransmissions(attempt as usize, retransmissions);
                 let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
                 let ended = AttemptOutcome::Transport(reason);
                 self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);

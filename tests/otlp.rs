@@ -156,6 +156,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
         first_response: None,
         provisionals: smallvec![],
         retransmissions: 0,
+        retransmitted: smallvec::smallvec![],
     };
     let mut second = selection(2_000, SelectionReason::Failover, 1);
     second.skipped.push((Target::new(0), SkipReason::Tried));
@@ -170,6 +171,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
         client: "127.0.0.1:5090".parse().unwrap(),
         set: Some(SetId::new(0)),
         in_dialog: false,
+        dialog: None,
         started: began,
         ended: at(2_500),
         code: 200,
@@ -184,6 +186,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
                 ended: Some(at(2_000)),
                 outcome: AttemptOutcome::GivenUp,
                 retransmissions: 2,
+                retransmitted: smallvec::smallvec![],
                 ..attempt(1, 0, 1)
             },
             AttemptRecord {

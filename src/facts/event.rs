@@ -475,6 +475,9 @@ pub enum Event {
     FailoversExhausted { set: SetId, last: Target, cause: Cause, call_id: WireText, trace: u128 },
     /// The first final response of a server transaction went upstream.
     TransactionFinished(Box<TransactionRecord>),
+    /// A request other than INVITE was answered by nobody, until an answer would have been of no
+    /// use to anybody (RFC 4320 §4.2).
+    RequestUnanswered(Box<TransactionRecord>),
     /// A probe left, this long after it was due.
     ProbeSent { lag: Duration },
     /// A probe ended, for one destination (probes are shared, so one probe may end for several).

@@ -78,11 +78,13 @@ pub struct TransactionRecord {
     pub set: Option<SetId>,
     /// Whether it travelled inside a dialog, by its route set.
     pub in_dialog: bool,
+    /// The trace of the INVITE that opened the dialog it belongs to, if that is known.
+    pub dialog: Option<u128>,
     /// When the request was received.
     pub started: Instant,
     /// When the first final response was sent upstream.
     pub ended: Instant,
-    /// The final status code sent upstream.
+    /// The final status code sent upstream; 0 if none may be (RFC 4320).
     pub code: u16,
     /// Who made that response.
     pub origin: Origin,
@@ -152,6 +154,18 @@ pub struct AttemptRecord {
     pub provisionals: SmallVec<[(Instant, u16); 2]>,
     /// Retransmissions we sent.
     pub retransmissions: u32,
+    /// When we sent them; at most [`MAX_NOTES`].
+    pub retransmitted: SmallVec<[Instant; 0]>,
+}
+
+impl AttemptRecord {
+    /// Takes note of a retransmission.
+    pub fn note_retransmission(&mut self, at: Instant) {
+        self.retransmissions += 1;
+        if self.retransmitted.len() < MAX_NOTES {
+            self.retransmitted.push(at);
+        }
+    }
 }
 
 /// One failover decision.

@@ -2,13 +2,13 @@
 
 use super::admit;
 use super::engine::{Engine, stamp};
+use super::local::VIA_SIZE;
 use super::route::{Decision, RouteEdits, Routed, route};
 use crate::facts::Hop;
 use crate::facts::event::{Direction, DropReason, Event, Refusal};
 use crate::facts::outbox::Outbox;
 use crate::sip::{Message, RequestEdit, forward_request};
 use crate::transaction::{Branch, Purpose};
-use std::io::Write;
 
 impl Engine {
     /// An ACK that belongs to no failed INVITE of ours: to a 2xx, end to end, without a transaction
@@ -16,21 +16,10 @@ impl Engine {
     pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
         match self.route_ack(ack, from) {
             Ok((hop, edits, loop_hash, max_forwards)) => {
-                let sent_by = self.plan.local().sent_by(hop.listener, hop.remote.ip());
-                let mut via = Vec::with_capacity(96);
-                write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
-                    .expect("writing to a Vec cannot fail");
-                self.ack_branch(ack, loop_hash).write(&mut via);
-                let edit = RequestEdit {
-                    request_uri: edits.request_uri.as_deref(),
-                    via: &via,
-                    stamp: stamp(&ack.top_via(), from),
-                    max_forwards,
-                    record_routes: &[],
-                    pop_routes: edits.pop_routes,
-                    append_route: edits.append_route.as_deref(),
-                    drop_last_route: edits.drop_last_route,
-                };
+                let mut via = Vec::with_capacity(VIA_SIZE);
+                self.plan.local().write_via(hop, &self.ack_branch(ack, loop_hash), &mut via);
+                let stamp = stamp(&ack.top_via(), from);
+                let edit = RequestEdit { stamp, ..edits.edit(&via, max_forwards) };
                 self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
                 self.outbox.mark_forwarded();
             }

@@ -13,11 +13,11 @@ impl Core {
     pub(super) fn on_cancel(&mut self, arrival: Arrival<'_>) {
         let Arrival { request: cancel, from, now, .. } = arrival;
         let engine = &mut self.engine;
-        engine.outbox.event(Event::RequestReceived { listener: from.listener, method: Method::Cancel });
         let Some(invite) = engine.transactions.find_cancelled(cancel) else {
             let rejection = Rejection::new(481, Refusal::BadRequest, "no INVITE to cancel");
             return engine.refuse_statelessly(arrival, rejection);
         };
+        engine.outbox.event(Event::RequestReceived { listener: from.listener, method: Method::Cancel });
         let owner = engine.transactions.server_owner(invite);
         engine.answer(arrival, 200, &[]);
         let Some(Owner::Request { slot, generation }) = owner else { return };

@@ -8,7 +8,7 @@ use super::route::RouteEdits;
 use crate::dispatch::Selection;
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
-use crate::sip::Stamp;
+use crate::sip::{RequestEdit, Stamp};
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
 use crate::transaction::{Client, Server};
@@ -174,11 +174,9 @@ impl Context {
         self.attempts.iter().filter_map(Attempt::deadline).min()
     }
 
-    /// Tells the record how often an attempt's request was sent again.
-    pub fn note_retransmissions(&mut self, index: usize, count: u32) {
-        if let Some(record) = self.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
-            record.retransmissions = count;
-        }
+    /// What is changed in a copy of the request (RFC 3261 §16.6).
+    pub fn edit<'a>(&'a self, via: &'a [u8], record_routes: &'a [&'a [u8]]) -> RequestEdit<'a> {
+        RequestEdit { stamp: self.stamp, record_routes, ..self.edits.edit(via, self.max_forwards) }
     }
 
     /// Whether nothing more can come of it.

@@ -34,6 +34,8 @@ pub struct Dialog {
     pub caller: Party,
     /// Who answered it.
     pub callee: Party,
+    /// The trace of its INVITE, if that was told of.
+    pub trace: Option<u128>,
     /// When it was confirmed.
     pub created: Instant,
 }
@@ -85,9 +87,9 @@ impl Dialogs {
         self.by_key.get(&back).map(|dialog| (dialog, &dialog.caller))
     }
 
-    /// The key of the dialog that a request belongs to, if it is known.
-    pub fn key_of(&self, request: Message<'_>) -> Option<DialogKey> {
-        self.keys(request)?.into_iter().find(|key| self.by_key.contains_key(key))
+    /// The key of the dialog that a request belongs to, if it is known, and the trace of its INVITE.
+    pub fn key_of(&self, request: Message<'_>) -> Option<(DialogKey, Option<u128>)> {
+        self.keys(request)?.into_iter().find_map(|key| Some((key, self.by_key.get(&key)?.trace)))
     }
 
     /// The keys of a request sent by the caller, and by the callee.

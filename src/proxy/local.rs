@@ -4,11 +4,16 @@
 use super::{Advertise, Interfaces, Listener};
 use crate::facts::{Hop, ListenerId, Transport};
 use crate::sip::Uri;
+use crate::transaction::Branch;
 use ipnet::IpNet;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 /// The default port of SIP over UDP and TCP.
 pub const DEFAULT_PORT: u16 = 5060;
+
+/// Room for most Via values of ours.
+pub const VIA_SIZE: usize = 112;
 
 /// Our addresses, by listener.
 #[derive(Debug)]
@@ -41,6 +46,14 @@ impl Local {
             let inside = face.inside.iter().find(|(network, _)| network.contains(&remote));
             inside.map_or(&face.outside, |(_, text)| text)
         })
+    }
+
+    /// Appends the value of the Via of a request that leaves over a hop.
+    pub fn write_via(&self, hop: Hop, branch: &Branch, out: &mut Vec<u8>) {
+        let sent_by = self.sent_by(hop.listener, hop.remote.ip());
+        write!(out, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
+            .expect("writing to a Vec cannot fail");
+        branch.write(out);
     }
 
     /// Whether a URI's host and port name us.

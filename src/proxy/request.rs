@@ -148,6 +148,9 @@ impl Core {
         let via = request.top_via();
         let stamp = stamp(&via, from);
         let method = request.method();
+        let mut record = engine.new_record(arrival);
+        let dialog = engine.dialogs.key_of(request);
+        record.dialog = dialog.and_then(|(_, trace)| trace);
         let id = self.contexts.insert_with(|id| {
             let (slot, generation) = id.parts();
             let owner = Owner::Request { slot, generation };
@@ -167,11 +170,11 @@ impl Core {
                 arrived: now,
                 no_attempt_after: now,
                 attempts: SmallVec::new(),
-                ends: (method == Method::Bye).then(|| engine.dialogs.key_of(request)).flatten(),
+                ends: dialog.filter(|_| method == Method::Bye).map(|(key, _)| key),
                 best: None,
                 cancelled: None,
                 is_answered: false,
-                record: Some(engine.new_record(arrival)),
+                record: Some(record),
                 alarm: Alarm::default(),
             }
         });
@@ -272,6 +275,7 @@ impl Engine {
             client: from.remote,
             set: None,
             in_dialog: request.to_tag().is_some(),
+            dialog: None,
             started: now,
             ended: now,
             code: 0,

@@ -79,7 +79,7 @@ impl Engine {
                 self.confirm_dialog(context, index, response, now);
                 let write = |out: &mut Vec<u8>| forward_response(response, out);
                 if !self.send_up(context, code, Origin::Upstream, now, write) {
-                    self.send_beside(context, response);
+                    self.send_beside(context, index, response, now);
                 }
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
@@ -179,8 +179,11 @@ impl Engine {
             return self.answer_ourselves(context, 504, now);
         }
         context.is_answered = true;
-        context.record = None;
-        self.transactions.abandon_server(context.server);
+        if let Some(mut record) = context.record.take() {
+            record.ended = now;
+            self.outbox.event(Event::RequestUnanswered(record));
+        }
+        self.transactions.abandon_server(context.server, now);
     }
 
     /// Sends an answer of our own to the stored request.
@@ -196,13 +199,16 @@ impl Engine {
         context.request = stored;
     }
 
-    /// Sends a 2xx up although its server transaction is over: the callee believes in a call, and
-    /// only the caller can end it (RFC 3261 §16.7 step 5).
-    fn send_beside(&mut self, context: &Context, response: Message<'_>) {
+    /// Sends a 2xx up although another final response went before: the callee believes in a call, and
+    /// only the caller can end it (RFC 3261 §16.7 step 5). Further ones of this attempt follow it.
+    fn send_beside(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
+        let Some(client) = context.attempts.get(index).map(|attempt| attempt.client) else { return };
         let mut parsed = std::mem::take(&mut self.spare_index);
         if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed) {
             let hop = reply_hop(&request.top_via(), context.from);
-            self.outbox.send_with(hop, |out| forward_response(response, out));
+            let server = self.transactions.open_beside(request, hop);
+            self.transactions.set_client_owner(client, Owner::Answered(server));
+            self.on_further_2xx(server, response, now);
             self.outbox.mark_forwarded();
         }
         self.spare_index = parsed;
@@ -268,6 +274,7 @@ impl Engine {
                 set: context.set,
                 caller: Party { contact: caller.into(), hop: context.from },
                 callee: Party { contact: callee.into(), hop: attempt.hop },
+                trace: context.record.as_ref().map(|record| record.trace),
                 created: now,
             };
             let set = dialog.set;

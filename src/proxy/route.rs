@@ -12,7 +12,7 @@ use super::reject::Rejection;
 use crate::dispatch::{Host, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
-use crate::sip::{Message, Uri};
+use crate::sip::{Message, RequestEdit, Uri};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 
@@ -27,6 +27,21 @@ pub struct RouteEdits {
     pub append_route: Option<Box<[u8]>>,
     /// Whether the last Route value became the Request-URI (§16.4).
     pub drop_last_route: bool,
+}
+
+impl RouteEdits {
+    /// The edit of a copy that goes on, so far as routing says.
+    pub fn edit<'a>(&'a self, via: &'a [u8], max_forwards: u8) -> RequestEdit<'a> {
+        RequestEdit {
+            request_uri: self.request_uri.as_deref(),
+            via,
+            max_forwards,
+            pop_routes: self.pop_routes,
+            append_route: self.append_route.as_deref(),
+            drop_last_route: self.drop_last_route,
+            ..RequestEdit::default()
+        }
+    }
 }
 
 /// Where a request goes.

@@ -52,20 +52,22 @@ impl Core {
 
     fn on_fired(&mut self, fired: Fired, now: Instant) {
         match fired {
-            Fired::TimedOut {
-                owner: Owner::Attempt { slot, generation, attempt },
-                timer,
-                retransmissions,
-            } => {
+            Fired::TimedOut { owner: Owner::Attempt { slot, generation, attempt }, timer } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                context.note_retransmissions(attempt as usize, retransmissions);
                 let ended = AttemptOutcome::TimedOut(timer);
                 self.engine.on_failure(id, context, attempt as usize, Outcome::Silence, ended, now);
                 self.settle(id);
             }
+            Fired::Retransmitted(Owner::Attempt { slot, generation, attempt }) => {
+                let context = self.contexts.get_mut(Id::from_parts(slot, generation));
+                let record = context.and_then(|context| context.record.as_mut());
+                if let Some(attempt) = record.and_then(|record| record.attempts.get_mut(attempt as usize)) {
+                    attempt.note_retransmission(now);
+                }
+            }
             // A probe has a time-out of its own, which is shorter than Timer F.
-            Fired::TimedOut { .. } | Fired::ServerEnded(_) => {}
+            Fired::TimedOut { .. } | Fired::Retransmitted(_) | Fired::ServerEnded(_) => {}
         }
     }
 

@@ -87,22 +87,23 @@ impl Server {
                 }
                 self.end_at = Some(now + settings.timeout());
             }
-            _ => {
-                self.state = ServerState::Completed;
-                // Timer J, RFC 3261 §17.2.2: 64·T1 over UDP, 0 over reliable transports.
-                let linger =
-                    if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.timeout() };
-                self.end_at = Some(now + linger);
-            }
+            _ => self.complete(now, settings),
         }
         true
     }
 
-    /// Whether a response is a 2xx to an INVITE that another final response has been sent to. It
-    /// goes up beside the transaction, which stays as it is (RFC 3261 §16.7 step 5).
-    pub(super) fn is_late_2xx(&self, code: u16) -> bool {
-        let is_failed = matches!(self.state, ServerState::Completed | ServerState::Confirmed);
-        self.method == Method::Invite && is_failed && (200..300).contains(&code)
+    /// Takes note that a request other than INVITE will get no final response: its repetitions are
+    /// absorbed in silence.
+    pub(super) fn abandon(&mut self, now: Instant, settings: &Settings) {
+        self.last = Vec::new();
+        self.complete(now, settings);
+    }
+
+    fn complete(&mut self, now: Instant, settings: &Settings) {
+        self.state = ServerState::Completed;
+        // Timer J, RFC 3261 §17.2.2: 64·T1 over UDP, 0 over reliable transports.
+        let linger = if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.timeout() };
+        self.end_at = Some(now + linger);
     }
 
     /// Takes note of a retransmission of the request.

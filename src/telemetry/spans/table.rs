@@ -22,7 +22,7 @@ pub const SPANS: &[SpanRow] = &[
     SpanRow {
         name: "INVITE",
         kind: "SERVER",
-        parent: "root; the name is the request's method; one for each server transaction",
+        parent: "root; the name is the request's method; one for each server transaction; inside a dialog, link to the span of its INVITE",
         attributes: &[
             "network.protocol.name",
             "network.protocol.version",
@@ -48,7 +48,7 @@ pub const SPANS: &[SpanRow] = &[
             ("sip.cancel", &[]),
             ("sip.retransmission_absorbed", &["count"]),
         ],
-        status: "Error for 408, 5xx and 6xx made by us and for 5xx relayed",
+        status: "Error for 408, 5xx and 6xx made by us, for 5xx relayed, and if nobody answered",
     },
     SpanRow {
         name: "select SET",
@@ -90,7 +90,11 @@ pub const SPANS: &[SpanRow] = &[
             "sipwarden.abandoned",
             "error.type",
         ],
-        events: &[("sip.provisional", &["code"]), ("transport.error", &["reason"])],
+        events: &[
+            ("sip.provisional", &["code"]),
+            ("sip.retransmission", &[]),
+            ("transport.error", &["reason"]),
+        ],
         status: "Error for 400 and above other than 401, 407, 486 and 487, for silence, timers and transport errors",
     },
     SpanRow {

@@ -1,4 +1,4 @@
-//! Findings of a review, each as the flow that showed it.
+//! Late, lost and doubled messages, and what they must not leave behind.
 
 use crate::sim::*;
 use sipwarden::facts::State;

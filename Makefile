@@ -17,7 +17,7 @@ docs:           ## print docs/configuration.md, metrics.md and spans.md from the
 	BLESS=1 cargo test --locked --test config --test vocabulary -- the_manual_is_printed the_generated_pages
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
-	cargo deny --locked check licenses bans sources
+	cargo deny --locked --offline check licenses bans sources
 
 ci:             ## all that CI runs
 	.ci/run

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Call-ID, CSeq number and method: names a request from end to end.
 pub type Name = (String, u32, String);
@@ -31,6 +32,7 @@ struct Leg {
     branch: String,
     to: SocketAddr,
     request: Rc<str>,
+    sent_at: Instant,
     /// How often it was sent.
     times: usize,
     was_undeliverable: bool,
@@ -64,6 +66,7 @@ pub struct Checks {
     doubtful: HashSet<(String, String)>,
     /// Every 2xx to an INVITE that went up.
     answered: HashSet<(String, String)>,
+    now: Option<Instant>,
     /// How often each situation came about.
     pub seen: BTreeMap<&'static str, u64>,
     failed_over: usize,
@@ -136,7 +139,9 @@ impl Checks {
         sent: &[(Hop, Rc<str>)],
         events: &[Event],
         verdicts: &Verdicts,
+        now: Instant,
     ) {
+        self.now = Some(now);
         let is_stray = events
             .iter()
             .any(|event| matches!(event, Event::MessageDropped { reason: DropReason::Stray, .. }));
@@ -252,10 +257,18 @@ impl Checks {
     fn on_response(&mut self, text: &str, hop: Hop, sent: &[(Hop, Rc<str>)], is_stray: bool) -> Option<Name> {
         let code = wire::status(text)?;
         let (name, at) = self.by_branch.get(wire::branch(text))?.clone();
-        if is_stray || wire::cseq(text).1 == "CANCEL" {
+        if wire::cseq(text).1 == "CANCEL" {
             return None;
         }
+        let now = self.now?;
         let leg = &mut self.requests.get_mut(&name)?.legs[at];
+        if is_stray {
+            // Its transaction is over: answered, timed out (B, F), undeliverable, or long cancelled.
+            let is_young = now.duration_since(leg.sent_at) < Duration::from_secs(32);
+            let is_over = leg.code.is_some() || leg.was_undeliverable || leg.is_cancelled || !is_young;
+            assert!(is_over, "an answer that is waited for was taken for a stray:\n{text}");
+            return None;
+        }
         assert_eq!(leg.to, hop.remote, "simulated answers come from where the request went");
         if code < 200 {
             leg.has_provisional |= leg.code.is_none();
@@ -317,6 +330,7 @@ impl Checks {
             branch: branch.clone(),
             to: hop.remote,
             request: text.clone(),
+            sent_at: self.now.expect("a step has its time"),
             times: 1,
             was_undeliverable: false,
             has_provisional: false,
@@ -356,6 +370,10 @@ impl Checks {
         let is_2xx = is_invite && (200..300).contains(&code);
         let earlier = request.finals.first().map(|(code, _)| *code);
         assert!(earlier.is_none() || is_2xx, "a second answer, {code} after {earlier:?}: {name:?}");
+        if request.is_cancelled && earlier.is_none() && request.legs.iter().all(|leg| leg.code.is_none()) {
+            // 503 is the end of a drain.
+            assert!(matches!(code, 487 | 503), "{code} to a cancelled INVITE that nobody answered: {name:?}");
+        }
         if earlier.is_some() {
             let situation = if earlier < Some(300) { "a second 2xx" } else { "a 2xx after a failure" };
             *self.seen.entry(situation).or_default() += 1;

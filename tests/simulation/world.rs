@@ -430,7 +430,7 @@ impl World {
             self.note(format!("w{worker} > {to}"), text.clone());
         }
         let verdicts = Arc::clone(&self.held[worker]);
-        self.checks.step(worker, told, &sent, &events, &verdicts);
+        self.checks.step(worker, told, &sent, &events, &verdicts, now);
         if worker == 0 {
             self.follow_states(&events);
         }

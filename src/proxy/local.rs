@@ -66,6 +66,11 @@ impl Local {
         })
     }
 
+    /// Whether a listener is at an address.
+    pub fn is_at(&self, listener: ListenerId, address: SocketAddr) -> bool {
+        self.listeners.get(listener.index()).is_some_and(|face| face.is_at(address))
+    }
+
     /// The listener that sends to a peer: `preferred` if it fits, else the first that does.
     pub fn listener_for(
         &self,

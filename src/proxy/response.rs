@@ -102,6 +102,9 @@ impl Engine {
             stripped.reserve(response.bytes().len());
             forward_response(response, &mut stripped);
         }
+        if let Some(best) = context.best.as_mut().filter(|best| best.asks_for_credentials()) {
+            best.collect(response);
+        }
         let best = Best { code, response: stripped };
         context.best = Some(Best::choose(context.best.take(), best));
         if code < 600 && self.try_next(id, context, index, Outcome::Final(code), now) {

@@ -12,7 +12,7 @@ use super::reject::Rejection;
 use crate::dispatch::{Host, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
-use crate::sip::{Message, RequestEdit, Uri};
+use crate::sip::{Message, RequestEdit, Uri, without_maddr};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 
@@ -109,6 +109,14 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         uri = restored;
         rest = before;
     }
+    // §16.4: an maddr that is ours has done its work.
+    let without_maddr = is_maddr_ours(uri, hop, view).then(|| without_maddr(request.request_uri()));
+    if let Some(stripped) = without_maddr.as_deref().filter(|_| !edits.drop_last_route)
+        && let Some(parsed) = Uri::parse(stripped)
+    {
+        edits.request_uri = Some(stripped.into());
+        uri = parsed;
+    }
     let dialog_target = mark.and_then(|mark| view.plan.target_of(mark));
     // A mark is proof of a dialog: whoever got a response knows it, so it lets nothing new in.
     let has_valid_mark = mark.is_some() && request.to_tag().is_some();
@@ -125,6 +133,15 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         relay_to(uri, hop, &sender, dialog_target, view)
     };
     Routed { decision, edits, dialog_target }
+}
+
+/// Whether a URI's maddr names the listener that its request came to.
+fn is_maddr_ours(uri: Uri<'_>, hop: Hop, view: View<'_>) -> bool {
+    let port = uri.port.unwrap_or(DEFAULT_PORT);
+    let is_same_transport = uri.transport().is_none_or(|transport| transport == Some(hop.transport));
+    uri.maddr_ip().is_some_and(|address| {
+        is_same_transport && view.plan.local().is_at(hop.listener, SocketAddr::new(address, port))
+    })
 }
 
 /// Who sent a request.
@@ -286,13 +303,14 @@ fn next_hop(uri: Uri<'_>, from: Hop, view: View<'_>) -> Option<Hop> {
         Some(transport) => transport?,
     };
     let port = uri.port.unwrap_or(DEFAULT_PORT);
-    let host = match uri.param("maddr") {
-        Some(maddr) => std::str::from_utf8(maddr).ok()?.parse().ok(),
-        None => uri.host_ip(),
+    // maddr stands for the host (RFC 3261 §19.1.1), be it an address or a name.
+    let (address, name) = match uri.param("maddr") {
+        Some(maddr) => (uri.maddr_ip(), maddr),
+        None => (uri.host_ip(), uri.host),
     };
-    let remote = match host {
+    let remote = match address {
         Some(address) => SocketAddr::new(address, port),
-        None => address_of_name(uri.host, port, view)?,
+        None => address_of_name(name, port, view)?,
     };
     if !is_unicast(remote) {
         return None;

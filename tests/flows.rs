@@ -1,5 +1,5 @@
 //! Whole calls through a core between simulated parties: messages and events, to the millisecond.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what is missing fails the test")]
+#![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
 #[path = "support/sim.rs"]
 mod sim;

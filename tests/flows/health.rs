@@ -132,3 +132,21 @@ fn the_probe_of_a_name_waits_for_the_first_answer_of_the_resolver() {
     let kept = world.destination("d1");
     assert_eq!((kept.state, kept.address, kept.dns_stale), (State::Up, Some(address(D1)), true));
 }
+
+#[test]
+fn a_destination_that_starts_a_moment_after_us_is_up_within_the_fast_interval() {
+    let mut world = World::cold(TWO);
+    world.set_health(D1, Health::Unreachable);
+    world.advance(100);
+    assert_eq!(world.state("d1"), State::Down);
+    world.set_health(D1, Health::Answers(200));
+    world.advance(1_000);
+    assert_eq!(world.state("d1"), State::Up);
+    // One that stays away is asked in its own time after as many failures as the threshold says.
+    world.set_health(D1, Health::Unreachable);
+    world.advance(60_000);
+    let before = world.destination("d1").probes.last().map(|probe| probe.at);
+    world.advance(5_000);
+    let since = world.destination("d1").probes.iter().filter(|probe| Some(probe.at) > before).count();
+    assert!(since <= 1, "{since} probes in 5 s");
+}

@@ -152,7 +152,7 @@ section! {
         enabled: bool = probe::Settings::default().enabled, kamailio "`ds_ping_interval` > 0 with `ds_probing_mode` 1";
         /// Time between probes while the state is certain.
         interval: Duration = probe::Settings::default().interval, from ms(50) => HOUR, kamailio "`ds_ping_interval`";
-        /// Time to the next probe while failing or recovering; not above `interval`.
+        /// Time to the next probe while failing or recovering, and after a first verdict of down until `down_after` failures confirm it; not above `interval`.
         fast_interval: Duration = probe::Settings::default().fast_interval, from ms(10) => HOUR;
         /// Time to a final response; below `interval`. If left out and `interval` is short: half of it.
         timeout: Duration = probe::Settings::default().timeout, from ms(10) => secs(32), kamailio "`ds_ping_fr_timer`";

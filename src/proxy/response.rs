@@ -5,6 +5,7 @@ use super::context::{Best, Cancelling, Context, Phase};
 use super::dialogs::{Dialog, Party};
 use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
+use super::reject::{Rejection, Replies};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
 use crate::facts::record::MAX_NOTES;
@@ -191,11 +192,45 @@ impl Engine {
 
     /// Sends an answer of our own to the stored request.
     pub fn answer_ourselves(&mut self, context: &mut Context, code: u16, now: Instant) {
+        let stamp = context.stamp;
+        self.answer_stored(context, code, now, |replies, request, out| {
+            replies.write(request, code, stamp, &[], out);
+        });
+    }
+
+    /// Refuses the stored request, and tells of it.
+    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection<'_>, now: Instant) {
+        if let Some(record) = &mut context.record {
+            record.refusal = Some(rejection.reason);
+            let refused = Event::RequestRefused {
+                set: rejection.set,
+                reason: rejection.reason,
+                code: rejection.code,
+                method: context.method,
+                call_id: record.call_id.clone(),
+                source: context.from.remote,
+                trace: record.trace,
+            };
+            self.outbox.event(refused);
+        }
+        let stamp = context.stamp;
+        self.answer_stored(context, rejection.code, now, |replies, request, out| {
+            replies.write_rejection(request, rejection, stamp, out);
+        });
+    }
+
+    fn answer_stored(
+        &mut self,
+        context: &mut Context,
+        code: u16,
+        now: Instant,
+        write: impl FnOnce(&Replies, Message<'_>, &mut Vec<u8>),
+    ) {
         let stored = std::mem::take(&mut context.request);
         let mut index = std::mem::take(&mut self.spare_index);
         if let Ok(request) = parse(&stored, Framing::Datagram, &mut index) {
             let mut reply = Vec::new();
-            self.replies.write(request, code, context.stamp, &[], &mut reply);
+            write(&self.replies, request, &mut reply);
             self.send_up(context, code, Origin::Local, now, |out| out.extend_from_slice(&reply));
         }
         self.spare_index = index;

@@ -4,6 +4,8 @@ use super::Core;
 use super::context::{Cancelling, Context};
 use super::engine::Engine;
 use super::failover::Outcome;
+use super::reject::Rejection;
+use super::request::{DRAIN_RETRY, shutting_down};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, FatalTimer};
 use crate::transaction::slab::Id;
@@ -96,7 +98,8 @@ impl Core {
             let Some(context) = self.contexts.get_mut(*id) else { continue };
             context.cancelled.get_or_insert(None);
             self.engine.cancel_attempts(context, None, now);
-            self.engine.answer_ourselves(context, 503, now);
+            let refusal = shutting_down(context.set.map_or(DRAIN_RETRY, |set| self.engine.retry_after(set)));
+            self.engine.refuse_stored(context, &Rejection { set: context.set, ..refusal }, now);
             self.settle(*id);
         }
         let cancelled = u64::try_from(open.len()).unwrap_or(u64::MAX);

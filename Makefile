@@ -13,11 +13,11 @@ test:           ## every test, with what they need (root on Debian installs it)
 doc:            ## the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-docs:           ## generate docs/*.md from the code again
-	BLESS=1 cargo test --locked
+docs:           ## print docs/configuration.md, metrics.md and spans.md from the code again
+	BLESS=1 cargo test --locked --test config --test vocabulary -- the_manual_is_printed the_generated_pages
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
-	cargo deny --locked check licenses bans sources
+	cargo deny --locked --offline check licenses bans sources
 
 ci:             ## all that CI runs
 	.ci/run

@@ -3,7 +3,7 @@
 # service) and two Asterisks in a Debian chroot. As root on Debian it installs what is missing;
 # elsewhere it says what is missing and how to get it, and exits 1.
 #
-#   SIPWARDEN_PEERS=DIR   where the Asterisk chroot is kept (default: target/peers)
+#   E2E_PEERS=DIR   where the Asterisk chroot is kept (default: target/peers)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -23,7 +23,7 @@ mod page;
 mod settings;
 
 pub use crate::facts::clock::Clock;
-pub use control::{Control, NotFound, ReloadReport, Unavailable};
+pub use control::{Control, NotSet, ReloadReport, Unavailable};
 pub use settings::Settings;
 
 use crate::facts::Admin;
@@ -76,6 +76,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Life of a connection, which serves one request: the two above and the time to take the answer.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(25);
+/// Where the names are that a wish may carry.
+const WHAT_THERE_IS: &str = "sipwarden list, or GET /api/v1/destinations, shows what there is";
 /// Pause after the system could not accept a connection (no file descriptors, for one).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -83,7 +85,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be bound.
-    #[error("cannot listen for HTTP on {address}: {source}")]
+    #[error("cannot listen for HTTP on {address}: {}", why_not_bound(source))]
     Bind {
         /// The configured address.
         address: SocketAddr,
@@ -93,6 +95,15 @@ pub enum Error {
     /// The bound socket cannot be used.
     #[error("HTTP socket: {0}")]
     Socket(std::io::Error),
+}
+
+fn why_not_bound(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "port in use: another process, perhaps a second sipwarden, has it; \
+             stop that process or change `http.listen`"
+            .to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// A socket that is bound but not served yet.
@@ -306,10 +317,15 @@ impl Server {
         };
         match wish.await {
             Ok(Ok(())) => Answer::json(StatusCode::OK, &Wished { set: &set, id: &id, admin }),
-            Ok(Err(NotFound)) => {
-                let hint = "sipwarden list, or GET /api/v1/destinations, shows what there is";
-                Answer::error(StatusCode::NOT_FOUND, &format!("no destination {id:?} in set {set:?}"), hint)
+            Ok(Err(NotSet::NoSet)) => {
+                Answer::error(StatusCode::NOT_FOUND, &format!("no set {set:?}"), WHAT_THERE_IS)
             }
+            Ok(Err(NotSet::NoDestination)) => Answer::error(
+                StatusCode::NOT_FOUND,
+                &format!("no destination {id:?} in set {set:?}"),
+                WHAT_THERE_IS,
+            ),
+            Ok(Err(NotSet::Unavailable(error))) => Answer::unavailable(error),
             Err(_) => Answer::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the state could not be set",

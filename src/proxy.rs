@@ -7,8 +7,11 @@
 //! RFC 3261 §16 is laid out over the children: `admit` (§16.3), `route` (§16.4 to §16.6), `attempt`
 //! (§16.6, §16.8), `response` (§16.7), `failover` (the policy), `request` (the way in, CANCEL, ACK).
 
+mod ack;
 mod admit;
+mod answer;
 mod attempt;
+mod cancel;
 mod challenges;
 mod context;
 mod dialogs;
@@ -32,7 +35,8 @@ pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Sett
 
 use crate::dispatch::Verdicts;
 use crate::facts::event::{
-    ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger, TransportReason,
+    AttemptOutcome, ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger,
+    TransportReason,
 };
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
@@ -44,6 +48,7 @@ use crate::transaction::timer::Wheel;
 use crate::transaction::{Delivered, Owner, Purpose};
 use context::Context;
 use engine::{Engine, reply_hop, stamp};
+use failover::Outcome;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,7 +159,7 @@ impl Core {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Message { hop, bytes } => self.on_message(hop, bytes, now),
-            Input::Undeliverable { .. } => self.on_undeliverable(&input, now),
+            Input::Undeliverable { hop, message, reason } => self.on_undeliverable(hop, message, reason, now),
             Input::Verdicts(verdicts) => self.engine.verdicts = verdicts,
             Input::Reload { plan, trigger } => self.reload(plan, trigger, now),
             Input::Resolved { name, result, addresses, took } => {
@@ -204,8 +209,12 @@ impl Core {
         }
     }
 
-    /// Transactions that a drain waits for.
+    /// Transactions that a drain waits for; after its deadline, what is still to be answered from
+    /// below.
     pub fn unfinished(&self) -> u64 {
+        if self.engine.is_aborted {
+            return u64::try_from(self.contexts.len()).unwrap_or(u64::MAX);
+        }
         self.engine.transactions.unfinished()
     }
 
@@ -276,7 +285,7 @@ impl Core {
                 if purpose == Some(Purpose::Probe) {
                     engine.outbox.event(Event::ProbeUnmatched);
                 }
-                request::drop_received(&mut engine.outbox, DropReason::Stray);
+                ack::drop_received(&mut engine.outbox, DropReason::Stray);
             }
         }
     }
@@ -296,7 +305,9 @@ impl Core {
         if let Some(code) = answered {
             let via = message.top_via();
             let stamp = stamp(&via, from);
-            outbox.send_with(reply_hop(&via, from), |out| replies.write(message, code, stamp, &[], out));
+            let warning = reject::warning(&format!("malformed: {}", error.reason));
+            let headers = [("Warning", warning.as_bytes())];
+            outbox.send_with(reply_hop(&via, from), |out| replies.write(message, code, stamp, &headers, out));
             return;
         }
         outbox.event(Event::MessageDropped { direction: Direction::Received, reason: DropReason::Malformed });
@@ -309,8 +320,26 @@ impl Core {
         }
     }
 
-    fn on_probe_undeliverable(&mut self, probe: u32, reason: TransportReason, now: Instant) {
-        self.with_warden(|warden, engine| warden.on_undeliverable(engine, probe, reason, now));
+    /// Says that a message of ours could not be delivered.
+    fn on_undeliverable(&mut self, hop: Hop, message: &[u8], reason: TransportReason, now: Instant) {
+        let Some(branch) = owner::branch_of(message) else { return };
+        let Some((owner, retransmissions)) = self.engine.transactions.undeliverable(&branch, hop) else {
+            return;
+        };
+        match owner {
+            Owner::Attempt { slot, generation, attempt } => {
+                let id = Id::from_parts(slot, generation);
+                let Some(context) = self.contexts.get_mut(id) else { return };
+                let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
+                let ended = AttemptOutcome::Transport(reason);
+                self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
+                self.settle(id);
+            }
+            Owner::Probe(probe) => self.with_warden(|warden, engine| {
+                warden.on_undeliverable(engine, probe, reason, retransmissions, now);
+            }),
+            Owner::Request { .. } | Owner::Answered(_) | Owner::Nobody => {}
+        }
     }
 
     fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {

@@ -26,5 +26,5 @@ pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_desti
 pub use parse::{Framing, Index, ParseError, limits, parse, partial};
 pub use scan::{element_uri, is_keep_alive, list};
 pub use stream::{Frame, FrameError, Framer};
-pub use uri::Uri;
+pub use uri::{Uri, without_maddr};
 pub use via::Via;

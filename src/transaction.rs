@@ -93,9 +93,9 @@ pub enum Fired {
         owner: Owner,
         /// The timer that ended it.
         timer: FatalTimer,
-        /// How often its request was sent again.
-        retransmissions: u32,
     },
+    /// A request was sent again.
+    Retransmitted(Owner),
     /// A server transaction is over.
     ServerEnded(Owner),
 }
@@ -230,6 +230,14 @@ impl Transactions {
     /// The owner of a server transaction.
     pub fn server_owner(&self, id: Id<Server>) -> Option<Owner> {
         self.servers.get(id).map(|server| server.owner)
+    }
+
+    /// Opens a server transaction beside that of an INVITE, for a 2xx that comes after another final
+    /// response went up, and for the repetitions of that 2xx. Requests do not match it.
+    pub fn open_beside(&mut self, invite: Message<'_>, hop: Hop) -> Id<Server> {
+        let key = Key::of(invite, &self.secret);
+        self.open.change(Role::Server, Method::Invite, 1);
+        self.servers.insert_with(|_| Server::new(key, Method::Invite, hop, Owner::Nobody))
     }
 
     /// Sends a response, which `write` appends, unless a final one has gone before. Returns whether
@@ -470,26 +478,28 @@ impl Transactions {
             return None;
         }
         let action = client.on_alarm(now, &self.settings);
-        let (owner, retransmissions) = (client.owner, client.retransmissions);
+        let owner = client.owner;
+        let mut fired = None;
         match action {
             ClientAlarm::Retransmit => {
                 out.send(client.hop, &client.sent);
                 if let Some(target) = client.target {
                     out.event(Event::RequestRetransmitted { target });
                 }
+                fired = (owner != Owner::Nobody).then_some(Fired::Retransmitted(owner));
             }
             ClientAlarm::TimedOut(timer) => {
                 if let Some(target) = client.target {
                     out.event(Event::AttemptTimedOut { target, timer });
                 }
                 self.forget(id);
-                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer, retransmissions });
+                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer });
             }
             ClientAlarm::End => self.forget(id),
             ClientAlarm::Wait => {}
         }
         self.rearm_client(id);
-        None
+        fired
     }
 
     fn ring_server(&mut self, id: Id<Server>, now: Instant, out: &mut Outbox) -> Option<Fired> {
@@ -521,9 +531,16 @@ impl Transactions {
         Some(Fired::ServerEnded(server.owner))
     }
 
-    /// Ends a server transaction that will get no final response (RFC 4320 forbids a late one).
-    pub fn abandon_server(&mut self, id: Id<Server>) {
-        self.end_server(id);
+    /// Gives up on a server transaction that will get no final response (RFC 4320 forbids a late
+    /// one). It lingers, so that a repetition still under way is not taken for a new request.
+    pub fn abandon_server(&mut self, id: Id<Server>, now: Instant) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let was_open = server.state == ServerState::Proceeding;
+        server.abandon(now, &self.settings);
+        if was_open {
+            self.open.change(Role::Server, server.method, -1);
+        }
+        self.rearm_server(id);
     }
 
     fn rearm_client(&mut self, id: Id<Client>) {

@@ -97,6 +97,17 @@ fn the_shipped_files_load() {
 }
 
 #[test]
+fn the_configuration_in_the_readme_loads() {
+    let page = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let whole: Vec<&str> = blocks.filter(|block| block.contains("\nsets:")).collect();
+    assert_eq!(whole.len(), 1, "configurations in the README");
+    for text in whole {
+        load(text);
+    }
+}
+
+#[test]
 fn the_reference_holds_every_key_with_its_default() {
     let path = root().join("config/reference.yaml");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -13,6 +13,7 @@ use harness::sockets::{self, Kind};
 use harness::wait;
 use harness::workspace::Workspace;
 use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
 
 const DESTINATION: &str = "sip:127.0.0.1:5999";
@@ -142,6 +143,30 @@ fn a_wrong_command_line_is_a_usage_error() {
     let ended = product::run(&["list", "--url", "http://127.0.0.1:1"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("127.0.0.1:1"), "{ended:?}");
+}
+
+/// Cargo puts the variables of build.rs into the environment of whatever it runs.
+#[test]
+fn what_cargo_run_adds_to_the_environment_is_not_taken_for_configuration() {
+    let workspace = Workspace::new("cargo-run");
+    let file = workspace.write("good.yaml", &format!("sets: {{pbx: {{destinations: [\"{DESTINATION}\"]}}}}"));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_sipwarden"));
+    let ended = check.arg("check").arg("-c").arg(file).output().expect("the binary runs");
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let workspace = Workspace::new("full-disk");
+    let file = workspace.write("good.yaml", &format!("sets: {{pbx: {{destinations: [\"{DESTINATION}\"]}}}}"));
+    for arguments in [&["completions", "bash"][..], &["check", "-c", &file.display().to_string()]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has /dev/full");
+        let ended = Command::new(env!("CARGO_BIN_EXE_sipwarden")).args(arguments).stdout(full).output();
+        let ended = ended.expect("the binary runs");
+        let message = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(message.contains("cannot write to standard output"), "{arguments:?}: {message}");
+    }
 }
 
 /// An OPTIONS that is right but for what `change` does to it.

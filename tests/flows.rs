@@ -12,9 +12,15 @@ mod call;
 mod cancel;
 #[path = "flows/dialog.rs"]
 mod dialog;
+#[path = "flows/edges.rs"]
+mod edges;
 #[path = "flows/failover.rs"]
 mod failover;
 #[path = "flows/health.rs"]
 mod health;
 #[path = "flows/reload.rs"]
 mod reload;
+#[path = "flows/routing.rs"]
+mod routing;
+#[path = "flows/transactions.rs"]
+mod transactions;

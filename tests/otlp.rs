@@ -24,7 +24,9 @@ use sipwarden::facts::event::{
     ReloadTrigger, SelectionReason, SkipReason, StateChange,
 };
 use sipwarden::facts::names::Names;
-use sipwarden::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord, WireText};
+use sipwarden::facts::record::{
+    AttemptRecord, FailoverRecord, SelectionRecord, SessionId, TransactionRecord, WireText,
+};
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry};
 use smallvec::smallvec;
@@ -125,6 +127,8 @@ fn start(endpoint: &str, protocol: OtlpProtocol) -> Telemetry {
     Telemetry::start(&settings(endpoint, protocol), directory(), Handle::current()).unwrap()
 }
 
+const SESSION: &str = "ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2";
+
 /// A call that `a` left without an answer (given up after 2 s, open until the end) and `b` answered.
 fn failed_over_call(began: Instant) -> TransactionRecord {
     let at = |millis| began + Duration::from_millis(millis);
@@ -152,6 +156,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
         first_response: None,
         provisionals: smallvec![],
         retransmissions: 0,
+        retransmitted: smallvec::smallvec![],
     };
     let mut second = selection(2_000, SelectionReason::Failover, 1);
     second.skipped.push((Target::new(0), SkipReason::Tried));
@@ -159,12 +164,14 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
         trace: TRACE,
         method: Method::Invite,
         call_id: WireText::new(b"c1@caller"),
+        session: SessionId::parse(SESSION.as_bytes()),
         cseq: 7,
         listener: ListenerId::new(0),
         transport: Transport::Udp,
         client: "127.0.0.1:5090".parse().unwrap(),
         set: Some(SetId::new(0)),
         in_dialog: false,
+        dialog: None,
         started: began,
         ended: at(2_500),
         code: 200,
@@ -179,6 +186,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
                 ended: Some(at(2_000)),
                 outcome: AttemptOutcome::GivenUp,
                 retransmissions: 2,
+                retransmitted: smallvec::smallvec![],
                 ..attempt(1, 0, 1)
             },
             AttemptRecord {
@@ -271,6 +279,8 @@ fn assert_tree(spans: &[Span], wall: SystemTime) {
     for (key, expected) in [
         ("sip.request.method", "INVITE"),
         ("sip.call_id", "c1@caller"),
+        ("sip.session_id.local", "ab30317f1a784dc48ff824d0d3715d86"),
+        ("sip.session_id.remote", "47755a9de7794ba387653f2099600ef2"),
         ("sip.cseq", "7"),
         ("sip.response.status_code", "200"),
         ("sip.dialog.in_dialog", "false"),

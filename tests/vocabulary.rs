@@ -229,6 +229,14 @@ fn samples(now: Instant) -> Vec<Row> {
         (Event::DrainStarted { unfinished: 1 }, &[]),
         (Event::DrainEnded { cancelled: 1 }, &[]),
         (Event::DialogExpired { set: PBX }, &["dialogs_expired_total{S}"]),
+        (
+            Event::RequestUnanswered(Box::new(TransactionRecord {
+                code: 0,
+                origin: Origin::Local,
+                ..call(now)
+            })),
+            &[r#"traces_total{decision="kept_error"}"#],
+        ),
     ]
 }
 
@@ -270,6 +278,7 @@ fn variant(event: &Event) -> usize {
         Event::DrainStarted { .. } => 32,
         Event::DrainEnded { .. } => 33,
         Event::DialogExpired { .. } => 34,
+        Event::RequestUnanswered(_) => 35,
     }
 }
 
@@ -278,12 +287,14 @@ fn call(now: Instant) -> TransactionRecord {
         trace: 1,
         method: Method::Invite,
         call_id: WireText::default(),
+        session: None,
         cseq: 1,
         listener: MAIN,
         transport: Transport::Udp,
         client: "127.0.0.1:5090".parse().unwrap(),
         set: Some(PBX),
         in_dialog: false,
+        dialog: None,
         started: now,
         ended: now + MS,
         code: 200,
@@ -316,6 +327,7 @@ fn call(now: Instant) -> TransactionRecord {
             first_response: None,
             provisionals: smallvec![],
             retransmissions: 0,
+            retransmitted: smallvec::smallvec![],
         }],
         failovers: smallvec![],
     }

@@ -21,7 +21,7 @@ pub trait Control: Send + Sync + 'static {
     /// it, and then nothing has changed.
     async fn reload(&self) -> Result<ReloadReport, String>;
     /// Sets the administrator's wish for a destination.
-    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotFound>;
+    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet>;
     /// How instants of snapshots become times of day.
     fn clock(&self) -> Clock;
 }
@@ -31,10 +31,19 @@ pub trait Control: Send + Sync + 'static {
 #[error("a worker did not answer in time")]
 pub struct Unavailable;
 
-/// No such set, or no such destination in it.
+/// Why an administrator's wish was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no such destination")]
-pub struct NotFound;
+pub enum NotSet {
+    /// There is no such set.
+    #[error("no such set")]
+    NoSet,
+    /// The set has no such destination.
+    #[error("no such destination")]
+    NoDestination,
+    /// The owner of the states did not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
 
 /// What a reload did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

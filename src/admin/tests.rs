@@ -36,9 +36,12 @@ impl Control for Fake {
             _ => Err("sipwarden.yaml:3:5: unknown key `algoritm`".to_owned()),
         }
     }
-    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotFound> {
-        if set != "pbx" {
-            return Err(NotFound);
+    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {
+        match (self.stuck, set, id) {
+            (true, ..) => return Err(Unavailable.into()),
+            (false, "pbx", "gone") => return Err(NotSet::NoDestination),
+            (false, "pbx", _) => {}
+            (false, ..) => return Err(NotSet::NoSet),
         }
         self.wishes.lock().unwrap().push((set.to_owned(), id.to_owned(), admin));
         Ok(())
@@ -275,6 +278,28 @@ async fn wishes_that_make_no_sense_are_refused_with_a_hint() {
 }
 
 #[tokio::test]
+async fn a_wish_that_could_not_be_taken_says_what_was_missing() {
+    let (known, stuck) = (serve_fake(None, &fake(false)), serve_fake(None, &fake(true)));
+    for (address, set, id, code, words) in [
+        (known, "carriers", "x", 404, "no set \"carriers\""),
+        (known, "pbx", "gone", 404, "no destination \"gone\" in set \"pbx\""),
+        (stuck, "pbx", "x", 503, "did not answer"),
+    ] {
+        let body = destinations::state_body(Admin::Draining);
+        let answer = client(address, None)
+            .post::<serde_json::Value>(&destinations::state_path(set, id), Some(body))
+            .await;
+        match answer {
+            Err(ClientError::Refused { status, error, .. }) => {
+                assert_eq!(status, code, "{error}");
+                assert!(error.contains(words), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_reload_reports_what_it_did_or_what_is_wrong() {
     let fake = fake(false);
     let client = client(serve_fake(None, &fake), None);
@@ -336,5 +361,6 @@ async fn a_port_in_use_is_said_at_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let error = bind(&Settings { listen, token: None }).unwrap_err().to_string();
-    assert!(error.contains(&listen.to_string()) && error.contains("in use"), "{error}");
+    assert!(error.contains(&listen.to_string()) && error.contains("port in use"), "{error}");
+    assert!(error.contains("`http.listen`"), "{error}");
 }

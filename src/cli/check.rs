@@ -1,8 +1,8 @@
 //! `sipwarden check`: says what is wrong with a configuration, or what it comes to.
 
+use super::term;
 use crate::config::{self, Config};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,12 +21,7 @@ pub fn run(args: Args) -> ExitCode {
         .collect();
     let path = config::find(args.config.as_deref());
     match path.and_then(|path| Ok((config::load(&path, &env)?, path))) {
-        Ok((config, path)) => {
-            let text = report(&config, &path.display().to_string());
-            // A reader that closes early, such as `head`, is no error of the configuration.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok((config, path)) => term::print(&report(&config, &path.display().to_string())),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

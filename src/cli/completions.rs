@@ -16,8 +16,7 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "sipwarden", &mut script);
-    let _ = term::put(&String::from_utf8_lossy(&script));
-    ExitCode::SUCCESS
+    term::print(&String::from_utf8_lossy(&script))
 }
 
 #[cfg(test)]

@@ -44,8 +44,7 @@ pub fn run(args: Args) -> ExitCode {
             true => serde_json::to_string_pretty(&listing).expect("a listing has string keys") + "\n",
             false => lines(Style::of_stdout(), &listing, SystemTime::now()).join("\n") + "\n",
         };
-        let _ = term::put(&text);
-        Ok(ExitCode::SUCCESS)
+        Ok(term::print(&text))
     })
 }
 

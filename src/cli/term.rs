@@ -89,11 +89,22 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
-/// Writes to standard output; an error means that nobody reads it any more.
+/// Writes to standard output; usually an error means that nobody reads it any more.
 pub fn put(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Writes a command's result to standard output, and gives the exit code. A reader that closes
+/// early, such as `head`, has had what it wanted; a full disk has not.
+pub fn print(text: &str) -> ExitCode {
+    match put(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(&format!("cannot write to standard output: {error}"), None)
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// Says on standard error what went wrong and what to do about it, and gives the exit code.

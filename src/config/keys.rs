@@ -136,7 +136,8 @@ section! {
         priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";
         /// What the administrator wants: enabled, draining (running dialogs only) or disabled (still probed). `set-state` wins until this value changes.
         state: Admin = Admin::Enabled, kamailio "`flags` 4, `dispatcher.set_state`";
-        /// Name of the listener to send from; if left out the first of its transport and address family.
+        /// Name of the listener to send from; if left out the one that the request came in on, or for probes and
+        /// where that does not fit the first of its transport and address family.
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
@@ -151,7 +152,7 @@ section! {
         enabled: bool = probe::Settings::default().enabled, kamailio "`ds_ping_interval` > 0 with `ds_probing_mode` 1";
         /// Time between probes while the state is certain.
         interval: Duration = probe::Settings::default().interval, from ms(50) => HOUR, kamailio "`ds_ping_interval`";
-        /// Time to the next probe while failing or recovering; not above `interval`.
+        /// Time to the next probe while failing or recovering, and after a first verdict of down until `down_after` failures confirm it; not above `interval`.
         fast_interval: Duration = probe::Settings::default().fast_interval, from ms(10) => HOUR;
         /// Time to a final response; below `interval`. If left out and `interval` is short: half of it.
         timeout: Duration = probe::Settings::default().timeout, from ms(10) => secs(32), kamailio "`ds_ping_fr_timer`";

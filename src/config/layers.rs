@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// What a variable that sets a key begins with.
 const PREFIX: &str = "SIPWARDEN_";
 /// Variables of the commands, not of the configuration.
-const OF_COMMANDS: [&str; 2] = ["SIPWARDEN_URL", "SIPWARDEN_TOKEN"];
+const OF_COMMANDS: [&str; 1] = ["SIPWARDEN_URL"];
 /// What Kubernetes sets in every pod beside a Service named `sipwarden`.
 const OF_KUBERNETES: [&str; 2] = ["SIPWARDEN_PORT", "SIPWARDEN_SERVICE_"];
 

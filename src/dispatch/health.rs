@@ -347,6 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn a_first_verdict_of_down_is_in_doubt_until_the_threshold_confirms_it() {
+        let mut slow = destination("a");
+        slow.thresholds = Some(crate::dispatch::Thresholds { down_after: 3, up_after: 1 });
+        let mut bench = bench(vec![slow]);
+        let mut doubt = |outcome| {
+            bench.probe(A, outcome);
+            bench.health.is_in_doubt(A)
+        };
+        assert_eq!([FAILED, FAILED, FAILED, FAILED].map(&mut doubt), [true, true, false, false]);
+    }
+
+    #[test]
     fn an_unknown_member_is_usable_until_another_is_known_up() {
         let mut bench = pair();
         assert_eq!(bench.verdicts().available(PBX), 2, "no selection waits for probes");

@@ -127,7 +127,7 @@ words! {
         Primary => "primary",
         /// The next one after a failed attempt.
         Failover => "failover",
-        /// The destination that challenged this request before (design: affinity of digest).
+        /// The destination that challenged this request before, so that digest can succeed.
         Affinity => "affinity",
         /// From the fallback set.
         FallbackSet => "fallback_set",
@@ -475,6 +475,9 @@ pub enum Event {
     FailoversExhausted { set: SetId, last: Target, cause: Cause, call_id: WireText, trace: u128 },
     /// The first final response of a server transaction went upstream.
     TransactionFinished(Box<TransactionRecord>),
+    /// A request other than INVITE was answered by nobody, until an answer would have been of no
+    /// use to anybody (RFC 4320 §4.2).
+    RequestUnanswered(Box<TransactionRecord>),
     /// A probe left, this long after it was due.
     ProbeSent { lag: Duration },
     /// A probe ended, for one destination (probes are shared, so one probe may end for several).
@@ -483,7 +486,7 @@ pub enum Event {
     ProbeUnmatched,
     /// A destination changed its state.
     DestinationChanged(StateChange),
-    /// A set lost its last usable destination, or got one back.
+    /// A set began or ceased to be all down.
     SetChanged { set: SetId, all_down: bool },
     /// A configuration was applied, at start or by a reload.
     ConfigApplied(Arc<ConfigApplied>),

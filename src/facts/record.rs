@@ -31,6 +31,30 @@ impl WireText {
     }
 }
 
+/// The Session-ID of a request (RFC 7989): two UUIDs of 32 lower-case hex digits each, as its sender
+/// sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionId {
+    /// The sender's.
+    pub local: WireText,
+    /// The other side's, all zeros or absent before it is known.
+    pub remote: Option<WireText>,
+}
+
+impl SessionId {
+    /// Parses the value of a Session-ID header; `None` if it is not one of RFC 7989.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let local = WireText::new(parts.next().filter(|uuid| is_uuid(uuid))?);
+        let remote = parts.find_map(|part| part.strip_prefix(b"remote="));
+        Some(Self { local, remote: remote.filter(|uuid| is_uuid(uuid)).map(WireText::new) })
+    }
+}
+
+fn is_uuid(text: &[u8]) -> bool {
+    text.len() == 32 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// One server transaction from its request to the first final response sent upstream.
 #[derive(Debug, Clone)]
 pub struct TransactionRecord {
@@ -40,6 +64,8 @@ pub struct TransactionRecord {
     pub method: Method,
     /// The Call-ID.
     pub call_id: WireText,
+    /// The Session-ID (RFC 7989), if the request has one.
+    pub session: Option<SessionId>,
     /// The CSeq number.
     pub cseq: u32,
     /// Where the request came in.
@@ -52,11 +78,13 @@ pub struct TransactionRecord {
     pub set: Option<SetId>,
     /// Whether it travelled inside a dialog, by its route set.
     pub in_dialog: bool,
+    /// The trace of the INVITE that opened the dialog it belongs to, if that is known.
+    pub dialog: Option<u128>,
     /// When the request was received.
     pub started: Instant,
     /// When the first final response was sent upstream.
     pub ended: Instant,
-    /// The final status code sent upstream.
+    /// The final status code sent upstream; 0 if none may be (RFC 4320).
     pub code: u16,
     /// Who made that response.
     pub origin: Origin,
@@ -126,6 +154,18 @@ pub struct AttemptRecord {
     pub provisionals: SmallVec<[(Instant, u16); 2]>,
     /// Retransmissions we sent.
     pub retransmissions: u32,
+    /// When we sent them; at most [`MAX_NOTES`].
+    pub retransmitted: SmallVec<[Instant; 0]>,
+}
+
+impl AttemptRecord {
+    /// Takes note of a retransmission.
+    pub fn note_retransmission(&mut self, at: Instant) {
+        self.retransmissions += 1;
+        if self.retransmitted.len() < MAX_NOTES {
+            self.retransmitted.push(at);
+        }
+    }
 }
 
 /// One failover decision.
@@ -141,4 +181,27 @@ pub struct FailoverRecord {
     pub cause: Cause,
     /// Attempts still allowed afterwards.
     pub remaining: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: &str = "ab30317f1a784dc48ff824d0d3715d86";
+    const REMOTE: &str = "47755a9de7794ba387653f2099600ef2";
+
+    #[test]
+    fn a_session_id_has_one_or_two_uuids() {
+        let parse = |text: String| SessionId::parse(text.as_bytes());
+        let uuid = |text: &str| WireText::new(text.as_bytes());
+        let both = SessionId { local: uuid(LOCAL), remote: Some(uuid(REMOTE)) };
+        assert_eq!(parse(format!("{LOCAL};remote={REMOTE}")), Some(both.clone()));
+        assert_eq!(parse(format!("{LOCAL} ; logme ; remote={REMOTE}")), Some(both));
+        let alone = SessionId { local: uuid(LOCAL), remote: None };
+        assert_eq!(parse(LOCAL.to_owned()), Some(alone.clone()));
+        assert_eq!(parse(format!("{LOCAL};remote=nobody")), Some(alone));
+        for wrong in ["", "x", &LOCAL.to_uppercase(), &format!("{LOCAL}0"), &format!(";remote={REMOTE}")] {
+            assert_eq!(parse(wrong.to_owned()), None, "{wrong}");
+        }
+    }
 }

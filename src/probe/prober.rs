@@ -202,6 +202,16 @@ impl Prober {
         Some(Finished { targets: endpoint.targets.clone(), started, scheduled })
     }
 
+    /// Takes back a probe that could not be tried: it is due again after `delay`.
+    pub fn postpone(&mut self, probe: ProbeId, delay: Duration, now: Instant) {
+        let Some(index) = self.flights.remove(&probe) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        let Phase::InFlight { started, .. } = endpoint.phase else { return };
+        self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
+        endpoint.phase = Phase::Waiting { due: now + delay };
+        self.waiting.insert((now + delay, index));
+    }
+
     /// Makes the next probe of a destination due at once, for instance because its name has its
     /// first address; one under way goes on.
     pub fn hasten(&mut self, target: Target, now: Instant) {
@@ -214,6 +224,12 @@ impl Prober {
             *due = now;
             self.waiting.insert((now, index));
         }
+    }
+
+    /// The destinations that a probe under way counts for; `None` if it has ended or a reload
+    /// dropped it.
+    pub fn targets_of(&self, probe: ProbeId) -> Option<&[Target]> {
+        Some(&self.endpoints.get(*self.flights.get(&probe)?)?.targets)
     }
 
     /// The destinations of each probe under way.

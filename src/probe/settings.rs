@@ -11,7 +11,8 @@ pub struct Settings {
     pub enabled: bool,
     /// Time between probes while the state is certain. Default 10 s.
     pub interval: Duration,
-    /// Time to the next probe while failing or recovering. Default 1 s.
+    /// Time to the next probe while failing or recovering, and while a first verdict of down is not
+    /// confirmed by `down_after` failures. Default 1 s.
     pub fast_interval: Duration,
     /// Time to a final response; below `interval`. Default 2 s.
     pub timeout: Duration,

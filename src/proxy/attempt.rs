@@ -5,11 +5,12 @@
 use super::context::{Attempt, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
+use super::local::VIA_SIZE;
 use crate::dispatch::{FailoverSettings, HashPart, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
 use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target, Transport};
-use crate::sip::{Framing, Message, RequestEdit, forward_request, parse};
+use crate::sip::{Framing, Message, forward_request, parse};
 use crate::transaction::slab::Id;
 use crate::transaction::{Opening, Owner, Purpose};
 use smallvec::SmallVec;
@@ -46,25 +47,13 @@ impl Engine {
             owner: Owner::Attempt { slot, generation, attempt },
             loop_hash: context.loop_hash,
         };
-        let sent_by = self.plan.local().sent_by(hop.listener, hop.remote.ip());
         let record_routes = self.record_routes(context, request, hop, target);
         let record_routes: SmallVec<[&[u8]; 2]> = record_routes.iter().map(Vec::as_slice).collect();
+        let local = self.plan.local();
         let client = self.transactions.send(opening, now, &mut self.outbox, |branch, out| {
-            let mut via = Vec::with_capacity(96);
-            write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
-                .expect("writing to a Vec cannot fail");
-            branch.write(&mut via);
-            let edit = RequestEdit {
-                request_uri: context.edits.request_uri.as_deref(),
-                via: &via,
-                stamp: context.stamp,
-                max_forwards: context.max_forwards,
-                record_routes: &record_routes,
-                pop_routes: context.edits.pop_routes,
-                append_route: context.edits.append_route.as_deref(),
-                drop_last_route: context.edits.drop_last_route,
-            };
-            forward_request(request, &edit, out);
+            let mut via = Vec::with_capacity(VIA_SIZE);
+            local.write_via(hop, branch, &mut via);
+            forward_request(request, &context.edit(&via, &record_routes), out);
         });
         self.outbox.mark_forwarded();
         self.count_waiting(target, 1);
@@ -72,19 +61,7 @@ impl Engine {
             self.outbox.event(Event::AttemptStarted { target, method: context.method });
         }
         if let Some(record) = &mut context.record {
-            record.attempts.push(AttemptRecord {
-                number: attempt + 1,
-                target,
-                remote: hop.remote,
-                transport: hop.transport,
-                started: now,
-                ended: None,
-                code: 0,
-                outcome: AttemptOutcome::Pending,
-                first_response: None,
-                provisionals: SmallVec::new(),
-                retransmissions: 0,
-            });
+            record.attempts.push(open_record(attempt + 1, target, hop, now));
         }
         let is_invite = context.method == Method::Invite;
         let silence = context.selection.as_ref().and_then(|selection| {
@@ -157,14 +134,12 @@ impl Engine {
             return;
         };
         attempt.phase = Phase::Closed;
-        let (target, client) = (attempt.target, attempt.client);
+        let target = attempt.target;
         self.count_waiting(target, -1);
-        let retransmissions = self.transactions.retransmissions(client);
         if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
             record.ended = Some(now);
             record.outcome = outcome;
             record.code = code;
-            record.retransmissions = record.retransmissions.max(retransmissions);
         }
     }
 
@@ -232,7 +207,8 @@ impl Engine {
     pub fn failover_cause(&self, context: &Context, index: usize, outcome: Outcome) -> Option<Cause> {
         let set = context.selection.as_ref()?.set();
         let policy = self.plan.table().set(set)?.failover();
-        let attempt = context.attempts.get(index)?;
+        // What answers our own CANCEL, Timer C's included, is no failure.
+        let attempt = context.attempts.get(index).filter(|attempt| attempt.cancelling == Cancelling::No)?;
         judge(outcome, context.method, attempt.was_early, policy)
     }
 
@@ -312,13 +288,10 @@ impl Engine {
         attempt.is_abandoned = true;
         attempt.no_response_at = None;
         attempt.no_progress_at = None;
-        let client = attempt.client;
         let phase = attempt.phase;
-        let retransmissions = self.transactions.retransmissions(client);
         if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
             record.ended = Some(now);
             record.outcome = AttemptOutcome::GivenUp;
-            record.retransmissions = retransmissions;
         }
         if context.method == Method::Invite {
             if let Some(attempt) = context.attempts.get_mut(index) {
@@ -355,6 +328,24 @@ impl Engine {
         attempt.cancelling = Cancelling::Sent { until: now + self.transactions.settings().timeout() };
         attempt.timer_c_at = None;
         self.transactions.cancel(attempt.client, reason, now, &mut self.outbox);
+    }
+}
+
+/// The record of an attempt that starts now.
+fn open_record(number: u32, target: Option<Target>, hop: Hop, now: Instant) -> AttemptRecord {
+    AttemptRecord {
+        number,
+        target,
+        remote: hop.remote,
+        transport: hop.transport,
+        started: now,
+        ended: None,
+        code: 0,
+        outcome: AttemptOutcome::Pending,
+        first_response: None,
+        provisionals: SmallVec::new(),
+        retransmissions: 0,
+        retransmitted: SmallVec::new(),
     }
 }
 

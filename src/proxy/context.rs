@@ -8,7 +8,8 @@ use super::route::RouteEdits;
 use crate::dispatch::Selection;
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
-use crate::sip::Stamp;
+use crate::sip::build::add_headers;
+use crate::sip::{Message, RequestEdit, Stamp};
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
 use crate::transaction::{Client, Server};
@@ -145,6 +146,19 @@ pub struct Best {
 }
 
 impl Best {
+    /// Whether it asks for credentials.
+    pub fn asks_for_credentials(&self) -> bool {
+        matches!(self.code, 401 | 407) && !self.response.is_empty()
+    }
+
+    /// Adds the challenges of another such response, so that the caller can answer all of them at
+    /// once (RFC 3261 §16.7 step 7).
+    pub fn collect(&mut self, other: Message<'_>) {
+        if matches!(other.status(), 401 | 407) {
+            add_headers(other, &["WWW-Authenticate", "Proxy-Authenticate"], &mut self.response);
+        }
+    }
+
     /// Keeps the better of two final responses (RFC 3261 §16.7 step 6).
     pub fn choose(current: Option<Self>, new: Self) -> Self {
         match current {
@@ -174,11 +188,9 @@ impl Context {
         self.attempts.iter().filter_map(Attempt::deadline).min()
     }
 
-    /// Tells the record how often an attempt's request was sent again.
-    pub fn note_retransmissions(&mut self, index: usize, count: u32) {
-        if let Some(record) = self.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
-            record.retransmissions = count;
-        }
+    /// What is changed in a copy of the request (RFC 3261 §16.6).
+    pub fn edit<'a>(&'a self, via: &'a [u8], record_routes: &'a [&'a [u8]]) -> RequestEdit<'a> {
+        RequestEdit { stamp: self.stamp, record_routes, ..self.edits.edit(via, self.max_forwards) }
     }
 
     /// Whether nothing more can come of it.

@@ -34,6 +34,8 @@ pub struct Dialog {
     pub caller: Party,
     /// Who answered it.
     pub callee: Party,
+    /// The trace of its INVITE, if that was told of.
+    pub trace: Option<u128>,
     /// When it was confirmed.
     pub created: Instant,
 }
@@ -52,6 +54,9 @@ const MAX: usize = 1 << 20;
 
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
+/// Bytes of the two Contacts of a dialog that is remembered. What is longer is no address of a
+/// telephone, and would let one caller fill the memory for as long as a call may live.
+const MAX_CONTACTS: usize = 512;
 
 impl Dialogs {
     /// An empty table.
@@ -59,12 +64,14 @@ impl Dialogs {
         Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
     }
 
-    /// Remembers the dialog that a 2xx to an INVITE confirms; a repetition changes nothing.
-    /// Returns whether it is remembered.
+    /// Remembers the dialog that a 2xx to an INVITE confirms, unless there are too many or its
+    /// Contacts are absurdly long: then only its Route set carries it. A repetition changes
+    /// nothing. Returns whether it is remembered.
     pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) -> bool {
         let Some((from, to)) = tags(response) else { return false };
         let key = key(&self.secret, response.call_id(), from, to);
-        let has_room = self.by_key.len() < MAX || self.by_key.contains_key(&key);
+        let is_absurd = dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS;
+        let has_room = !is_absurd && self.by_key.len() < MAX || self.by_key.contains_key(&key);
         if has_room {
             self.by_key.entry(key).or_insert(dialog);
         }
@@ -80,9 +87,9 @@ impl Dialogs {
         self.by_key.get(&back).map(|dialog| (dialog, &dialog.caller))
     }
 
-    /// The key of the dialog that a request belongs to, if it is known.
-    pub fn key_of(&self, request: Message<'_>) -> Option<DialogKey> {
-        self.keys(request)?.into_iter().find(|key| self.by_key.contains_key(key))
+    /// The key of the dialog that a request belongs to, if it is known, and the trace of its INVITE.
+    pub fn key_of(&self, request: Message<'_>) -> Option<(DialogKey, Option<u128>)> {
+        self.keys(request)?.into_iter().find_map(|key| Some((key, self.by_key.get(&key)?.trace)))
     }
 
     /// The keys of a request sent by the caller, and by the callee.

@@ -52,6 +52,8 @@ pub struct Engine {
     pub stopwatch: Stopwatch,
     /// Whether new dialogs are refused.
     pub is_draining: bool,
+    /// Whether the drain deadline has passed.
+    pub is_aborted: bool,
 }
 
 impl Engine {
@@ -80,6 +82,7 @@ impl Engine {
             spare_index: Index::default(),
             stopwatch,
             is_draining: false,
+            is_aborted: false,
             plan,
         }
     }

@@ -4,11 +4,16 @@
 use super::{Advertise, Interfaces, Listener};
 use crate::facts::{Hop, ListenerId, Transport};
 use crate::sip::Uri;
+use crate::transaction::Branch;
 use ipnet::IpNet;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 /// The default port of SIP over UDP and TCP.
 pub const DEFAULT_PORT: u16 = 5060;
+
+/// Room for most Via values of ours.
+pub const VIA_SIZE: usize = 112;
 
 /// Our addresses, by listener.
 #[derive(Debug)]
@@ -43,6 +48,14 @@ impl Local {
         })
     }
 
+    /// Appends the value of the Via of a request that leaves over a hop.
+    pub fn write_via(&self, hop: Hop, branch: &Branch, out: &mut Vec<u8>) {
+        let sent_by = self.sent_by(hop.listener, hop.remote.ip());
+        write!(out, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
+            .expect("writing to a Vec cannot fail");
+        branch.write(out);
+    }
+
     /// Whether a URI's host and port name us.
     pub fn is_us(&self, uri: &Uri<'_>) -> bool {
         let port = uri.port.unwrap_or(DEFAULT_PORT);
@@ -51,6 +64,11 @@ impl Local {
             let by_address = address.is_some_and(|address| face.is_at(SocketAddr::new(address, port)));
             by_address || face.is_named(uri.host, port)
         })
+    }
+
+    /// Whether a listener is at an address.
+    pub fn is_at(&self, listener: ListenerId, address: SocketAddr) -> bool {
+        self.listeners.get(listener.index()).is_some_and(|face| face.is_at(address))
     }
 
     /// The listener that sends to a peer: `preferred` if it fits, else the first that does.

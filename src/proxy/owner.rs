@@ -10,6 +10,7 @@ pub fn owner(message: &[u8], workers: u8) -> Option<WorkerId> {
     if workers <= 1 {
         return Some(WorkerId(0));
     }
+    let message = without_leading_lines(message);
     if message.starts_with(b"SIP/") {
         return branch_of(message).map(|branch| branch.worker).filter(|worker| worker.0 < workers);
     }
@@ -33,6 +34,14 @@ pub fn branch_of(message: &[u8]) -> Option<Branch> {
         name.trim_ascii().eq_ignore_ascii_case(b"branch").then_some(())?;
         Branch::read(value.strip_prefix(b"=")?.trim_ascii())
     })
+}
+
+/// A message from its start line on: empty lines before it are allowed (RFC 3261 §7.5).
+fn without_leading_lines(mut message: &[u8]) -> &[u8] {
+    while let Some(rest) = message.strip_prefix(b"\r\n") {
+        message = rest;
+    }
+    message
 }
 
 /// The value of the first header field with a name or its compact form, on one line.
@@ -62,6 +71,7 @@ mod tests {
             format!("SIP/2.0 200 OK\r\nv: SIP/2.0/UDP 10.0.0.1 ;rport; branch={text},SIP/2.0/UDP x\r\n");
         assert_eq!(owner(response.as_bytes(), 4), Some(WorkerId(2)));
         assert_eq!(owner(response.as_bytes(), 2), None);
+        assert_eq!(owner(format!("\r\n\r\n{response}").as_bytes(), 4), Some(WorkerId(2)));
         assert_eq!(sender(response.as_bytes(), 4), Some(WorkerId(2)));
         assert_eq!(sender(b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;bra", 4), None);
         assert_eq!(owner(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n", 2), None);

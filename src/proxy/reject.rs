@@ -106,7 +106,7 @@ impl Replies {
 }
 
 /// The value of Warning for a text (RFC 3261 §20.43, code 399: miscellaneous).
-fn warning(text: &str) -> String {
+pub fn warning(text: &str) -> String {
     format!("399 sipwarden \"{text}\"")
 }
 

@@ -1,28 +1,37 @@
-//! Requests: from a new server transaction to the first attempt, CANCEL and ACK.
+//! New requests: from a new server transaction to the first attempt.
 
+use super::Core;
 use super::admit::{self, Admitted};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
-use super::failover::Outcome;
 use super::mark::MarkId;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
-use super::{Core, Input};
 use crate::dispatch::{HashPart, Selection};
-use crate::facts::event::{
-    AttemptOutcome, Direction, DropReason, Event, Origin, Refusal, SelectionFailure, SelectionReason,
-};
-use crate::facts::outbox::Outbox;
-use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
+use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::secret::Secret;
-use crate::facts::{Hop, Method, SetId, Target};
-use crate::sip::{Message, RequestEdit, forward_request};
+use crate::facts::{Algorithm, Hop, Method, SetId, Target};
+use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
-use crate::transaction::{Branch, Key, Matched, Owner, Purpose};
+use crate::transaction::{Key, Matched, Owner};
 use smallvec::SmallVec;
-use std::io::Write;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+/// A request that begins a server transaction, as it came; lives no longer than the step.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The key of its transaction.
+    pub key: Key,
+    /// The request.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub from: Hop,
+    /// When it came.
+    pub now: Instant,
+}
 
 impl Core {
     /// A request came that could be parsed.
@@ -30,11 +39,15 @@ impl Core {
         let engine = &mut self.engine;
         match engine.transactions.receive_request(request, now, &mut engine.outbox) {
             Matched::Absorbed(owner) => self.note_absorbed(request, owner),
-            Matched::EndToEndAck => self.engine.forward_ack(request, from),
-            Matched::New(key) if request.method() == Method::Cancel => {
-                self.on_cancel(key, request, from, now)
+            Matched::EndToEndAck => engine.forward_ack(request, from),
+            Matched::New(key) => {
+                let arrival = Arrival { key, request, from, now };
+                if request.method() == Method::Cancel {
+                    self.on_cancel(arrival);
+                } else {
+                    self.begin(arrival);
+                }
             }
-            Matched::New(key) => self.begin(key, request, from, now),
         }
     }
 
@@ -49,61 +62,47 @@ impl Core {
     }
 
     /// A request that begins a server transaction.
-    fn begin(&mut self, key: Key, request: Message<'_>, from: Hop, now: Instant) {
+    fn begin(&mut self, arrival: Arrival<'_>) {
+        let Arrival { request, from, .. } = arrival;
         let engine = &mut self.engine;
         if engine.transactions.unfinished() >= u64::from(engine.plan.settings().max_transactions) {
-            return engine.refuse_statelessly(request, from);
+            let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
+            return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
-        let method = request.method();
-        engine.outbox.event(Event::RequestReceived { listener: from.listener, method });
+        engine.outbox.event(Event::RequestReceived { listener: from.listener, method: request.method() });
         let admitted = match admit::check(request, &engine.loop_secret) {
             Ok(admitted) => admitted,
-            Err(rejection) => return engine.reject(key, request, from, rejection, now),
+            Err(rejection) => return engine.reject(arrival, rejection),
         };
-        if engine.is_draining && request.to_tag().is_none() {
-            let rejection = Rejection::new(503, Refusal::ShuttingDown, "shutting down");
-            return engine.reject(key, request, from, rejection.retry_after(DRAIN_RETRY), now);
-        }
         let Routed { decision, edits, dialog_target } = route(request, admitted, from, engine.view());
+        let is_unwelcome = engine.is_draining && request.to_tag().is_none();
         match decision {
-            Decision::Reject(rejection) => engine.reject(key, request, from, rejection, now),
-            Decision::ForUs => engine.answer_options(key, request, from, now),
+            Decision::Reject(rejection) => engine.reject(arrival, rejection),
+            Decision::ForUs => engine.answer_options(arrival),
+            Decision::Dispatch(set) if is_unwelcome => {
+                engine.reject(arrival, shutting_down(engine.retry_after(set)).of_set(set));
+            }
+            Decision::Relay { .. } if is_unwelcome => engine.reject(arrival, shutting_down(DRAIN_RETRY)),
             Decision::Dispatch(set) => {
-                let routed = Routed { decision, edits, dialog_target };
-                self.dispatch(key, request, from, admitted, set, routed, now);
+                self.dispatch(arrival, admitted, set, Routed { decision, edits, dialog_target });
             }
             Decision::Relay { hop, target } => {
-                let routed = Routed { decision, edits, dialog_target };
-                self.relay(key, request, from, admitted, (hop, target), routed, now);
+                self.relay(arrival, admitted, (hop, target), Routed { decision, edits, dialog_target });
             }
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, which live no longer than this step"
-    )]
-    fn dispatch(
-        &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
-        admitted: Admitted<'_>,
-        set: SetId,
-        routed: Routed<'_>,
-        now: Instant,
-    ) {
+    fn dispatch(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, set: SetId, routed: Routed<'_>) {
+        let Arrival { request, now, .. } = arrival;
         let begun = (self.engine.stopwatch)();
-        let selected = self.engine.select(request, from, set, now);
+        let selected = self.engine.select(arrival, set);
         let took = (self.engine.stopwatch)().saturating_duration_since(begun);
         let (selection, target, hop, reason) = match selected {
             Ok(selected) => selected,
-            Err(failure) => {
-                return self.engine.refuse_selection(key, request, from, set, failure, took, now);
-            }
+            Err(failure) => return self.engine.refuse_selection(arrival, set, failure, took),
         };
         let total = self.engine.plan.table().set(set).map_or(Duration::ZERO, |set| set.failover().total);
-        let id = self.open_context(key, request, from, admitted, routed, now);
+        let id = self.open_context(arrival, admitted, routed);
         let Some(context) = self.contexts.get_mut(id) else { return };
         context.selection = Some(selection);
         context.set = Some(set);
@@ -116,48 +115,42 @@ impl Core {
         self.settle(id);
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, which live no longer than this step"
-    )]
     fn relay(
         &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
+        arrival: Arrival<'_>,
         admitted: Admitted<'_>,
         to: (Hop, Option<Target>),
         routed: Routed<'_>,
-        now: Instant,
     ) {
         let (hop, target) = to;
         let dialog_target = routed.dialog_target.or(target);
-        let id = self.open_context(key, request, from, admitted, routed, now);
+        let id = self.open_context(arrival, admitted, routed);
         let Some(context) = self.contexts.get_mut(id) else { return };
         let names = &self.engine.plan.directory().names;
         context.set = dialog_target.and_then(|target| names.set_of(target));
-        context.mark = self.engine.mark_of_sender(from);
+        context.mark = self.engine.mark_of_sender(arrival.from);
         if let Some(record) = &mut context.record {
             record.set = context.set;
         }
-        self.engine.start_attempt(id, context, request, hop, target, now);
+        self.engine.start_attempt(id, context, arrival.request, hop, target, arrival.now);
         self.settle(id);
     }
 
     /// Opens server transaction and context of a request that goes on; an INVITE gets its 100.
     fn open_context(
         &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
+        arrival: Arrival<'_>,
         admitted: Admitted<'_>,
         routed: Routed<'_>,
-        now: Instant,
     ) -> Id<Context> {
+        let Arrival { key, request, from, now } = arrival;
         let engine = &mut self.engine;
         let via = request.top_via();
         let stamp = stamp(&via, from);
         let method = request.method();
+        let mut record = engine.new_record(arrival);
+        let dialog = engine.dialogs.key_of(request);
+        record.dialog = dialog.and_then(|(_, trace)| trace);
         let id = self.contexts.insert_with(|id| {
             let (slot, generation) = id.parts();
             let owner = Owner::Request { slot, generation };
@@ -177,11 +170,11 @@ impl Core {
                 arrived: now,
                 no_attempt_after: now,
                 attempts: SmallVec::new(),
-                ends: (method == Method::Bye).then(|| engine.dialogs.key_of(request)).flatten(),
+                ends: dialog.filter(|_| method == Method::Bye).map(|(key, _)| key),
                 best: None,
                 cancelled: None,
                 is_answered: false,
-                record: Some(Box::new(record_of(request, from, engine.nonces.next_u128(), now))),
+                record: Some(record),
                 alarm: Alarm::default(),
             }
         });
@@ -198,74 +191,23 @@ impl Core {
         }
         id
     }
-
-    /// A CANCEL (RFC 3261 §9.2, §16.10): answered at once, then its INVITE is ended.
-    fn on_cancel(&mut self, key: Key, cancel: Message<'_>, from: Hop, now: Instant) {
-        let engine = &mut self.engine;
-        engine.outbox.event(Event::RequestReceived { listener: from.listener, method: Method::Cancel });
-        let Some(invite) = engine.transactions.find_cancelled(cancel) else {
-            let rejection = Rejection::new(481, Refusal::BadRequest, "no INVITE to cancel");
-            return engine.reject(key, cancel, from, rejection, now);
-        };
-        let owner = engine.transactions.server_owner(invite);
-        engine.answer_locally(key, cancel, from, 200, &[], now);
-        let Some(Owner::Request { slot, generation }) = owner else { return };
-        let id = Id::from_parts(slot, generation);
-        let Some(context) = self.contexts.get_mut(id) else { return };
-        if context.is_answered || context.cancelled.is_some() {
-            return;
-        }
-        context.cancelled = Some(cancel.header("Reason").map(Into::into));
-        if let Some(record) = &mut context.record {
-            record.cancelled_at = Some(now);
-        }
-        for attempt in &mut context.attempts {
-            attempt.no_response_at = None;
-            attempt.no_progress_at = None;
-        }
-        self.engine.cancel_attempts(context, None, now);
-        self.engine.conclude(context, now);
-        self.settle(id);
-    }
-
-    /// Says that a message of ours could not be delivered.
-    pub(super) fn on_undeliverable(&mut self, input: &Input<'_>, now: Instant) {
-        let Input::Undeliverable { hop, message, reason } = input else { return };
-        let Some(branch) = super::owner::branch_of(message) else { return };
-        let Some((owner, retransmissions)) = self.engine.transactions.undeliverable(&branch, *hop) else {
-            return;
-        };
-        match owner {
-            Owner::Attempt { slot, generation, attempt } => {
-                let id = Id::from_parts(slot, generation);
-                let Some(context) = self.contexts.get_mut(id) else { return };
-                context.note_retransmissions(attempt as usize, retransmissions);
-                let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
-                let ended = AttemptOutcome::Transport(*reason);
-                self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
-                self.settle(id);
-            }
-            Owner::Probe(probe) => self.on_probe_undeliverable(probe, *reason, now),
-            Owner::Request { .. } | Owner::Answered(_) | Owner::Nobody => {}
-        }
-    }
 }
 
-/// Value of Retry-After while shutting down: longer than a restart takes.
-const DRAIN_RETRY: Duration = Duration::from_secs(5);
+/// Value of Retry-After while shutting down where no set says another: longer than a restart takes.
+pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
+
+/// The refusal of a new request while draining.
+pub const fn shutting_down<'a>(retry_after: Duration) -> Rejection<'a> {
+    Rejection::new(503, Refusal::ShuttingDown, "shutting down").retry_after(retry_after)
+}
 
 type Selected = (Selection, Target, Hop, SelectionReason);
 
 impl Engine {
     /// Chooses a destination for a new request: the one that challenged an earlier version of it,
     /// else by the set's algorithm.
-    fn select(
-        &mut self,
-        request: Message<'_>,
-        from: Hop,
-        set: SetId,
-        now: Instant,
-    ) -> Result<Selected, SelectionFailure> {
+    fn select(&mut self, arrival: Arrival<'_>, set: SetId) -> Result<Selected, SelectionFailure> {
+        let Arrival { request, from, now, .. } = arrival;
         let key = self.hash_key(request, from, set);
         let nonce = self.nonces.next_u64();
         let challenger =
@@ -288,27 +230,22 @@ impl Engine {
 
     /// The hash of the configured parts of a request; equal on every instance and after restarts.
     fn hash_key(&self, request: Message<'_>, from: Hop, set: SetId) -> u64 {
-        let Some(set) =
-            self.plan.table().set(set).filter(|set| set.algorithm() == crate::facts::Algorithm::Hash)
-        else {
+        let Some(set) = self.plan.table().set(set).filter(|set| set.algorithm() == Algorithm::Hash) else {
             return 0;
         };
         let source = match from.remote.ip() {
-            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            std::net::IpAddr::V6(v6) => v6.octets(),
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
         };
-        let parts: SmallVec<[&[u8]; 4]> = set
-            .hash_key()
-            .iter()
-            .map(|part| match part {
-                HashPart::CallId => request.call_id(),
-                HashPart::From => request.from_uri(),
-                HashPart::To => request.to_uri(),
-                HashPart::Ruri => request.request_uri(),
-                HashPart::SourceIp => source.as_slice(),
-                HashPart::Header(name) => request.header(name).unwrap_or_default(),
-            })
-            .collect();
+        let part = |part: &HashPart| match part {
+            HashPart::CallId => request.call_id(),
+            HashPart::From => request.from_uri(),
+            HashPart::To => request.to_uri(),
+            HashPart::Ruri => request.request_uri(),
+            HashPart::SourceIp => source.as_slice(),
+            HashPart::Header(name) => request.header(name).unwrap_or_default(),
+        };
+        let parts: SmallVec<[&[u8]; 4]> = set.hash_key().iter().map(part).collect();
         u64::try_from(Secret::new([0; 16]).mac(&parts) >> 64).unwrap_or(0)
     }
 
@@ -319,212 +256,37 @@ impl Engine {
         target.map_or(MarkId::NONE, |target| self.plan.mark_of(*target))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, which live no longer than this step"
-    )]
-    fn refuse_selection(
-        &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
-        set: SetId,
-        failure: SelectionFailure,
-        took: Duration,
-        now: Instant,
-    ) {
-        self.outbox.event(Event::SelectionFailed { set, reason: failure });
-        let (reason, text) = match failure {
-            SelectionFailure::AllFull => (Refusal::AllFull, "every destination is full"),
-            SelectionFailure::Empty | SelectionFailure::NoneUsable | SelectionFailure::AllTried => {
-                (Refusal::NoneUsable, "no destination is usable")
-            }
-        };
-        let delay = self.plan.table().set(set).map_or(DRAIN_RETRY, |set| set.reject_retry_after());
-        let rejection = Rejection::new(503, reason, text).of_set(set).retry_after(delay);
-        self.reject_after(key, request, from, rejection, Some((set, took)), now);
+    /// What a set's own 503s ask for in Retry-After.
+    pub fn retry_after(&self, set: SetId) -> Duration {
+        self.plan.table().set(set).map_or(DRAIN_RETRY, |set| set.reject_retry_after())
     }
 
-    fn reject(&mut self, key: Key, request: Message<'_>, from: Hop, rejection: Rejection<'_>, now: Instant) {
-        self.reject_after(key, request, from, rejection, None, now);
-    }
-
-    /// Answers with a refusal, through a server transaction, and tells of it.
-    fn reject_after(
-        &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
-        rejection: Rejection<'_>,
-        selection: Option<(SetId, Duration)>,
-        now: Instant,
-    ) {
-        let via = request.top_via();
-        let method = request.method();
-        let mut record = Box::new(record_of(request, from, self.nonces.next_u128(), now));
-        record.set = rejection.set;
-        record.code = rejection.code;
-        record.refusal = Some(rejection.reason);
-        if let Some((set, took)) = selection {
-            record.selections.extend(self.selection_record(
-                set,
-                None,
-                &[],
-                SelectionReason::Primary,
-                took,
-                now,
-            ));
-        }
-        self.outbox.event(Event::RequestRefused {
-            set: rejection.set,
-            reason: rejection.reason,
-            code: rejection.code,
-            method,
-            call_id: record.call_id.clone(),
-            source: from.remote,
-            trace: record.trace,
-        });
-        let server = self.transactions.open_server(key, method, reply_hop(&via, from), Owner::Nobody);
-        let Engine { transactions, outbox, replies, .. } = self;
-        transactions.respond(server, rejection.code, now, outbox, |out| {
-            replies.write_rejection(request, &rejection, stamp(&via, from), out);
-        });
-        self.outbox.event(Event::TransactionFinished(record));
-    }
-
-    fn answer_options(&mut self, key: Key, request: Message<'_>, from: Hop, now: Instant) {
-        let code = if self.is_draining { 503 } else { 200 };
-        let headers: [(&str, &[u8]); 2] = [("Allow", ALLOW.as_bytes()), ("Accept", b"application/sdp")];
-        self.answer_locally(key, request, from, code, &headers, now);
-    }
-
-    /// Answers a request ourselves, without refusing it.
-    fn answer_locally(
-        &mut self,
-        key: Key,
-        request: Message<'_>,
-        from: Hop,
-        code: u16,
-        headers: &[(&str, &[u8])],
-        now: Instant,
-    ) {
-        let via = request.top_via();
-        let mut record = Box::new(record_of(request, from, self.nonces.next_u128(), now));
-        record.code = code;
-        let server =
-            self.transactions.open_server(key, request.method(), reply_hop(&via, from), Owner::Nobody);
-        let Engine { transactions, outbox, replies, .. } = self;
-        transactions.respond(server, code, now, outbox, |out| {
-            replies.write(request, code, stamp(&via, from), headers, out);
-        });
-        self.outbox.event(Event::TransactionFinished(record));
-    }
-
-    /// Above the limit of transactions: 503 without keeping anything.
-    fn refuse_statelessly(&mut self, request: Message<'_>, from: Hop) {
-        let rejection =
-            Rejection::new(503, Refusal::Overload, "too many transactions").retry_after(DRAIN_RETRY);
-        let via = request.top_via();
-        let Engine { outbox, replies, nonces, .. } = self;
-        outbox.send_with(reply_hop(&via, from), |out| {
-            replies.write_rejection(request, &rejection, stamp(&via, from), out);
-        });
-        outbox.event(Event::RequestRefused {
-            set: None,
-            reason: rejection.reason,
-            code: rejection.code,
+    /// The record of a request that has just come.
+    pub fn new_record(&mut self, arrival: Arrival<'_>) -> Box<TransactionRecord> {
+        let Arrival { request, from, now, .. } = arrival;
+        Box::new(TransactionRecord {
+            trace: self.nonces.next_u128(),
             method: request.method(),
             call_id: WireText::new(request.call_id()),
-            source: from.remote,
-            trace: nonces.next_u128(),
-        });
-    }
-
-    /// An ACK that belongs to no failed INVITE of ours: to a 2xx, end to end, without a transaction
-    /// (RFC 3261 §16.6, §13.2.2.4). Never answered.
-    fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
-        match self.route_ack(ack, from) {
-            Ok((hop, edits, loop_hash, max_forwards)) => {
-                let sent_by = self.plan.local().sent_by(hop.listener, hop.remote.ip());
-                let mut via = Vec::with_capacity(96);
-                write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
-                    .expect("writing to a Vec cannot fail");
-                self.ack_branch(ack, loop_hash).write(&mut via);
-                let edit = RequestEdit {
-                    request_uri: edits.request_uri.as_deref(),
-                    via: &via,
-                    stamp: stamp(&ack.top_via(), from),
-                    max_forwards,
-                    record_routes: &[],
-                    pop_routes: edits.pop_routes,
-                    append_route: edits.append_route.as_deref(),
-                    drop_last_route: edits.drop_last_route,
-                };
-                self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
-                self.outbox.mark_forwarded();
-            }
-            Err(reason) => drop_received(&mut self.outbox, reason),
-        }
-    }
-
-    fn route_ack(
-        &self,
-        ack: Message<'_>,
-        from: Hop,
-    ) -> Result<(Hop, super::route::RouteEdits, u64, u8), DropReason> {
-        // Without a To tag it acknowledges nothing that a proxy has passed on.
-        if ack.to_tag().is_none() || ack.max_forwards() == Some(0) {
-            return Err(DropReason::Stray);
-        }
-        let admitted = admit::read(ack, &self.loop_secret).map_err(|_| DropReason::Malformed)?;
-        let Routed { decision, edits, .. } = route(ack, admitted, from, self.view());
-        match decision {
-            Decision::Relay { hop, .. } => Ok((hop, edits, admitted.loop_hash, admitted.max_forwards)),
-            Decision::Reject(rejection) if rejection.reason == Refusal::Forbidden => {
-                Err(DropReason::Forbidden)
-            }
-            Decision::Reject(rejection) if rejection.code == 404 => Err(DropReason::Unroutable),
-            Decision::Reject(_) | Decision::Dispatch(_) | Decision::ForUs => Err(DropReason::Stray),
-        }
-    }
-
-    /// The same ACK sent again gets the same branch.
-    fn ack_branch(&self, ack: Message<'_>, loop_hash: u64) -> Branch {
-        let via = ack.top_via();
-        let nonce = self.loop_secret.mac(&[b"ack", via.branch.unwrap_or_default(), via.sent_by()]);
-        let nonce = u64::try_from(nonce >> 64).unwrap_or(0);
-        Branch { purpose: Purpose::Ack, worker: self.transactions.worker(), slot: 0, nonce, loop_hash }
-    }
-}
-
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
-
-/// Tells of a message that came and is dropped.
-pub fn drop_received(outbox: &mut Outbox, reason: DropReason) {
-    outbox.event(Event::MessageDropped { direction: Direction::Received, reason });
-}
-
-fn record_of(request: Message<'_>, from: Hop, trace: u128, now: Instant) -> TransactionRecord {
-    TransactionRecord {
-        trace,
-        method: request.method(),
-        call_id: WireText::new(request.call_id()),
-        cseq: request.cseq(),
-        listener: from.listener,
-        transport: from.transport,
-        client: from.remote,
-        set: None,
-        in_dialog: request.to_tag().is_some(),
-        started: now,
-        ended: now,
-        code: 0,
-        origin: Origin::Local,
-        refusal: None,
-        cancelled_at: None,
-        retransmissions_absorbed: 0,
-        provisionals: SmallVec::new(),
-        selections: SmallVec::new(),
-        attempts: SmallVec::new(),
-        failovers: SmallVec::new(),
+            session: request.header("Session-ID").and_then(SessionId::parse),
+            cseq: request.cseq(),
+            listener: from.listener,
+            transport: from.transport,
+            client: from.remote,
+            set: None,
+            in_dialog: request.to_tag().is_some(),
+            dialog: None,
+            started: now,
+            ended: now,
+            code: 0,
+            origin: Origin::Local,
+            refusal: None,
+            cancelled_at: None,
+            retransmissions_absorbed: 0,
+            provisionals: SmallVec::new(),
+            selections: SmallVec::new(),
+            attempts: SmallVec::new(),
+            failovers: SmallVec::new(),
+        })
     }
 }

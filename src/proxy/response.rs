@@ -3,8 +3,9 @@
 use super::challenges::Challenges;
 use super::context::{Best, Cancelling, Context, Phase};
 use super::dialogs::{Dialog, Party};
-use super::engine::Engine;
+use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
+use super::reject::{Rejection, Replies};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
 use crate::facts::record::MAX_NOTES;
@@ -69,12 +70,18 @@ impl Engine {
         let (is_abandoned, client, target) = (attempt.is_abandoned, attempt.client, attempt.target);
         self.note_response(context, index, code, now);
         self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
+        if matches!(code, 200..=299 | 408 | 481) {
+            self.end_dialog(context);
+        }
 
         if (200..300).contains(&code) {
             if context.method == Method::Invite {
                 self.transactions.set_client_owner(client, Owner::Answered(context.server));
                 self.confirm_dialog(context, index, response, now);
-                self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
+                let write = |out: &mut Vec<u8>| forward_response(response, out);
+                if !self.send_up(context, code, Origin::Upstream, now, write) {
+                    self.send_beside(context, index, response, now);
+                }
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
                 self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
@@ -90,8 +97,15 @@ impl Engine {
         if is_abandoned {
             return self.conclude(context, now);
         }
-        let mut stripped = Vec::with_capacity(response.bytes().len());
-        forward_response(response, &mut stripped);
+        let mut stripped = Vec::new();
+        // A 408 to anything but an INVITE is never sent (RFC 4320 §4.2): as if nobody had answered.
+        if code != 408 || context.method == Method::Invite {
+            stripped.reserve(response.bytes().len());
+            forward_response(response, &mut stripped);
+        }
+        if let Some(best) = context.best.as_mut().filter(|best| best.asks_for_credentials()) {
+            best.collect(response);
+        }
         let best = Best { code, response: stripped };
         context.best = Some(Best::choose(context.best.take(), best));
         if code < 600 && self.try_next(id, context, index, Outcome::Final(code), now) {
@@ -114,6 +128,7 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let is_abandoned = attempt.is_abandoned;
         self.close_attempt(context, index, ended, 0, now);
+        self.end_dialog(context);
         if is_abandoned {
             return self.conclude(context, now);
         }
@@ -168,28 +183,77 @@ impl Engine {
             return self.answer_ourselves(context, 504, now);
         }
         context.is_answered = true;
-        context.record = None;
-        if let Some(dialog) = context.ends.take() {
-            // RFC 3261 §15.1.1: a BYE without an answer ends the dialog as well.
-            self.dialogs.end(dialog);
+        if let Some(mut record) = context.record.take() {
+            record.ended = now;
+            self.outbox.event(Event::RequestUnanswered(record));
         }
-        self.transactions.abandon_server(context.server);
+        self.transactions.abandon_server(context.server, now);
     }
 
     /// Sends an answer of our own to the stored request.
     pub fn answer_ourselves(&mut self, context: &mut Context, code: u16, now: Instant) {
+        let stamp = context.stamp;
+        self.answer_stored(context, code, now, |replies, request, out| {
+            replies.write(request, code, stamp, &[], out);
+        });
+    }
+
+    /// Refuses the stored request, and tells of it.
+    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection<'_>, now: Instant) {
+        if let Some(record) = &mut context.record {
+            record.refusal = Some(rejection.reason);
+            let refused = Event::RequestRefused {
+                set: rejection.set,
+                reason: rejection.reason,
+                code: rejection.code,
+                method: context.method,
+                call_id: record.call_id.clone(),
+                source: context.from.remote,
+                trace: record.trace,
+            };
+            self.outbox.event(refused);
+        }
+        let stamp = context.stamp;
+        self.answer_stored(context, rejection.code, now, |replies, request, out| {
+            replies.write_rejection(request, rejection, stamp, out);
+        });
+    }
+
+    fn answer_stored(
+        &mut self,
+        context: &mut Context,
+        code: u16,
+        now: Instant,
+        write: impl FnOnce(&Replies, Message<'_>, &mut Vec<u8>),
+    ) {
         let stored = std::mem::take(&mut context.request);
         let mut index = std::mem::take(&mut self.spare_index);
         if let Ok(request) = parse(&stored, Framing::Datagram, &mut index) {
             let mut reply = Vec::new();
-            self.replies.write(request, code, context.stamp, &[], &mut reply);
+            write(&self.replies, request, &mut reply);
             self.send_up(context, code, Origin::Local, now, |out| out.extend_from_slice(&reply));
         }
         self.spare_index = index;
         context.request = stored;
     }
 
-    /// Sends a response up, and tells of the transaction when it is the first final one.
+    /// Sends a 2xx up although another final response went before: the callee believes in a call, and
+    /// only the caller can end it (RFC 3261 §16.7 step 5). Further ones of this attempt follow it.
+    fn send_beside(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
+        let Some(client) = context.attempts.get(index).map(|attempt| attempt.client) else { return };
+        let mut parsed = std::mem::take(&mut self.spare_index);
+        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed) {
+            let hop = reply_hop(&request.top_via(), context.from);
+            let server = self.transactions.open_beside(request, hop);
+            self.transactions.set_client_owner(client, Owner::Answered(server));
+            self.on_further_2xx(server, response, now);
+            self.outbox.mark_forwarded();
+        }
+        self.spare_index = parsed;
+    }
+
+    /// Sends a response up, and tells of the transaction when it is the first final one. Returns
+    /// whether it went.
     pub fn send_up(
         &mut self,
         context: &mut Context,
@@ -197,7 +261,7 @@ impl Engine {
         origin: Origin,
         now: Instant,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> bool {
         let went = self.transactions.respond(context.server, code, now, &mut self.outbox, write);
         if went && origin == Origin::Upstream {
             self.outbox.mark_forwarded();
@@ -208,18 +272,16 @@ impl Engine {
             {
                 record.provisionals.push((now, code));
             }
-            return;
+            return went;
         }
         context.is_answered = true;
-        if let Some(dialog) = context.ends.take().filter(|_| !Challenges::is_challenge(code)) {
-            self.dialogs.end(dialog);
-        }
         if let Some(mut record) = context.record.take() {
             record.ended = now;
             record.code = code;
             record.origin = origin;
             self.outbox.event(Event::TransactionFinished(record));
         }
+        went
     }
 
     /// A further 2xx to an INVITE that has been answered: end to end (RFC 6026 §7.1).
@@ -228,6 +290,13 @@ impl Engine {
         if (200..300).contains(&code) {
             self.transactions
                 .respond(server, code, now, &mut self.outbox, |out| forward_response(response, out));
+        }
+    }
+
+    /// Forgets the dialog of a BYE: a 2xx, 408, 481 or no answer ends it (RFC 3261 §15.1.1).
+    fn end_dialog(&mut self, context: &mut Context) {
+        if let Some(dialog) = context.ends.take() {
+            self.dialogs.end(dialog);
         }
     }
 
@@ -243,6 +312,7 @@ impl Engine {
                 set: context.set,
                 caller: Party { contact: caller.into(), hop: context.from },
                 callee: Party { contact: callee.into(), hop: attempt.hop },
+                trace: context.record.as_ref().map(|record| record.trace),
                 created: now,
             };
             let set = dialog.set;

@@ -12,7 +12,7 @@ use super::reject::Rejection;
 use crate::dispatch::{Host, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
-use crate::sip::{Message, Uri};
+use crate::sip::{Message, RequestEdit, Uri, without_maddr};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 
@@ -27,6 +27,21 @@ pub struct RouteEdits {
     pub append_route: Option<Box<[u8]>>,
     /// Whether the last Route value became the Request-URI (§16.4).
     pub drop_last_route: bool,
+}
+
+impl RouteEdits {
+    /// The edit of a copy that goes on, so far as routing says.
+    pub fn edit<'a>(&'a self, via: &'a [u8], max_forwards: u8) -> RequestEdit<'a> {
+        RequestEdit {
+            request_uri: self.request_uri.as_deref(),
+            via,
+            max_forwards,
+            pop_routes: self.pop_routes,
+            append_route: self.append_route.as_deref(),
+            drop_last_route: self.drop_last_route,
+            ..RequestEdit::default()
+        }
+    }
 }
 
 /// Where a request goes.
@@ -94,9 +109,18 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         uri = restored;
         rest = before;
     }
+    // §16.4: an maddr that is ours has done its work.
+    let without_maddr = is_maddr_ours(uri, hop, view).then(|| without_maddr(request.request_uri()));
+    if let Some(stripped) = without_maddr.as_deref().filter(|_| !edits.drop_last_route)
+        && let Some(parsed) = Uri::parse(stripped)
+    {
+        edits.request_uri = Some(stripped.into());
+        uri = parsed;
+    }
     let dialog_target = mark.and_then(|mark| view.plan.target_of(mark));
-    let is_ours = ours.count > 0 || edits.drop_last_route;
-    let sender = Sender { sets: sets_of(hop, view), has_valid_mark: mark.is_some() };
+    // A mark is proof of a dialog: whoever got a response knows it, so it lets nothing new in.
+    let has_valid_mark = mark.is_some() && request.to_tag().is_some();
+    let sender = Sender { sets: sets_of(hop, view), has_valid_mark };
 
     let decision = if let Some(next) = rest.first() {
         relay_by_route(next, request, &mut edits, hop, &sender, dialog_target, view)
@@ -106,17 +130,25 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        let _ = is_ours;
         relay_to(uri, hop, &sender, dialog_target, view)
     };
     Routed { decision, edits, dialog_target }
+}
+
+/// Whether a URI's maddr names the listener that its request came to.
+fn is_maddr_ours(uri: Uri<'_>, hop: Hop, view: View<'_>) -> bool {
+    let port = uri.port.unwrap_or(DEFAULT_PORT);
+    let is_same_transport = uri.transport().is_none_or(|transport| transport == Some(hop.transport));
+    uri.maddr_ip().is_some_and(|address| {
+        is_same_transport && view.plan.local().is_at(hop.listener, SocketAddr::new(address, port))
+    })
 }
 
 /// Who sent a request.
 struct Sender {
     /// The sets that it comes from.
     sets: SmallVec<[SetId; 2]>,
-    /// Whether it shows a mark of ours for this call.
+    /// Whether it is inside a dialog and shows a mark of ours for this call.
     has_valid_mark: bool,
 }
 
@@ -271,13 +303,14 @@ fn next_hop(uri: Uri<'_>, from: Hop, view: View<'_>) -> Option<Hop> {
         Some(transport) => transport?,
     };
     let port = uri.port.unwrap_or(DEFAULT_PORT);
-    let host = match uri.param("maddr") {
-        Some(maddr) => std::str::from_utf8(maddr).ok()?.parse().ok(),
-        None => uri.host_ip(),
+    // maddr stands for the host (RFC 3261 §19.1.1), be it an address or a name.
+    let (address, name) = match uri.param("maddr") {
+        Some(maddr) => (uri.maddr_ip(), maddr),
+        None => (uri.host_ip(), uri.host),
     };
-    let remote = match host {
+    let remote = match address {
         Some(address) => SocketAddr::new(address, port),
-        None => address_of_name(uri.host, port, view)?,
+        None => address_of_name(name, port, view)?,
     };
     if !is_unicast(remote) {
         return None;

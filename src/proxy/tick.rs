@@ -4,6 +4,8 @@ use super::Core;
 use super::context::{Cancelling, Context};
 use super::engine::Engine;
 use super::failover::Outcome;
+use super::reject::Rejection;
+use super::request::{DRAIN_RETRY, shutting_down};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, FatalTimer};
 use crate::transaction::slab::Id;
@@ -52,20 +54,22 @@ impl Core {
 
     fn on_fired(&mut self, fired: Fired, now: Instant) {
         match fired {
-            Fired::TimedOut {
-                owner: Owner::Attempt { slot, generation, attempt },
-                timer,
-                retransmissions,
-            } => {
+            Fired::TimedOut { owner: Owner::Attempt { slot, generation, attempt }, timer } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                context.note_retransmissions(attempt as usize, retransmissions);
                 let ended = AttemptOutcome::TimedOut(timer);
                 self.engine.on_failure(id, context, attempt as usize, Outcome::Silence, ended, now);
                 self.settle(id);
             }
+            Fired::Retransmitted(Owner::Attempt { slot, generation, attempt }) => {
+                let context = self.contexts.get_mut(Id::from_parts(slot, generation));
+                let record = context.and_then(|context| context.record.as_mut());
+                if let Some(attempt) = record.and_then(|record| record.attempts.get_mut(attempt as usize)) {
+                    attempt.note_retransmission(now);
+                }
+            }
             // A probe has a time-out of its own, which is shorter than Timer F.
-            Fired::TimedOut { .. } | Fired::ServerEnded(_) => {}
+            Fired::TimedOut { .. } | Fired::Retransmitted(_) | Fired::ServerEnded(_) => {}
         }
     }
 
@@ -87,13 +91,15 @@ impl Core {
 
     /// Ends what is still running: CANCEL downstream, 503 upstream.
     pub(super) fn abort(&mut self, now: Instant) {
+        self.engine.is_aborted = true;
         let open: Vec<Id<Context>> =
             self.contexts.iter().filter(|(_, context)| !context.is_answered).map(|(id, _)| id).collect();
         for id in &open {
             let Some(context) = self.contexts.get_mut(*id) else { continue };
             context.cancelled.get_or_insert(None);
             self.engine.cancel_attempts(context, None, now);
-            self.engine.answer_ourselves(context, 503, now);
+            let refusal = shutting_down(context.set.map_or(DRAIN_RETRY, |set| self.engine.retry_after(set)));
+            self.engine.refuse_stored(context, &Rejection { set: context.set, ..refusal }, now);
             self.settle(*id);
         }
         let cancelled = u64::try_from(open.len()).unwrap_or(u64::MAX);
@@ -143,7 +149,7 @@ impl Engine {
         self.on_failure(id, context, index, outcome, AttemptOutcome::GivenUp, now);
     }
 
-    /// Timer C (RFC 3261 §16.8): a CANCEL if a provisional response came, else as if a 408 had.
+    /// Timer C (RFC 3261 §16.8). It runs beyond Timer B, so a provisional response has come.
     fn on_timer_c(&mut self, context: &mut Context, index: usize, now: Instant) {
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         attempt.timer_c_at = None;

@@ -3,6 +3,7 @@
 //! Lives in the core of worker 0. Publishes verdicts; asks for names to be looked up.
 
 use super::engine::Engine;
+use super::local::VIA_SIZE;
 use super::plan::Plan;
 use crate::dispatch::{Change, Health, Host, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
@@ -15,10 +16,12 @@ use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long the probe of a name waits for the first look-up of it.
+const LOOKUP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Probes and states.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub struct Warden {
     running: HashMap<u32, Running>,
     templates: HashMap<Target, ProbeTemplate>,
     targets_of_name: BTreeMap<Arc<str>, Vec<Target>>,
-    /// The last answer of each name, with whether it is an older one kept.
+    /// The last good answer of each name, empty if there has been none; absent before the first.
     answers: BTreeMap<Arc<str>, Vec<IpAddr>>,
     lookups: Option<Vec<Arc<str>>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
@@ -44,6 +47,7 @@ struct Running {
     client: Id<Client>,
     hop: Hop,
     settings: Arc<crate::probe::Settings>,
+    retransmissions: u32,
 }
 
 /// A probe that has just ended.
@@ -77,8 +81,23 @@ impl Warden {
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
+    }
+
+    /// After a reload, probes under way count for the destinations at their endpoint now; one whose
+    /// endpoint is gone, or is probed otherwise, says nothing of anybody.
+    fn follow_probes(&mut self, engine: &mut Engine) {
+        let prober = &self.prober;
+        self.running.retain(|_, running| {
+            let targets = prober.targets_of(running.probe);
+            match targets {
+                Some(targets) => running.targets = SmallVec::from_slice(targets),
+                None => engine.transactions.forget(running.client),
+            }
+            targets.is_some()
+        });
     }
 
     /// Sends every probe that is due and ends those whose time has run out.
@@ -113,14 +132,18 @@ impl Warden {
         self.end(engine, probe, ProbeOutcome::Malformed, now);
     }
 
-    /// A probe could not be delivered.
+    /// A probe could not be delivered; its transaction is over.
     pub fn on_undeliverable(
         &mut self,
         engine: &mut Engine,
         probe: u32,
         reason: TransportReason,
+        retransmissions: u32,
         now: Instant,
     ) {
+        if let Some(running) = self.running.get_mut(&probe) {
+            running.retransmissions = retransmissions;
+        }
         self.end(engine, probe, ProbeOutcome::Transport(reason), now);
     }
 
@@ -137,11 +160,12 @@ impl Warden {
         engine.outbox.event(Event::NameResolved { name: Arc::clone(name), result, took });
         let Some(targets) = self.targets_of_name.get(name) else { return };
         let is_stale = addresses.is_empty();
-        if !is_stale {
-            self.answers.insert(Arc::clone(name), addresses);
-        }
+        let known = self.answers.entry(Arc::clone(name)).or_default();
         // Only a non-empty answer replaces the last good one.
-        let addresses = self.answers.get(name).map_or(&[][..], Vec::as_slice);
+        if !is_stale {
+            *known = addresses;
+        }
+        let addresses = known.as_slice();
         for &target in targets {
             if self.health.set_addresses(target, addresses, is_stale, now) {
                 engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.to_vec() });
@@ -227,7 +251,7 @@ impl Warden {
         for (name, targets) in &names {
             if let Some(addresses) = self.answers.get(name) {
                 for &target in targets {
-                    self.health.set_addresses(target, addresses, false, now);
+                    self.health.set_addresses(target, addresses, addresses.is_empty(), now);
                 }
             }
         }
@@ -244,6 +268,10 @@ impl Warden {
     }
 
     fn send(&mut self, engine: &mut Engine, due: &Due, now: Instant) {
+        if due.targets.first().is_some_and(|&target| self.is_being_resolved(engine, target)) {
+            // Its first answer makes it due at once.
+            return self.prober.postpone(due.probe, LOOKUP_PATIENCE, now);
+        }
         engine.outbox.event(Event::ProbeSent { lag: now.saturating_duration_since(due.scheduled) });
         let slot = due.probe.number();
         let ready = due.targets.first().and_then(|&target| {
@@ -263,20 +291,30 @@ impl Warden {
             owner: Owner::Probe(slot),
             loop_hash: 0,
         };
-        let sent_by = engine.plan.local().sent_by(hop.listener, hop.remote.ip());
+        let local = engine.plan.local();
         let (call_id, tag) = (
             format!("{:032x}@sipwarden", self.nonces.next_u128()),
             format!("{:016x}", self.nonces.next_u64()),
         );
         let client = engine.transactions.send(opening, now, &mut engine.outbox, |branch, out| {
-            let mut via = Vec::with_capacity(96);
-            write!(via, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
-                .expect("writing to a Vec cannot fail");
-            branch.write(&mut via);
+            let mut via = Vec::with_capacity(VIA_SIZE);
+            local.write_via(hop, branch, &mut via);
             template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
         });
         let (targets, settings) = (due.targets.clone(), Arc::clone(&due.settings));
-        self.running.insert(slot, Running { probe: due.probe, targets, started: now, client, hop, settings });
+        self.running.insert(
+            slot,
+            Running { probe: due.probe, targets, started: now, client, hop, settings, retransmissions: 0 },
+        );
+    }
+
+    /// Whether a destination has a name for which no look-up has ended yet.
+    fn is_being_resolved(&self, engine: &Engine, target: Target) -> bool {
+        let destination = engine.plan.table().destination(target);
+        destination.is_some_and(|destination| match &destination.settings.endpoint.host {
+            Host::Name(name) => !self.answers.contains_key(name),
+            Host::Address(_) => false,
+        })
     }
 
     /// Ends a probe that is under way.
@@ -285,7 +323,8 @@ impl Warden {
             engine.outbox.event(Event::ProbeUnmatched);
             return;
         };
-        let retransmissions = engine.transactions.retransmissions(running.client);
+        let retransmissions =
+            running.retransmissions.max(engine.transactions.retransmissions(running.client));
         engine.transactions.forget(running.client);
         let Running { probe, targets, started, hop, .. } = running;
         let rtt = (outcome.code() > 0).then(|| now.saturating_duration_since(started));

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Commands};
 use super::reload::{Change, Reloader};
-use crate::admin::{Control, NotFound, ReloadReport, Unavailable};
+use crate::admin::{Control, NotSet, ReloadReport, Unavailable};
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
@@ -118,11 +118,12 @@ impl ControlPlane {
         error
     }
 
-    fn find(&self, set: &str, id: &str) -> Option<Target> {
+    fn find(&self, set: &str, id: &str) -> Result<Target, NotSet> {
         let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
         let names = &directory.names;
-        let set = directory.sets.iter().find(|known| names.set(known.id) == set)?;
-        set.targets.iter().copied().find(|target| names.target(*target) == id)
+        let set = directory.sets.iter().find(|known| names.set(known.id) == set).ok_or(NotSet::NoSet)?;
+        let found = set.targets.iter().copied().find(|target| names.target(*target) == id);
+        found.ok_or(NotSet::NoDestination)
     }
 }
 
@@ -145,12 +146,9 @@ impl Control for ControlPlane {
         self.reload_for(ReloadTrigger::Api).await
     }
 
-    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotFound> {
-        let target = self.find(set, id).ok_or(NotFound)?;
-        self.commands
-            .ask_owner(|done| Command::SetAdmin(target, admin, done))
-            .await
-            .map_err(|Unavailable| NotFound)
+    async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {
+        let target = self.find(set, id)?;
+        Ok(self.commands.ask_owner(|done| Command::SetAdmin(target, admin, done)).await?)
     }
 
     fn clock(&self) -> Clock {

@@ -10,18 +10,24 @@ use tokio::time::{Instant, sleep};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Time for the answers to our CANCELs after the deadline.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time for the ACK of a call that was answered last: it is end to end, so no transaction waits for
+/// it. A round trip as RFC 3261 estimates it (T1).
+const LAST_ACK: Duration = Duration::from_millis(500);
 
-/// Drains every worker: returns as soon as none has an unfinished transaction, at the latest a
-/// second after the configured deadline.
+/// Drains every worker: returns as soon as none has an unfinished transaction, and the last one has
+/// had time for its ACK; at the latest a second after the configured deadline.
 pub(super) async fn drain(control: &ControlPlane) {
     control.set_ready(false);
     let deadline = Instant::now() + control.drain_timeout().await;
-    control.record(&Event::DrainStarted { unfinished: unfinished(control).await });
+    let running = unfinished(control).await;
+    control.record(&Event::DrainStarted { unfinished: running });
     control.commands().to_all(|| Command::Drain).await;
     let left = wait_until(control, deadline).await;
     if left > 0 {
         control.commands().to_all(|| Command::Abort).await;
         wait_until(control, Instant::now() + LAST_WORDS).await;
+    } else if running > 0 {
+        sleep(LAST_ACK.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
     control.record(&Event::DrainEnded { cancelled: left });
 }

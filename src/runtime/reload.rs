@@ -76,7 +76,8 @@ impl Reloader {
         interfaces: Interfaces,
     ) -> Self {
         let mut names = Names::default();
-        let settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
+        let mut settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
+        share_limits(&mut settings, config.workers);
         let plan = Arc::new(Plan::new(settings, &interfaces, &mut names));
         let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
         Self { file, seen, started: config.clone(), config, listeners, plan, names, interfaces }
@@ -115,7 +116,8 @@ impl Reloader {
         if same && config::restart_keys(&self.config, &config).is_empty() {
             return Ok(Change::None);
         }
-        let settings = self.on_bound_listeners(&config)?;
+        let mut settings = self.on_bound_listeners(&config)?;
+        share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
         let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
         Ok(Change::Next(Box::new(Next {
@@ -160,4 +162,9 @@ impl Reloader {
         }
         Ok(settings)
     }
+}
+
+/// Each worker holds its share of what the process may: calls are spread over them by hash.
+fn share_limits(settings: &mut proxy::Settings, workers: u8) {
+    settings.max_transactions = settings.max_transactions.div_ceil(u32::from(workers.max(1)));
 }

@@ -214,7 +214,7 @@ async fn a_drain_ends_at_once_without_calls_and_at_its_deadline_with_one() {
     caller.send_to(request.as_bytes(), address(&running, Transport::Udp)).await.unwrap();
     let mut buffer = vec![0; 65_535];
     let trying = timeout(SOON, caller.recv_from(&mut buffer)).await.unwrap().unwrap().0;
-    assert!(buffer[..trying].starts_with(b"SIP/2.0 100"));
+    assert!(buffer[..trying].starts_with(b"SIP/2.0 100"), "{}", String::from_utf8_lossy(&buffer[..trying]));
     let began = std::time::Instant::now();
     timeout(SOON, running.drain()).await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());

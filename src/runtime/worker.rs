@@ -148,6 +148,12 @@ impl Worker {
 
     async fn serve(mut self) {
         let mut alarm = Box::pin(sleep_until(Instant::now().into()));
+        if let Share::Follower(published) = &mut self.share {
+            // Before the first verdicts nobody is usable: what came meanwhile waits in the sockets.
+            // An error means that worker 0 has not started, and then nothing does.
+            let _ = published.wait_for(Option::is_some).await;
+            self.follow(Instant::now());
+        }
         self.settle(Instant::now());
         loop {
             let woken = self.wait(alarm.as_mut()).await;
@@ -188,6 +194,9 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
+            // Whoever asked has given up and said so: taking it now would leave the control plane
+            // with another configuration, and the next one with numbers of destinations used twice.
+            Command::Reload(_, _, done) if done.is_closed() => {}
             Command::Reload(plan, trigger, done) => {
                 let applied = self.reload(plan, trigger, now);
                 let _ = done.send(applied);

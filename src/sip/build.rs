@@ -87,6 +87,18 @@ pub fn ack(sent: Message<'_>, response: Message<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
+/// Adds the header lines of these names in `from` to `message`, which is a whole one written here.
+pub fn add_headers(from: Message<'_>, names: &[&str], message: &mut Vec<u8>) {
+    let Some(end) = message.windows(4).position(|window| window == b"\r\n\r\n") else { return };
+    let rest = message.split_off(end + 2);
+    for name in names {
+        for value in from.headers(name) {
+            write_header(name.as_bytes(), value, message);
+        }
+    }
+    message.extend_from_slice(&rest);
+}
+
 fn start_like(sent: Message<'_>, method: &[u8], out: &mut Vec<u8>) {
     out.reserve(sent.request_uri().len() + 1_024);
     out.extend_from_slice(method);
@@ -332,6 +344,17 @@ mod tests {
              Max-Forwards: 70\r\n\
              Content-Length: 0\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn adds_header_lines_behind_the_others() {
+        let with_two = with(OK, "Contact: ", "X-Two: a,\r\n b\r\nx-two: c\r\nContact: ");
+        let mut index = Index::default();
+        let from = read(&with_two, &mut index);
+        let mut message = INVITE.to_vec();
+        add_headers(from, &["X-None", "X-Two"], &mut message);
+        let expected = show(INVITE).replacen("\r\n\r\n", "\r\nX-Two: a,   b\r\nX-Two: c\r\n\r\n", 1);
+        assert_eq!(show(&message), expected);
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl Reader<'_, '_> {
 
     fn line_end(&self, start: usize, dirty: &mut bool) -> Result<super::scan::LineEnd, Fault> {
         let end = line_end(self.bytes, start, Some(self.index.bare), dirty);
-        let end = end.ok_or((ParseReason::Header, 400))?;
+        // What a stream gives of a head without an end is cut at the limit.
+        let is_cut = self.bytes.len() - self.index.whole.start as usize >= limits::HEAD;
+        let fault = if is_cut { (ParseReason::TooLarge, 513) } else { (ParseReason::Header, 400) };
+        let end = end.ok_or(fault)?;
         if end.next - self.index.whole.start as usize > limits::HEAD {
             return Err((ParseReason::TooLarge, 513));
         }

@@ -27,6 +27,31 @@ fn cut(bytes: &[u8], position: usize) -> (&[u8], &[u8]) {
     (bytes.get(..position).unwrap_or_default(), bytes.get(position + 1..).unwrap_or_default())
 }
 
+/// A SIP URI without its maddr and transport parameters and without a port other than 5060 (RFC
+/// 3261 §16.4).
+pub fn without_maddr(uri: &[u8]) -> Vec<u8> {
+    let host = memchr(b'@', uri).or_else(|| memchr(b':', uri)).map_or(0, |position| position + 1);
+    let (before, rest) = uri.split_at(host);
+    let mut pieces = rest.split(|byte| *byte == b';');
+    let host = pieces.next().unwrap_or_default();
+    let host = match host_port(host) {
+        Some((name, Some(port))) if port != 5060 => {
+            let brackets = if host.first() == Some(&b'[') { 2 } else { 0 };
+            host.get(..name.len() + brackets).unwrap_or(host)
+        }
+        Some(_) | None => host,
+    };
+    let mut out = [before, host].concat();
+    for piece in pieces {
+        let (name, _) = cut(piece, memchr(b'=', piece).unwrap_or(piece.len()));
+        if !is_name(name, b"maddr") && !is_name(name, b"transport") {
+            out.push(b';');
+            out.extend_from_slice(piece);
+        }
+    }
+    out
+}
+
 /// Whether `text` is an address that belongs in brackets.
 fn is_ipv6(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
@@ -100,6 +125,12 @@ impl<'a> Uri<'a> {
     pub fn host_ip(&self) -> Option<IpAddr> {
         memchr2(b'.', b':', self.host)?;
         std::str::from_utf8(self.host).ok()?.parse().ok()
+    }
+
+    /// The maddr parameter as an address, if it is one.
+    pub fn maddr_ip(&self) -> Option<IpAddr> {
+        let text = std::str::from_utf8(self.param("maddr")?).ok()?;
+        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
     }
 
     /// Whether the scheme is `sip` or `sips`.
@@ -181,6 +212,20 @@ mod tests {
         ] {
             assert_eq!(Uri::parse(uri), None, "{}", String::from_utf8_lossy(uri));
         }
+    }
+
+    #[test]
+    fn takes_off_maddr_transport_and_port() {
+        for (uri, expected) in [
+            ("sip:a;maddr=x@h:5070;maddr=10.0.0.1;Transport=udp;lr", "sip:a;maddr=x@h;lr"),
+            ("sip:h:5060;user=phone;MADDR=[::1]", "sip:h:5060;user=phone"),
+            ("sip:a@[::1]:5070;maddr=::1", "sip:a@[::1]"),
+            ("sip:a@h", "sip:a@h"),
+        ] {
+            assert_eq!(without_maddr(uri.as_bytes()), expected.as_bytes());
+        }
+        assert_eq!(Uri::parse(b"sip:h;maddr=[::1]").unwrap().maddr_ip(), "::1".parse().ok());
+        assert_eq!(Uri::parse(b"sip:h;maddr=name").unwrap().maddr_ip(), None);
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl Writer {
                     warn!(%trace_id, %call_id, set, destination, %cause, suppressed, "no destination left to try");
                 }
             }
-            Event::TransactionFinished(record) => line.transaction(record),
+            Event::TransactionFinished(record) => line.transaction(record, "transaction finished"),
+            Event::RequestUnanswered(record) => line.transaction(record, "request answered by nobody"),
             Event::ProbeSent { lag } => trace!(?lag, "probe sent"),
             Event::ProbeFinished(record) => {
                 if record.change.is_some() {
@@ -200,7 +201,7 @@ impl Writer {
                 DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),
                 DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error => {
                     line.warned();
-                    warn!(name = %Safe(name), %result, ?took, "name not resolved, known addresses stay");
+                    warn!(name = %Safe(name), %result, ?took, "name not resolved, addresses known before stay");
                 }
             },
             Event::AddressesChanged { target, addresses } => {
@@ -269,14 +270,14 @@ impl Line<'_> {
         }
     }
 
-    fn transaction(&self, record: &TransactionRecord) {
+    fn transaction(&self, record: &TransactionRecord, what: &str) {
         let (trace_id, call_id) = (Trace(record.trace), Safe(record.call_id.as_str()));
         let set = record.set.map_or("", |set| self.set(set));
         let last = record.attempts.last().and_then(|attempt| attempt.target);
         let destination = last.map_or("", |target| self.target(target));
         let took = record.ended.saturating_duration_since(record.started);
         let (method, code, client) = (record.method, record.code, record.client);
-        debug!(%trace_id, %call_id, set, destination, %method, code, ?took, %client, "transaction finished");
+        debug!(%trace_id, %call_id, set, destination, %method, code, ?took, %client, "{what}");
     }
 
     fn probe(&self, record: &ProbeRecord) {
@@ -290,7 +291,7 @@ impl Line<'_> {
         let trace_id = trace.map(|trace| display(Trace(trace)));
         let (set, destination) = self.names(change.target);
         let (from, to, reason) = (change.from, change.to, change.reason);
-        let outcome = change.outcome.map(|outcome| outcome.to_string()).unwrap_or_default();
+        let outcome = change.outcome.map(display);
         match to {
             State::Down | State::Ejected | State::Throttled | State::Failing => {
                 self.warned();
@@ -308,7 +309,7 @@ impl Line<'_> {
             self.metrics.logged(self.index, Level::Error);
             error!(set, "all destinations of the set are down");
         } else {
-            info!(set, "the set has a usable destination again");
+            info!(set, "the set is not all down any more");
         }
     }
 }

@@ -192,6 +192,8 @@ impl Metrics {
                 count_set(index, *set, F::FailoversExhausted, &[]);
             }
             Event::TransactionFinished(record) => transaction(index, record),
+            // No response was sent that could be counted; the time-outs of its attempts were.
+            Event::RequestUnanswered(_) => {}
             Event::ProbeSent { lag } => process.observe(F::ProbeLag, &[], *lag),
             Event::ProbeFinished(record) => probe(index, record),
             Event::ProbeUnmatched => process.count(F::ProbeUnmatched, &[]),

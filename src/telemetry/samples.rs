@@ -28,12 +28,14 @@ pub fn answered_call(start: Instant, trace: u128) -> TransactionRecord {
         trace,
         method: Method::Invite,
         call_id: WireText::new(b"call-1@example"),
+        session: None,
         cseq: 1,
         listener: ListenerId::new(0),
         transport: Transport::Udp,
         client: "192.0.2.9:5060".parse().unwrap(),
         set: Some(SetId::new(0)),
         in_dialog: false,
+        dialog: None,
         started: start,
         ended: at(60),
         code: 200,
@@ -69,6 +71,7 @@ pub fn failed_over_call(start: Instant, trace: u128) -> TransactionRecord {
             ended: Some(at(20)),
             outcome: AttemptOutcome::Answered,
             retransmissions: 1,
+            retransmitted: smallvec::smallvec![],
             ..attempt(1, 0, at(1))
         },
         AttemptRecord {
@@ -144,5 +147,6 @@ fn attempt(number: u32, target: u32, started: Instant) -> AttemptRecord {
         first_response: None,
         provisionals: smallvec![],
         retransmissions: 0,
+        retransmitted: smallvec::smallvec![],
     }
 }

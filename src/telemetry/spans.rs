@@ -58,7 +58,9 @@ impl Writer {
     /// Writes the spans that an event ends, if their trace is kept.
     pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) {
         match event {
-            Event::TransactionFinished(record) => self.transaction(index, metrics, record),
+            Event::TransactionFinished(record) | Event::RequestUnanswered(record) => {
+                self.transaction(index, metrics, record)
+            }
             Event::ProbeFinished(record) => self.probe(index, metrics, record),
             // Told within the record of the transaction they belong to.
             Event::RequestReceived { .. }

@@ -162,8 +162,8 @@ fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
     }
     let build = [
         label("version", env!("CARGO_PKG_VERSION")),
-        label("revision", env!("SIPWARDEN_REVISION")),
-        label("rustc", env!("SIPWARDEN_RUSTC")),
+        label("revision", env!("BUILD_REVISION")),
+        label("rustc", env!("BUILD_RUSTC")),
         label("features", "default"),
     ];
     out.number(F::BuildInfo, build.into(), 1.0);

@@ -87,15 +87,23 @@ impl Server {
                 }
                 self.end_at = Some(now + settings.timeout());
             }
-            _ => {
-                self.state = ServerState::Completed;
-                // Timer J, RFC 3261 §17.2.2: 64·T1 over UDP, 0 over reliable transports.
-                let linger =
-                    if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.timeout() };
-                self.end_at = Some(now + linger);
-            }
+            _ => self.complete(now, settings),
         }
         true
+    }
+
+    /// Takes note that a request other than INVITE will get no final response: its repetitions are
+    /// absorbed in silence.
+    pub(super) fn abandon(&mut self, now: Instant, settings: &Settings) {
+        self.last = Vec::new();
+        self.complete(now, settings);
+    }
+
+    fn complete(&mut self, now: Instant, settings: &Settings) {
+        self.state = ServerState::Completed;
+        // Timer J, RFC 3261 §17.2.2: 64·T1 over UDP, 0 over reliable transports.
+        let linger = if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.timeout() };
+        self.end_at = Some(now + linger);
     }
 
     /// Takes note of a retransmission of the request.

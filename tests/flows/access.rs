@@ -1,6 +1,7 @@
 //! Who may send what.
 
 use crate::sim::*;
+use sipwarden::facts::Transport;
 use sipwarden::facts::event::{Event, Refusal};
 
 fn refusals(world: &World) -> Vec<Refusal> {
@@ -98,4 +99,59 @@ routes:
     world.receive("198.51.100.77:5060", &Call::from("trunk", "198.51.100.77:5060").request("INVITE"));
     world.sent_to("198.51.100.77:5060", "SIP/2.0 100");
     world.sent_to(D1, "INVITE");
+}
+
+#[test]
+fn a_route_asks_for_method_user_host_source_and_listener_and_the_first_that_fits_wins() {
+    let yaml = "
+listen: [\"udp://10.0.0.1:5060\", {name: inside, bind: \"tcp://10.0.0.1:5060\"}]
+sets:
+  by_method: {destinations: [\"sip:10.0.2.1\"]}
+  by_host: {destinations: [\"sip:10.0.2.2\"]}
+  by_source: {destinations: [\"sip:10.0.2.3\"]}
+  by_listener: {destinations: [\"sip:10.0.2.4\"]}
+  by_user: {destinations: [\"sip:10.0.2.5\"]}
+routes:
+  - {methods: [REGISTER, MESSAGE], set: by_method}
+  - {ruri_host: PBX.example, set: by_host}
+  - {source: [198.51.100.0/24], ruri_user: \"^1\", set: by_source}
+  - {listener: inside, set: by_listener}
+  - {ruri_user: \"^1\", set: by_user}
+";
+    let elsewhere = "198.51.100.7:5070";
+    let (udp, tcp) = (Transport::Udp, Transport::Tcp);
+    for (transport, from, method, uri, to) in [
+        (udp, CALLER, "MESSAGE", "sip:1000@pbx.example", "10.0.2.1:5060"),
+        (udp, CALLER, "INVITE", "sip:1000@pbx.EXAMPLE", "10.0.2.2:5060"),
+        (udp, elsewhere, "INVITE", "sip:1000@other.example", "10.0.2.3:5060"),
+        (tcp, elsewhere, "INVITE", "sip:2000@other.example", "10.0.2.4:5060"),
+        (tcp, CALLER, "INVITE", "sip:1000@other.example", "10.0.2.4:5060"),
+        (udp, CALLER, "INVITE", "sip:1000@other.example", "10.0.2.5:5060"),
+    ] {
+        let mut world = World::new(yaml);
+        let mut call = Call::from("routed", from);
+        call.uri = uri.into();
+        world.receive_over(transport, from, &call.request(method));
+        world.sent_to(to, method);
+    }
+    let mut world = World::new(yaml);
+    let mut call = Call::new("unrouted");
+    call.uri = format!("sip:2000@{PROXY}");
+    world.receive(CALLER, &call.request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 404");
+    assert_eq!(refusals(&world), [Refusal::NoRoute]);
+}
+
+#[test]
+fn a_mark_lets_nothing_in_that_is_not_inside_its_dialog() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("marked");
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    let ours = header(&invite.text, "Record-Route").unwrap().to_owned();
+    world.drain(CALLER);
+    call.routes = vec![ours, "<sip:203.0.113.66;lr>".into()];
+    world.receive(CALLER, &call.request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 403");
+    world.quiet("203.0.113.66:5060");
 }

@@ -45,6 +45,7 @@ fn a_call_is_relayed_acknowledged_and_ended() {
     assert_eq!((invites[0].attempts.len(), invites[0].failovers.len()), (1, 0));
     let byes = world.records("BYE");
     assert_eq!((byes[0].code, byes[0].in_dialog, byes[0].set), (200, true, invites[0].set));
+    assert_eq!((byes[0].dialog, invites[0].dialog), (Some(invites[0].trace), None), "a link to the INVITE");
     assert_eq!(world.count(|event| matches!(event, Event::DestinationSelected { .. })), 1);
     world.settle();
     world.quiet(CALLER);
@@ -107,7 +108,9 @@ fn an_unanswered_invite_is_sent_again_by_timer_a() {
     world.advance(1);
     world.sent_to(CALLER, "SIP/2.0 408");
     assert_eq!((world.now - start).as_millis(), 32_000);
-    assert_eq!(world.records("INVITE")[0].attempts[0].retransmissions, 6);
+    let attempt = &world.records("INVITE")[0].attempts[0];
+    let told = attempt.retransmitted.iter().map(|at| at.duration_since(attempt.started).as_millis());
+    assert_eq!((attempt.retransmissions, told.collect::<Vec<_>>()), (6, times));
 }
 
 #[test]
@@ -161,7 +164,8 @@ fn a_malformed_request_gets_400_and_a_malformed_response_nothing() {
     let mut world = World::new(TWO);
     let mut call = Call::new("bad");
     world.receive(CALLER, &call.request("OPTIONS").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"));
-    world.sent_to(CALLER, "SIP/2.0 400");
+    let refused = world.sent_to(CALLER, "SIP/2.0 400");
+    assert!(refused.text.contains("Warning: 399 sipwarden \"malformed: cseq\"\r\n"), "{}", refused.text);
     world.receive(CALLER, "SIP/2.0 200 OK\r\nVia: what\r\n\r\n");
     world.receive(CALLER, "\0\u{1}nonsense");
     world.quiet(CALLER);

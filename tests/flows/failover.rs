@@ -191,6 +191,7 @@ fn a_message_is_not_repeated_on_silence_but_is_on_a_listed_final() {
     world.quiet(D2);
     world.quiet(CALLER);
     assert!(world.records("MESSAGE").is_empty(), "RFC 4320: no 408 to a non-INVITE");
+    assert_eq!(world.count(|event| matches!(event, Event::RequestUnanswered(_))), 1);
     world.drain(D1);
     world.receive(CALLER, &call.request("MESSAGE"));
     let first = world.sent_to(D1, "MESSAGE");
@@ -227,4 +228,45 @@ fn no_attempt_starts_after_the_total() {
     world.receive(D1, &reply(&first.text, 503, "x", ""));
     world.sent_to(CALLER, "SIP/2.0 500");
     world.quiet(D2);
+}
+
+#[test]
+fn a_2xx_after_another_final_response_is_repeated_until_its_ack() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("late-repeated");
+    world.receive(CALLER, &call.request("INVITE"));
+    let first = world.sent_to(D1, "INVITE");
+    world.advance(2_000);
+    let second = world.sent_to(D2, "INVITE");
+    world.receive(D2, &reply(&second.text, 486, "two", ""));
+    world.receive(CALLER, &call.companion("ACK"));
+    // The server transaction of the INVITE has been over for long.
+    world.advance(20_000);
+    world.drain(CALLER);
+    let answer = reply(&first.text, 200, "one", "sip:1000@10.0.1.1:5060");
+    for _ in 0..3 {
+        world.receive(D1, &answer);
+        world.sent_to(CALLER, "SIP/2.0 200");
+        world.advance(4_000);
+    }
+    world.settle();
+}
+
+#[test]
+fn a_request_given_up_in_silence_absorbs_its_late_repetitions() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("silent-message");
+    let message = call.request("MESSAGE");
+    world.receive(CALLER, &message);
+    world.advance(32_000);
+    assert_eq!(world.drain(D1).len(), 11);
+    assert_eq!(world.core.unfinished(), 0);
+    world.advance(800);
+    // Sent 31.5 s after the first, and long under way.
+    world.receive(CALLER, &message);
+    world.quiet(CALLER);
+    world.quiet(D1);
+    world.quiet(D2);
+    assert_eq!(world.count(|event| matches!(event, Event::RequestReceived { .. })), 1);
+    world.settle();
 }

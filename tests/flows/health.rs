@@ -107,3 +107,46 @@ fn a_disabled_destination_gets_no_calls_but_is_probed() {
     world.set_admin("d1", Admin::Enabled);
     assert_eq!(world.state("d1"), State::Up);
 }
+
+#[test]
+fn the_probe_of_a_name_waits_for_the_first_answer_of_the_resolver() {
+    use sipwarden::facts::event::DnsResult;
+    use sipwarden::proxy::Input;
+    use std::time::Duration;
+    let yaml = TWO.replace("sip:10.0.1.1:5060", "sip:pbx.example:5060");
+    let mut world = World::cold(&yaml);
+    assert_eq!(world.core.take_lookups(), Some(vec!["pbx.example".into()]));
+    world.advance(3_000);
+    assert_eq!((world.state("d1"), world.destination("d1").probes.len()), (State::Unknown, 0));
+    let (name, took) = ("pbx.example".into(), Duration::from_millis(3));
+    world.input(Input::Resolved { name, result: DnsResult::Timeout, addresses: vec![], took });
+    world.advance(1_000);
+    assert_eq!(world.state("d1"), State::Down);
+    let (name, addresses) = ("pbx.example".into(), vec!["10.0.1.1".parse().unwrap()]);
+    world.input(Input::Resolved { name, result: DnsResult::Ok, addresses, took });
+    world.advance(1_500);
+    assert_eq!((world.state("d1"), world.destination("d1").address), (State::Up, Some(address(D1))));
+    // A name that stops resolving keeps its last good address, and says so.
+    let name = "pbx.example".into();
+    world.input(Input::Resolved { name, result: DnsResult::NxDomain, addresses: vec![], took });
+    let kept = world.destination("d1");
+    assert_eq!((kept.state, kept.address, kept.dns_stale), (State::Up, Some(address(D1)), true));
+}
+
+#[test]
+fn a_destination_that_starts_a_moment_after_us_is_up_within_the_fast_interval() {
+    let mut world = World::cold(TWO);
+    world.set_health(D1, Health::Unreachable);
+    world.advance(100);
+    assert_eq!(world.state("d1"), State::Down);
+    world.set_health(D1, Health::Answers(200));
+    world.advance(1_000);
+    assert_eq!(world.state("d1"), State::Up);
+    // One that stays away is asked in its own time after as many failures as the threshold says.
+    world.set_health(D1, Health::Unreachable);
+    world.advance(60_000);
+    let before = world.destination("d1").probes.last().map(|probe| probe.at);
+    world.advance(5_000);
+    let since = world.destination("d1").probes.iter().filter(|probe| Some(probe.at) > before).count();
+    assert!(since <= 1, "{since} probes in 5 s");
+}

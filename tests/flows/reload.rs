@@ -105,7 +105,9 @@ fn the_drain_deadline_cancels_downstream_and_answers_upstream() {
     world.input(Input::Drain);
     world.input(Input::Abort);
     world.sent_to(D1, "CANCEL");
-    world.sent_to(CALLER, "SIP/2.0 503");
+    let refused = world.sent_to(CALLER, "SIP/2.0 503");
+    assert_eq!(header(&refused.text, "Retry-After"), Some("5"));
+    assert_eq!(header(&refused.text, "Warning"), Some("399 sipwarden \"shutting down\""));
     world.receive(D1, &reply(&invite.text, 487, "callee", ""));
     world.sent_to(D1, "ACK");
     world.quiet(CALLER);

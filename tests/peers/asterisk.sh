@@ -6,13 +6,13 @@
 #                                   that ends it by signal)
 #   asterisk.sh cli NAME COMMAND…   ask a running instance
 #
-#   SIPWARDEN_PEERS=DIR   where the chroot is kept (default: target/peers)
+#   E2E_PEERS=DIR   where the chroot is kept (default: target/peers)
 #
 # Extensions: echo answers and plays back; busy is 486; ring rings until it is cancelled; any
 # other number rings briefly, answers and hangs up after five minutes.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-peers=${SIPWARDEN_PEERS:-$repo/target/peers}
+peers=${E2E_PEERS:-$repo/target/peers}
 root=$peers/asterisk
 stamp=$root/.ready
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -26,7 +26,7 @@ fail() {
 # development suite has it too.
 setup() {
   [ -f "$stamp" ] && return 0
-  [ "$(id -u)" = 0 ] || fail "the chroot for Asterisk is not there and making it needs root: run 'sudo env SIPWARDEN_PEERS=$peers $0 setup'; the tests that use it need root, too"
+  [ "$(id -u)" = 0 ] || fail "the chroot for Asterisk is not there and making it needs root: run 'sudo env E2E_PEERS=$peers $0 setup'; the tests that use it need root, too"
   command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
   mkdir -p "$peers"
   exec 9>"$peers/.lock"

@@ -54,6 +54,8 @@ pub struct World {
     names: Names,
     mailboxes: BTreeMap<SocketAddr, VecDeque<Sent>>,
     pub events: Vec<Event>,
+    /// Probes that nobody has answered.
+    pub probes: Vec<Sent>,
     health: BTreeMap<SocketAddr, Health>,
     unreachable: BTreeSet<SocketAddr>,
 }
@@ -81,6 +83,7 @@ impl World {
             names,
             mailboxes: BTreeMap::new(),
             events: Vec::new(),
+            probes: Vec::new(),
             health: BTreeMap::new(),
             unreachable: BTreeSet::new(),
         }
@@ -173,6 +176,8 @@ impl World {
                 let hop = sent.hop;
                 let reply = reply(&sent.text, code, "probe", "");
                 self.core.handle_input(Input::Message { hop, bytes: reply.as_bytes() }, self.now);
+            } else {
+                self.probes.push(sent);
             }
         } else {
             self.mailboxes.entry(to).or_default().push_back(sent);

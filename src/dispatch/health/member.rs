@@ -204,15 +204,20 @@ impl Member {
         derive(&self.facts)
     }
 
-    /// Whether the next probe should come soon: it is failing or recovering, or the last one told
-    /// nothing.
+    /// Whether the next probe should come soon: it is failing or recovering, the last one told
+    /// nothing, or it is down by fewer failures than the threshold asks for. That is so after a
+    /// start, whose first verdict decides alone: what starts beside us may be up a moment later.
     pub fn is_in_doubt(&self) -> bool {
         match self.facts.resolution {
             Resolution::Pending => true,
             Resolution::Failed => false,
             Resolution::Known => match self.facts.probe {
                 Probe::Unknown | Probe::Failing(_) | Probe::Recovering(_) => true,
-                Probe::Up | Probe::Down => false,
+                Probe::Down => self
+                    .settings
+                    .thresholds
+                    .is_some_and(|thresholds| self.stats.consecutive_failures < thresholds.down_after),
+                Probe::Up => false,
             },
         }
     }

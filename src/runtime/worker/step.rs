@@ -144,7 +144,11 @@ impl Worker {
             if let Err(reason) = sent {
                 let (transport, operation) = (hop.transport, SocketOperation::Send);
                 self.recorder.record(&Event::SocketFailed { transport, operation, reason });
-                failed.push((hop, bytes.to_vec(), reason));
+                // A full buffer of our own says nothing of the peer: a lost datagram, which the
+                // timers of the transaction repair. A full stream is one that is not read.
+                if transport != Transport::Udp || reason != TransportReason::WouldBlock {
+                    failed.push((hop, bytes.to_vec(), reason));
+                }
             }
         }
     }

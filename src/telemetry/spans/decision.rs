@@ -37,7 +37,8 @@ pub fn of_probe(record: &ProbeRecord, ratio: f64) -> Decision {
 /// answers, as in the rule for HTTP servers.
 pub fn is_error(code: u16, origin: Origin) -> bool {
     match origin {
-        Origin::Local => code == 408 || code >= 500,
+        // 0: nobody answered.
+        Origin::Local => matches!(code, 0 | 408 | 500..),
         Origin::Upstream => (500..600).contains(&code),
     }
 }

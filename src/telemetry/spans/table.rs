@@ -22,7 +22,7 @@ pub const SPANS: &[SpanRow] = &[
     SpanRow {
         name: "INVITE",
         kind: "SERVER",
-        parent: "root; the name is the request's method; one for each server transaction",
+        parent: "root; the name is the request's method; one for each server transaction; inside a dialog, link to the span of its INVITE",
         attributes: &[
             "network.protocol.name",
             "network.protocol.version",
@@ -31,6 +31,8 @@ pub const SPANS: &[SpanRow] = &[
             "client.port",
             "sip.request.method",
             "sip.call_id",
+            "sip.session_id.local",
+            "sip.session_id.remote",
             "sip.cseq",
             "sip.response.status_code",
             "sip.dialog.in_dialog",
@@ -46,7 +48,7 @@ pub const SPANS: &[SpanRow] = &[
             ("sip.cancel", &[]),
             ("sip.retransmission_absorbed", &["count"]),
         ],
-        status: "Error for 408, 5xx and 6xx made by us and for 5xx relayed",
+        status: "Error for 408, 5xx and 6xx made by us, for 5xx relayed, and if nobody answered",
     },
     SpanRow {
         name: "select SET",
@@ -88,7 +90,11 @@ pub const SPANS: &[SpanRow] = &[
             "sipwarden.abandoned",
             "error.type",
         ],
-        events: &[("sip.provisional", &["code"]), ("transport.error", &["reason"])],
+        events: &[
+            ("sip.provisional", &["code"]),
+            ("sip.retransmission", &[]),
+            ("transport.error", &["reason"]),
+        ],
         status: "Error for 400 and above other than 401, 407, 486 and 487, for silence, timers and transport errors",
     },
     SpanRow {

@@ -22,7 +22,7 @@ const MAX_EVENTS: usize = 8;
 
 /// All spans of the transaction, the root last.
 pub fn spans(index: &Index, clock: Clock, ids: &mut SpanIds, record: &TransactionRecord) -> Vec<SpanData> {
-    let tree = Tree { index, clock, record, root: ids.next() };
+    let tree = Tree { index, clock, record, root: root_of(record.trace) };
     let count = 1 + record.selections.len() + record.failovers.len() + record.attempts.len();
     let mut spans = Vec::with_capacity(count);
     let failovers: SmallVec<[SpanId; 2]> = record.failovers.iter().map(|_| ids.next()).collect();
@@ -44,6 +44,13 @@ pub fn spans(index: &Index, clock: Clock, ids: &mut SpanIds, record: &Transactio
     spans
 }
 
+/// The id of the server span of a trace: a function of the trace, so that a later transaction of the
+/// dialog can link to it without anybody having kept it.
+fn root_of(trace: u128) -> SpanId {
+    let folded = (trace >> 64) ^ (trace & u128::from(u64::MAX));
+    SpanId::from(u64::try_from(folded).unwrap_or(u64::MAX).max(1))
+}
+
 struct Tree<'a> {
     index: &'a Index,
     clock: Clock,
@@ -61,8 +68,16 @@ impl Tree<'_> {
         span.set("client.port", i64::from(record.client.port()));
         span.set("sip.request.method", record.method.as_str());
         span.set("sip.call_id", record.call_id.as_str().to_owned());
+        if let Some(session) = &record.session {
+            span.set("sip.session_id.local", session.local.as_str().to_owned());
+            if let Some(remote) = &session.remote {
+                span.set("sip.session_id.remote", remote.as_str().to_owned());
+            }
+        }
         span.set("sip.cseq", i64::from(record.cseq));
-        span.set("sip.response.status_code", i64::from(record.code));
+        if record.code != 0 {
+            span.set("sip.response.status_code", i64::from(record.code));
+        }
         span.set("sip.dialog.in_dialog", record.in_dialog);
         if let Some(set) = record.set {
             span.set("sipwarden.set", set_name(self.index, set));
@@ -86,6 +101,9 @@ impl Tree<'_> {
         if is_error(record.code, record.origin) {
             span.fail(self.error_type());
         }
+        if let Some(invite) = record.dialog {
+            span.link(context(invite, root_of(invite)));
+        }
         span.finish()
     }
 
@@ -94,6 +112,8 @@ impl Tree<'_> {
         let last = self.record.attempts.last().map(|attempt| attempt.outcome);
         if let (Origin::Local, Some(AttemptOutcome::TimedOut(timer))) = (self.record.origin, last) {
             format!("timer_{timer}").into()
+        } else if self.record.code == 0 {
+            "no_response".into()
         } else {
             self.record.code.to_string().into()
         }
@@ -147,6 +167,9 @@ impl Tree<'_> {
             span.set("sip.response.status_code", i64::from(attempt.code));
         }
         span.set("sip.retransmissions", i64::from(attempt.retransmissions));
+        for at in attempt.retransmitted.iter().take(MAX_EVENTS) {
+            span.event("sip.retransmission", self.clock.wall(*at), vec![]);
+        }
         self.provisionals(&mut span, &attempt.provisionals);
         match attempt.outcome {
             AttemptOutcome::Pending => span.set("sipwarden.abandoned", true),

@@ -2,7 +2,7 @@
 
 use super::super::text::{Text, address, uri};
 use super::*;
-use crate::admin::{self, Clock, Control, NotFound, ReloadReport, Unavailable};
+use crate::admin::{self, Clock, Control, NotSet, ReloadReport, Unavailable};
 use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeSnapshot, SetSnapshot, Snapshot};
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
@@ -137,8 +137,8 @@ impl Control for Fake {
     async fn reload(&self) -> Result<ReloadReport, String> {
         Ok(ReloadReport::default())
     }
-    async fn set_admin(&self, _: &str, _: &str, _: Admin) -> Result<(), NotFound> {
-        Err(NotFound)
+    async fn set_admin(&self, _: &str, _: &str, _: Admin) -> Result<(), NotSet> {
+        Err(NotSet::NoSet)
     }
     fn clock(&self) -> Clock {
         Clock::new(Instant::now(), SystemTime::now())

@@ -1,0 +1,59 @@
+//! ACK to a 2xx: end to end, without a transaction (RFC 3261 §16.6, §13.2.2.4), never answered.
+
+use super::admit;
+use super::engine::{Engine, stamp};
+use super::local::VIA_SIZE;
+use super::route::{Decision, RouteEdits, Routed, route};
+use crate::facts::Hop;
+use crate::facts::event::{Direction, DropReason, Event, Refusal};
+use crate::facts::outbox::Outbox;
+use crate::sip::{Message, RequestEdit, forward_request};
+use crate::transaction::{Branch, Purpose};
+
+impl Engine {
+    /// An ACK that belongs to no failed INVITE of ours: to a 2xx, end to end, without a transaction
+    /// (RFC 3261 §16.6, §13.2.2.4). Never answered.
+    pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
+        match self.route_ack(ack, from) {
+            Ok((hop, edits, loop_hash, max_forwards)) => {
+                let mut via = Vec::with_capacity(VIA_SIZE);
+                self.plan.local().write_via(hop, &self.ack_branch(ack, loop_hash), &mut via);
+                let stamp = stamp(&ack.top_via(), from);
+                let edit = RequestEdit { stamp, ..edits.edit(&via, max_forwards) };
+                self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
+                self.outbox.mark_forwarded();
+            }
+            Err(reason) => drop_received(&mut self.outbox, reason),
+        }
+    }
+
+    fn route_ack(&self, ack: Message<'_>, from: Hop) -> Result<(Hop, RouteEdits, u64, u8), DropReason> {
+        // Without a To tag it acknowledges nothing that a proxy has passed on.
+        if ack.to_tag().is_none() || ack.max_forwards() == Some(0) {
+            return Err(DropReason::Stray);
+        }
+        let admitted = admit::read(ack, &self.loop_secret).map_err(|_| DropReason::Malformed)?;
+        let Routed { decision, edits, .. } = route(ack, admitted, from, self.view());
+        match decision {
+            Decision::Relay { hop, .. } => Ok((hop, edits, admitted.loop_hash, admitted.max_forwards)),
+            Decision::Reject(rejection) if rejection.reason == Refusal::Forbidden => {
+                Err(DropReason::Forbidden)
+            }
+            Decision::Reject(rejection) if rejection.code == 404 => Err(DropReason::Unroutable),
+            Decision::Reject(_) | Decision::Dispatch(_) | Decision::ForUs => Err(DropReason::Stray),
+        }
+    }
+
+    /// The same ACK sent again gets the same branch.
+    fn ack_branch(&self, ack: Message<'_>, loop_hash: u64) -> Branch {
+        let via = ack.top_via();
+        let nonce = self.loop_secret.mac(&[b"ack", via.branch.unwrap_or_default(), via.sent_by()]);
+        let nonce = u64::try_from(nonce >> 64).unwrap_or(0);
+        Branch { purpose: Purpose::Ack, worker: self.transactions.worker(), slot: 0, nonce, loop_hash }
+    }
+}
+
+/// Tells of a message that came and is dropped.
+pub fn drop_received(outbox: &mut Outbox, reason: DropReason) {
+    outbox.event(Event::MessageDropped { direction: Direction::Received, reason });
+}

@@ -1,0 +1,111 @@
+//! Answers of our own to requests that go nowhere: refusals, OPTIONS for us, CANCEL.
+
+use super::engine::{Engine, reply_hop, stamp};
+use super::reject::Rejection;
+use super::request::Arrival;
+use crate::facts::SetId;
+use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
+use crate::facts::record::WireText;
+use crate::transaction::Owner;
+use std::time::Duration;
+
+/// The methods that we pass on.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
+
+impl Engine {
+    /// Refuses a request for which no destination could be selected.
+    pub fn refuse_selection(
+        &mut self,
+        arrival: Arrival<'_>,
+        set: SetId,
+        failure: SelectionFailure,
+        took: Duration,
+    ) {
+        self.outbox.event(Event::SelectionFailed { set, reason: failure });
+        let (reason, text) = match failure {
+            SelectionFailure::AllFull => (Refusal::AllFull, "every destination is full"),
+            SelectionFailure::Empty | SelectionFailure::NoneUsable | SelectionFailure::AllTried => {
+                (Refusal::NoneUsable, "no destination is usable")
+            }
+        };
+        let rejection = Rejection::new(503, reason, text).of_set(set).retry_after(self.retry_after(set));
+        self.reject_after(arrival, rejection, Some(took));
+    }
+
+    /// Refuses a request.
+    pub fn reject(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+        self.reject_after(arrival, rejection, None);
+    }
+
+    /// Answers with a refusal, through a server transaction, and tells of it; `selection` is how
+    /// long it took to find nobody in the rejection's set.
+    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>, selection: Option<Duration>) {
+        let Arrival { key, request, from, now } = arrival;
+        let via = request.top_via();
+        let method = request.method();
+        let mut record = self.new_record(arrival);
+        record.set = rejection.set;
+        record.code = rejection.code;
+        record.refusal = Some(rejection.reason);
+        if let (Some(set), Some(took)) = (rejection.set, selection) {
+            let reason = SelectionReason::Primary;
+            record.selections.extend(self.selection_record(set, None, &[], reason, took, now));
+        }
+        self.outbox.event(Event::RequestRefused {
+            set: rejection.set,
+            reason: rejection.reason,
+            code: rejection.code,
+            method,
+            call_id: record.call_id.clone(),
+            source: from.remote,
+            trace: record.trace,
+        });
+        let server = self.transactions.open_server(key, method, reply_hop(&via, from), Owner::Nobody);
+        let Self { transactions, outbox, replies, .. } = self;
+        transactions.respond(server, rejection.code, now, outbox, |out| {
+            replies.write_rejection(request, &rejection, stamp(&via, from), out);
+        });
+        self.outbox.event(Event::TransactionFinished(record));
+    }
+
+    /// OPTIONS for ourselves (RFC 3261 §11): whether new calls are welcome.
+    pub fn answer_options(&mut self, arrival: Arrival<'_>) {
+        let code = if self.is_draining { 503 } else { 200 };
+        let headers: [(&str, &[u8]); 2] = [("Allow", ALLOW.as_bytes()), ("Accept", b"application/sdp")];
+        self.answer(arrival, code, &headers);
+    }
+
+    /// Answers a request ourselves, without refusing it.
+    pub fn answer(&mut self, arrival: Arrival<'_>, code: u16, headers: &[(&str, &[u8])]) {
+        let Arrival { key, request, from, now } = arrival;
+        let via = request.top_via();
+        let mut record = self.new_record(arrival);
+        record.code = code;
+        let server =
+            self.transactions.open_server(key, request.method(), reply_hop(&via, from), Owner::Nobody);
+        let Self { transactions, outbox, replies, .. } = self;
+        transactions.respond(server, code, now, outbox, |out| {
+            replies.write(request, code, stamp(&via, from), headers, out);
+        });
+        self.outbox.event(Event::TransactionFinished(record));
+    }
+
+    /// Refuses a request without keeping anything: a repetition is refused, and counted, again.
+    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+        let Arrival { request, from, .. } = arrival;
+        let via = request.top_via();
+        let Self { outbox, replies, nonces, .. } = self;
+        outbox.send_with(reply_hop(&via, from), |out| {
+            replies.write_rejection(request, &rejection, stamp(&via, from), out);
+        });
+        outbox.event(Event::RequestRefused {
+            set: rejection.set,
+            reason: rejection.reason,
+            code: rejection.code,
+            method: request.method(),
+            call_id: WireText::new(request.call_id()),
+            source: from.remote,
+            trace: nonces.next_u128(),
+        });
+    }
+}

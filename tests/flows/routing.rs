@@ -1,0 +1,171 @@
+//! Route sets of every kind: strict routers, maddr, two Record-Routes, more than one element of
+//! ours, early dialogs, subscriptions.
+
+use crate::call::establish;
+use crate::sim::*;
+use sipwarden::facts::Transport;
+
+/// The Record-Route URI of the INVITE that set a call up, without its brackets.
+fn own_uri(invite: &Sent) -> String {
+    header(&invite.text, "Record-Route").expect("it opens a dialog").trim_matches(['<', '>']).to_owned()
+}
+
+#[test]
+fn behind_a_strict_router_the_request_uri_is_restored_from_the_last_route() {
+    let mut world = World::new(TWO);
+    let (mut call, invite) = establish(&mut world, "strict-before", D1);
+    // RFC 3261 §16.4: it put our Record-Route URI into the Request-URI, the target behind the Routes.
+    call.uri = own_uri(&invite);
+    call.routes = vec![format!("<sip:1000@{D1}>")];
+    world.receive(CALLER, &call.request("INFO"));
+    let info = world.sent_to(D1, &format!("INFO sip:1000@{D1} SIP/2.0"));
+    assert_eq!(header(&info.text, "Route"), None);
+    world.receive(D1, &reply(&info.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+
+    // With another element between.
+    call.routes = vec![format!("<sip:{D2};lr>"), format!("<sip:1000@{D1}>")];
+    world.receive(CALLER, &call.request("INFO"));
+    let info = world.sent_to(D2, &format!("INFO sip:1000@{D1} SIP/2.0"));
+    assert_eq!(header(&info.text, "Route"), Some(format!("<sip:{D2};lr>").as_str()));
+}
+
+#[test]
+fn before_a_strict_router_request_uri_and_route_change_places() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "strict-after", D1);
+    // RFC 3261 §16.6 step 6: the next Route has no lr.
+    call.routes.push(format!("<sip:{D2}>"));
+    call.routes.push("<sip:third.example;lr>".into());
+    world.receive(CALLER, &call.request("INFO"));
+    let info = world.sent_to(D2, &format!("INFO sip:{D2} SIP/2.0"));
+    let routes: Vec<&str> = headers(&info.text, "Route").collect();
+    assert_eq!(routes, ["<sip:third.example;lr>", &format!("<sip:1000@{D1}>")]);
+}
+
+#[test]
+fn an_maddr_that_names_us_is_taken_off_the_request_uri() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("maddr-us");
+    call.uri = "sip:1000@office.example:5060;maddr=10.0.0.1;transport=udp;user=phone".into();
+    world.receive(CALLER, &call.request("INVITE"));
+    world.sent_to(D1, "INVITE sip:1000@office.example:5060;user=phone SIP/2.0");
+    // One that names somebody else is theirs.
+    let mut other = Call::new("maddr-other");
+    other.uri = "sip:1000@office.example;maddr=192.0.2.99".into();
+    world.receive(CALLER, &other.request("INVITE"));
+    world.sent_to(D1, "INVITE sip:1000@office.example;maddr=192.0.2.99 SIP/2.0");
+    world.quiet("192.0.2.99:5060");
+}
+
+#[test]
+fn an_maddr_decides_the_next_hop_and_never_leads_to_a_group() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "maddr-hop", D1);
+    call.uri = "sip:1000@pbx.example:5060;maddr=10.0.1.2".into();
+    world.receive(CALLER, &call.request("INFO"));
+    world.sent_to(D2, "INFO sip:1000@pbx.example:5060;maddr=10.0.1.2 SIP/2.0");
+    for group in ["224.0.1.75", "255.255.255.255", "0.0.0.0"] {
+        call.uri = format!("sip:1000@10.0.1.1:5060;maddr={group}");
+        world.receive(CALLER, &call.request("INFO"));
+        world.sent_to(CALLER, "SIP/2.0 404");
+        world.quiet(&format!("{group}:5060"));
+    }
+    world.quiet(D1);
+}
+
+#[test]
+fn both_record_routes_of_a_call_between_transports_come_off_from_either_side() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("double");
+    let invite = call.request("INVITE").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    world.receive_over(Transport::Tcp, CALLER, &invite);
+    let invite = world.sent_to(D1, "INVITE");
+    assert_eq!(headers(&invite.text, "Record-Route").count(), 2);
+    world.receive(D1, &reply(&invite.text, 200, "callee", &format!("sip:1000@{D1}")));
+    world.drain(CALLER);
+
+    let mut callee = Call::from("double", D1);
+    callee.to_tag = Some("from-double".into());
+    callee.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    callee.uri = format!("sip:alice@{CALLER};transport=tcp");
+    world.receive(D1, &callee.request("BYE").replace("tag=from-double\r\nTo", "tag=callee\r\nTo"));
+    let bye = world.sent_to(CALLER, "BYE sip:alice@");
+    assert_eq!((bye.hop.transport, header(&bye.text, "Route")), (Transport::Tcp, None));
+}
+
+#[test]
+fn prack_and_update_of_an_early_dialog_follow_its_route_set() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("early");
+    world.receive(CALLER, &call.request_with("INVITE", "Require: 100rel\r\n"));
+    let first = world.sent_to(D1, "INVITE");
+    // The second destination rings: the early dialog is its own.
+    world.receive(D1, &reply(&first.text, 503, "one", ""));
+    world.drain(D1);
+    let invite = world.sent_to(D2, "INVITE");
+    let ringing = reply(&invite.text, 183, "two", &format!("sip:1000@{D2}"))
+        .replace("Content-Length", "Require: 100rel\r\nRSeq: 1\r\nContent-Length");
+    world.receive(D2, &ringing);
+    world.sent_to(CALLER, "SIP/2.0 100");
+    let progress = world.sent_to(CALLER, "SIP/2.0 183");
+    assert_eq!(header(&progress.text, "RSeq"), Some("1"));
+    let mut early = call.clone();
+    early.learn(&progress.text);
+    for (method, line) in [("PRACK", "RAck: 1 1 INVITE\r\n"), ("UPDATE", "")] {
+        world.receive(CALLER, &early.request_with(method, line));
+        let sent = world.sent_to(D2, &format!("{method} sip:1000@{D2}"));
+        assert_eq!(header(&sent.text, "Route"), None);
+        world.receive(D2, &reply(&sent.text, 200, "two", ""));
+        world.sent_to(CALLER, "SIP/2.0 200");
+    }
+    world.receive(D2, &reply(&invite.text, 200, "two", &format!("sip:1000@{D2}")));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.quiet(D1);
+    world.settle();
+}
+
+#[test]
+fn a_notify_that_overtakes_the_200_to_its_subscribe_arrives() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("subscribe");
+    world.receive(CALLER, &call.request_with("SUBSCRIBE", "Event: presence\r\n"));
+    let subscribe = world.sent_to(D1, "SUBSCRIBE");
+    let route = header(&subscribe.text, "Record-Route").unwrap().to_owned();
+    let mut notifier = Call::from("subscribe", D1);
+    notifier.to_tag = Some("from-subscribe".into());
+    notifier.routes = vec![route];
+    notifier.uri = format!("sip:alice@{CALLER}");
+    world.receive(D1, &notifier.request("NOTIFY").replace("tag=from-subscribe\r\nTo", "tag=notifier\r\nTo"));
+    let notify = world.sent_to(CALLER, "NOTIFY sip:alice@");
+    world.receive(CALLER, &reply(&notify.text, 200, "x", ""));
+    world.sent_to(D1, "SIP/2.0 200");
+    world.receive(D1, &reply(&subscribe.text, 200, "notifier", &format!("sip:1000@{D1}")));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.settle();
+}
+
+#[test]
+fn a_callee_that_lost_the_route_set_reaches_the_caller() {
+    let mut world = World::new(TWO);
+    establish(&mut world, "lost", D1);
+    let mut callee = Call::from("lost", D1);
+    callee.to_tag = Some("from-lost".into());
+    callee.uri = format!("sip:{PROXY}");
+    world.receive(D1, &callee.request("BYE").replace("tag=from-lost\r\nTo", "tag=callee\r\nTo"));
+    let bye = world.sent_to(CALLER, &format!("BYE sip:alice@{CALLER}"));
+    world.receive(CALLER, &reply(&bye.text, 200, "x", ""));
+    world.sent_to(D1, "SIP/2.0 200");
+}
+
+#[test]
+fn an_ack_without_a_to_tag_or_without_hops_left_goes_nowhere() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "acks", D1);
+    world.receive(CALLER, &call.ack().replace("Max-Forwards: 70", "Max-Forwards: 0"));
+    call.to_tag = None;
+    world.receive(CALLER, &call.ack().replace("branch=z9hG4bK", "branch=z9hG4bKother"));
+    world.quiet(CALLER);
+    world.quiet(D1);
+    world.quiet(D2);
+}

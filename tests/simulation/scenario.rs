@@ -1,0 +1,188 @@
+//! What happens in one seed: the configuration, who calls when, what goes wrong.
+
+use crate::caller::{Caller, Intent};
+use crate::chance::Chance;
+use crate::destination::Mood;
+use sipwarden::facts::Admin;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// One configured destination.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub id: String,
+    pub address: SocketAddr,
+    pub is_tcp: bool,
+    pub admin: Admin,
+    pub weight: u32,
+    pub priority: u32,
+}
+
+/// A configuration.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub specs: Vec<Spec>,
+    pub down_after: u32,
+    pub up_after: u32,
+    algorithm: &'static str,
+    failover: String,
+    interval: u64,
+    created: u8,
+}
+
+/// Something that an operator or fate does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    Mood(u64, Mood),
+    Admin(u64, Admin),
+    Reload,
+    /// A response that answers nothing, aimed at a third party.
+    Stray,
+    Drain,
+    Abort,
+    /// From here on nothing new goes wrong.
+    Calm,
+}
+
+impl Setup {
+    pub fn new(chance: &mut Chance) -> Self {
+        let algorithms = ["round_robin", "weighted_round_robin", "hash", "random", "priority"];
+        let silence = chance.pick(&["1s", "2s", "2s", "5s"]);
+        let silence_other = chance.pick(&["3s", "6s", "10s", "10s"]);
+        let (attempts, total) = (chance.pick(&[1, 2, 3, 3, 5]), chance.pick(&["3s", "20s", "60s"]));
+        let progress = chance.pick(&["null", "null", "3s"]);
+        let after_18x = chance.pick(&[true, true, false]);
+        let failover = format!(
+            "{{no_response_after: {silence}, no_response_after_non_invite: {silence_other}, max_attempts: {attempts}, \
+             total: {total}, no_progress_after: {progress}, after_18x: {after_18x}}}"
+        );
+        let mut setup = Self {
+            specs: Vec::new(),
+            down_after: chance.pick(&[1, 2, 3]),
+            up_after: chance.pick(&[1, 1, 2]),
+            algorithm: chance.pick(&algorithms),
+            failover,
+            interval: chance.pick(&[10, 20, 30]),
+            created: 0,
+        };
+        for _ in 0..chance.pick(&[1, 2, 2, 3, 3, 4]) {
+            setup.add(chance);
+        }
+        setup
+    }
+
+    /// An address that nobody has had before.
+    fn fresh_address(&mut self) -> SocketAddr {
+        self.created += 1;
+        SocketAddr::new(IpAddr::from([10, 0, 1, self.created]), 5060)
+    }
+
+    fn add(&mut self, chance: &mut Chance) {
+        let address = self.fresh_address();
+        let spec = Spec {
+            id: format!("d{}", self.created),
+            address,
+            is_tcp: chance.percent(20),
+            admin: chance.pick(&[
+                Admin::Enabled,
+                Admin::Enabled,
+                Admin::Enabled,
+                Admin::Enabled,
+                Admin::Draining,
+            ]),
+            weight: chance.pick(&[1, 1, 2, 5]),
+            priority: chance.pick(&[0, 0, 0, 1]),
+        };
+        self.specs.push(spec);
+    }
+
+    /// Another configuration: a destination more, one less, one elsewhere, another wish.
+    pub fn change(&mut self, chance: &mut Chance) {
+        let at = chance.below(self.specs.len() as u64) as usize;
+        match chance.below(4) {
+            0 => self.add(chance),
+            1 if self.specs.len() > 1 => {
+                self.specs.remove(at);
+            }
+            2 => self.specs[at].address = self.fresh_address(),
+            _ => self.specs[at].admin = chance.pick(&[Admin::Enabled, Admin::Enabled, Admin::Disabled]),
+        }
+    }
+
+    pub fn yaml(&self) -> String {
+        let destinations = self.specs.iter().map(|spec| {
+            let Spec { id, address, admin, weight, priority, .. } = spec;
+            let transport = if spec.is_tcp { ";transport=tcp" } else { "" };
+            format!(
+                "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, priority: {priority}}}\n"
+            )
+        });
+        let Self { algorithm, failover, interval, down_after, up_after, .. } = self;
+        format!(
+            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
+             failover: {failover}\n    probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
+             destinations:\n{}",
+            destinations.collect::<String>()
+        )
+    }
+}
+
+/// Everybody who calls.
+pub fn callers(chance: &mut Chance, start: Instant) -> Vec<Caller> {
+    let count = 6 + chance.below(9);
+    (0..count).map(|number| caller(number, chance, start)).collect()
+}
+
+fn caller(number: u64, chance: &mut Chance, start: Instant) -> Caller {
+    let begins = start + chance.ms(0, 30_000);
+    let method =
+        chance.pick(&["INVITE", "INVITE", "INVITE", "INVITE", "MESSAGE", "REGISTER", "REGISTER", "OPTIONS"]);
+    let cancels = method == "INVITE" && chance.percent(35);
+    let early = chance.percent(50);
+    let cancel = if early { chance.ms(0, 1_000) } else { chance.ms(0, 12_000) };
+    let gone = chance.percent(7);
+    let intent = Intent {
+        method,
+        start: begins,
+        cancel_after: cancels.then_some(cancel),
+        is_hasty: chance.percent(15),
+        talk: chance.ms(10, 15_000),
+        reinvites: chance.percent(30),
+        is_routeless: chance.percent(15),
+        hangs_up: chance.percent(75),
+        gone_at: gone.then(|| begins + chance.ms(0, 10_000)),
+    };
+    let is_tcp = chance.percent(20);
+    let address = SocketAddr::new(IpAddr::from([192, 0, 2, 10 + number as u8]), 5070);
+    let user = chance.pick(&["1000", "2000"]);
+    Caller::new(format!("c{number}"), address, is_tcp, user, intent)
+}
+
+/// When what is done.
+pub fn acts(chance: &mut Chance, start: Instant) -> Vec<(Instant, Act)> {
+    let mut acts = Vec::new();
+    let mut push = |chance: &mut Chance, act| acts.push((start + chance.ms(0, 40_000), act));
+    for _ in 0..chance.below(6) {
+        let code = chance.pick(&[486, 500, 503, 503]);
+        let moods = [Mood::Well, Mood::Hung, Mood::Sick, Mood::Refusing(code), Mood::Dead, Mood::Unreachable];
+        let (whose, mood) = (chance.next(), chance.pick(&moods));
+        push(chance, Act::Mood(whose, mood));
+    }
+    for _ in 0..chance.below(3) {
+        let (whose, admin) =
+            (chance.next(), chance.pick(&[Admin::Enabled, Admin::Draining, Admin::Disabled]));
+        push(chance, Act::Admin(whose, admin));
+    }
+    for _ in 0..chance.below(4) {
+        push(chance, Act::Reload);
+    }
+    for _ in 0..chance.below(3) {
+        push(chance, Act::Stray);
+    }
+    if chance.percent(6) {
+        push(chance, Act::Drain);
+        acts.push((start + Duration::from_secs(35), Act::Abort));
+    }
+    acts.push((start + Duration::from_secs(42), Act::Calm));
+    acts
+}

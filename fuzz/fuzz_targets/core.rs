@@ -13,7 +13,8 @@ use sipwarden::facts::{Admin, Hop, ListenerId, Transport};
 use sipwarden::proxy::Input;
 
 const CODES: [u16; 14] = [100, 180, 183, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503, 603];
-const METHODS: [&str; 8] = ["INVITE", "BYE", "MESSAGE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE", "NOTIFY"];
+const METHODS: [&str; 8] =
+    ["INVITE", "BYE", "MESSAGE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE", "NOTIFY"];
 const HEALTH: [Health; 4] = [Health::Answers(200), Health::Answers(503), Health::Silent, Health::Unreachable];
 const ADMIN: [Admin; 3] = [Admin::Enabled, Admin::Draining, Admin::Disabled];
 
@@ -135,14 +136,18 @@ impl<'a> Story<'a> {
 
     fn collect(&mut self) {
         for (which, at) in [D1, D2].into_iter().enumerate() {
-            if let Some(sent) = self.world.drain(at).into_iter().rfind(|sent| !sent.text.starts_with("SIP/2.0")) {
+            if let Some(sent) =
+                self.world.drain(at).into_iter().rfind(|sent| !sent.text.starts_with("SIP/2.0"))
+            {
                 self.last[which] = Some((sent.hop, sent.text));
             }
         }
         for sent in self.world.drain(CALLER) {
             let is_answer = sent.text.starts_with("SIP/2.0 2");
             let id = header(&sent.text, "Call-ID").map(str::to_owned);
-            if let Some(call) = self.calls.iter_mut().find(|call| Some(&call.id) == id.as_ref()).filter(|_| is_answer) {
+            if let Some(call) =
+                self.calls.iter_mut().find(|call| Some(&call.id) == id.as_ref()).filter(|_| is_answer)
+            {
                 call.learn(&sent.text);
             }
         }

@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipwarden::sip::{Framing, Index, Reply, RequestEdit, Stamp, forward_request, forward_response, parse, partial, reply};
+use sipwarden::sip::{
+    Framing, Index, Reply, RequestEdit, Stamp, forward_request, forward_response, parse, partial, reply,
+};
 
 fuzz_target!(|data: &[u8]| {
     for framing in [Framing::Datagram, Framing::Stream] {
@@ -12,15 +14,30 @@ fuzz_target!(|data: &[u8]| {
         let is_err = match parse(data, framing, &mut index) {
             Err(_) => true,
             Ok(message) if message.is_request() => {
-                let edit = RequestEdit { via: b"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx", max_forwards: 69, ..RequestEdit::default() };
+                let edit = RequestEdit {
+                    via: b"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx",
+                    max_forwards: 69,
+                    ..RequestEdit::default()
+                };
                 forward_request(message, &edit, &mut out);
                 let mut again = Index::default();
-                let forwarded = parse(&out, Framing::Stream, &mut again).expect("what is forwarded can be parsed");
+                let forwarded =
+                    parse(&out, Framing::Stream, &mut again).expect("what is forwarded can be parsed");
                 assert_eq!(forwarded.call_id(), message.call_id());
                 assert_eq!(forwarded.via_count(), message.via_count() + 1);
                 assert_eq!(forwarded.body(), message.body());
                 out.clear();
-                reply(message, &Reply { code: 503, reason: None, to_tag: Some(b"t"), headers: &[], stamp: Stamp::default() }, &mut out);
+                reply(
+                    message,
+                    &Reply {
+                        code: 503,
+                        reason: None,
+                        to_tag: Some(b"t"),
+                        headers: &[],
+                        stamp: Stamp::default(),
+                    },
+                    &mut out,
+                );
                 parse(&out, Framing::Stream, &mut again).expect("an answer of ours can be parsed");
                 false
             }

@@ -7,98 +7,32 @@
 mod branch;
 mod client;
 mod key;
+mod open;
 mod server;
 mod settings;
 pub mod slab;
 pub mod timer;
+mod told;
 
 pub use branch::{Branch, COOKIE, Purpose};
 pub use client::{Client, ClientState};
 pub use key::Key;
 pub use server::{Server, ServerState};
 pub use settings::Settings;
+pub use told::{Delivered, Fired, Matched, Owner};
 
-use crate::facts::event::{Event, FatalTimer, Role};
+use crate::facts::event::{Event, Role};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Method, StatusClass, Target, WorkerId};
 use crate::sip::{Framing, Index, Message, build, parse};
 use client::{ClientAction, ClientAlarm};
+use open::Open;
 use server::ServerAction;
 use slab::{Id, Slab};
 use std::collections::HashMap;
 use std::time::Instant;
 use timer::Wheel;
-
-/// Who is told of what happens to a transaction; the numbers are the owner's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// An attempt of a request that is being proxied.
-    Attempt {
-        /// The owner's slot.
-        slot: u32,
-        /// The owner's generation.
-        generation: u32,
-        /// The attempt's position.
-        attempt: u32,
-    },
-    /// A request that is being proxied, as its server transaction knows it.
-    Request {
-        /// The owner's slot.
-        slot: u32,
-        /// The owner's generation.
-        generation: u32,
-    },
-    /// The server transaction of an INVITE that has been answered: further 2xx go there.
-    Answered(Id<Server>),
-    /// A probe.
-    Probe(u32),
-    /// Nobody: it runs its course.
-    Nobody,
-}
-
-/// What a request means to the transactions alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matched {
-    /// It begins a new transaction.
-    New(Key),
-    /// A repetition, or the ACK to a non-2xx; dealt with.
-    Absorbed(Owner),
-    /// An ACK that no failing transaction waits for: it is end to end.
-    EndToEndAck,
-}
-
-/// A response that its transaction passes up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivered {
-    /// To this owner.
-    To {
-        /// Who.
-        owner: Owner,
-        /// The transaction.
-        client: Id<Client>,
-    },
-    /// A repetition; dealt with.
-    Absorbed,
-    /// It belongs to no transaction: dropped (RFC 6026 §8.9), never relayed.
-    Stray(Option<Purpose>),
-}
-
-/// A transaction that its owner hears of because time has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fired {
-    /// No final response came in time; the transaction is over.
-    TimedOut {
-        /// Who.
-        owner: Owner,
-        /// The timer that ended it.
-        timer: FatalTimer,
-    },
-    /// A request was sent again.
-    Retransmitted(Owner),
-    /// A server transaction is over.
-    ServerEnded(Owner),
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Due {
@@ -136,25 +70,6 @@ pub struct Transactions {
     wheel: Wheel<Due>,
     open: Open,
     index: Index,
-}
-
-/// Counts of transactions without a final response, by role and method.
-#[derive(Debug, Default)]
-struct Open {
-    counts: [[u64; Method::ALL.len()]; 2],
-    total_servers: u64,
-}
-
-impl Open {
-    fn change(&mut self, role: Role, method: Method, by: i64) {
-        let count = self.counts.get_mut(role as usize).and_then(|row| row.get_mut(method as usize));
-        if let Some(count) = count {
-            *count = count.checked_add_signed(by).expect("a transaction is closed once, after it was opened");
-        }
-        if role == Role::Server {
-            self.total_servers = self.total_servers.saturating_add_signed(by);
-        }
-    }
 }
 
 impl Transactions {
@@ -444,14 +359,12 @@ impl Transactions {
 
     /// Transactions without a final response, by role and method.
     pub fn open_counts(&self) -> impl Iterator<Item = (Role, Method, u64)> {
-        Role::ALL.iter().zip(&self.open.counts).flat_map(|(role, row)| {
-            Method::ALL.iter().zip(row).map(|(method, count)| (*role, *method, *count))
-        })
+        self.open.counts()
     }
 
     /// Server transactions without a final response.
     pub fn unfinished(&self) -> u64 {
-        self.open.total_servers
+        self.open.servers()
     }
 
     /// Every transaction alive, finished ones that linger included: (client, server).

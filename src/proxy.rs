@@ -264,7 +264,7 @@ impl Core {
     fn on_response(&mut self, response: Message<'_>, now: Instant) {
         let engine = &mut self.engine;
         match engine.transactions.receive_response(response, now, &mut engine.outbox) {
-            Delivered::To { owner: Owner::Attempt { slot, generation, attempt }, .. } => {
+            Delivered::To(Owner::Attempt { slot, generation, attempt }) => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
                 if response.status() < 200 {
@@ -274,13 +274,11 @@ impl Core {
                 }
                 self.settle(id);
             }
-            Delivered::To { owner: Owner::Answered(server), .. } => {
-                engine.on_further_2xx(server, response, now)
-            }
-            Delivered::To { owner: Owner::Probe(probe), .. } => {
+            Delivered::To(Owner::Answered(server)) => engine.on_further_2xx(server, response, now),
+            Delivered::To(Owner::Probe(probe)) => {
                 self.with_warden(|warden, engine| warden.on_response(engine, probe, response, now));
             }
-            Delivered::To { owner: Owner::Nobody | Owner::Request { .. }, .. } | Delivered::Absorbed => {}
+            Delivered::To(Owner::Nobody | Owner::Request { .. }) | Delivered::Absorbed => {}
             Delivered::Stray(purpose) => {
                 if purpose == Some(Purpose::Probe) {
                     engine.outbox.event(Event::ProbeUnmatched);

@@ -243,7 +243,7 @@ impl Transactions {
             self.forget(cancel);
         }
         match action {
-            ClientAction::Deliver | ClientAction::DeliverAndAck => Delivered::To { owner, client: id },
+            ClientAction::Deliver | ClientAction::DeliverAndAck => Delivered::To(owner),
             ClientAction::AckAgain | ClientAction::Absorb => {
                 if let Some(target) = target {
                     out.event(Event::ResponseAbsorbed { target });
@@ -348,7 +348,10 @@ impl Transactions {
         while let Some(due) = self.wheel.pop(now) {
             let fired = match due {
                 Due::Client(id) => self.ring_client(id, now, out),
-                Due::Server(id) => self.ring_server(id, now, out),
+                Due::Server(id) => {
+                    self.ring_server(id, now, out);
+                    None
+                }
             };
             if fired.is_some() {
                 return fired;
@@ -415,10 +418,10 @@ impl Transactions {
         fired
     }
 
-    fn ring_server(&mut self, id: Id<Server>, now: Instant, out: &mut Outbox) -> Option<Fired> {
-        let server = self.servers.get_mut(id)?;
+    fn ring_server(&mut self, id: Id<Server>, now: Instant, out: &mut Outbox) {
+        let Some(server) = self.servers.get_mut(id) else { return };
         if !server.alarm.is_due(now, &mut self.wheel, Due::Server(id)) {
-            return None;
+            return;
         }
         let action = server.on_alarm(now, &self.settings);
         match action {
@@ -430,18 +433,16 @@ impl Transactions {
             ServerAction::Wait => {}
         }
         self.rearm_server(id);
-        None
     }
 
-    fn end_server(&mut self, id: Id<Server>) -> Option<Fired> {
-        let server = self.servers.remove(id)?;
+    fn end_server(&mut self, id: Id<Server>) {
+        let Some(server) = self.servers.remove(id) else { return };
         if self.by_key.get(&server.key) == Some(&id) {
             self.by_key.remove(&server.key);
         }
         if server.state == ServerState::Proceeding {
             self.open.change(Role::Server, server.method, -1);
         }
-        Some(Fired::ServerEnded(server.owner))
     }
 
     /// Gives up on a server transaction that will get no final response (RFC 4320 forbids a late

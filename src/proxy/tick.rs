@@ -69,7 +69,7 @@ impl Core {
                 }
             }
             // A probe has a time-out of its own, which is shorter than Timer F.
-            Fired::TimedOut { .. } | Fired::Retransmitted(_) | Fired::ServerEnded(_) => {}
+            Fired::TimedOut { .. } | Fired::Retransmitted(_) => {}
         }
     }
 

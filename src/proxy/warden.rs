@@ -2,6 +2,8 @@
 //!
 //! Lives in the core of worker 0. Publishes verdicts; asks for names to be looked up.
 
+mod template;
+
 use super::engine::Engine;
 use super::local::VIA_SIZE;
 use super::plan::Plan;
@@ -11,11 +13,11 @@ use crate::facts::secret::{Nonces, Secret};
 use crate::facts::snapshot::{Detail, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
-use crate::sip::{Message, ProbeParts, ProbeTemplate};
+use crate::sip::{Message, ProbeTemplate};
 use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -236,7 +238,7 @@ impl Warden {
                 if !probe.enabled {
                     continue;
                 }
-                let template = template(plan, target, probe, settings.transport);
+                let template = template::of(plan, target, probe, settings.transport);
                 templates.extend(template.map(|template| (target, template)));
                 let listener = settings
                     .listener
@@ -263,8 +265,7 @@ impl Warden {
 
     /// Drops the answers of names that nobody asks for any more.
     fn forget_unwanted(&mut self, names: &BTreeMap<Arc<str>, Vec<Target>>) {
-        let wanted: BTreeSet<&Arc<str>> = names.keys().collect();
-        self.answers.retain(|name, _| wanted.contains(name));
+        self.answers.retain(|name, _| names.contains_key(name));
     }
 
     fn send(&mut self, engine: &mut Engine, due: &Due, now: Instant) {
@@ -381,35 +382,6 @@ fn engine_hop(engine: &Engine, health: &Health, target: Target) -> Option<Hop> {
     let remote = health.address(target)?;
     let preferred = settings.listener.unwrap_or(ListenerId::new(0));
     engine.plan.local().hop_to(settings.transport, remote, preferred)
-}
-
-fn template(
-    plan: &Plan,
-    target: Target,
-    probe: &crate::probe::Settings,
-    transport: Transport,
-) -> Option<ProbeTemplate> {
-    let settings = &plan.table().destination(target)?.settings;
-    let listener = settings.listener.unwrap_or(ListenerId::new(0));
-    let remote = match &settings.endpoint.host {
-        Host::Address(address) => *address,
-        Host::Name(_) => IpAddr::from([192, 0, 2, 1]),
-    };
-    let listener = plan.local().listener_for(transport, remote, listener).unwrap_or(listener);
-    let us = plan.local().sent_by(listener, remote);
-    let from = probe.from.as_deref().map_or_else(|| format!("sip:sipwarden@{us}"), ToOwned::to_owned);
-    let parameter = match transport {
-        Transport::Udp => "",
-        Transport::Tcp => ";transport=tcp",
-    };
-    let parts = ProbeParts {
-        method: &probe.method,
-        target: &settings.uri,
-        from: &from,
-        contact: &format!("sip:sipwarden@{us}{parameter}"),
-        user_agent: &plan.settings().user_agent,
-    };
-    Some(ProbeTemplate::new(&parts))
 }
 
 /// A hash that is equal for equal values within a process.

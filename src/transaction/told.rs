@@ -1,7 +1,6 @@
 //! Who is told of what: the words between the transactions and their owners.
 
 use super::branch::Purpose;
-use super::client::Client;
 use super::key::Key;
 use super::server::Server;
 use super::slab::Id;
@@ -49,12 +48,7 @@ pub enum Matched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
     /// To this owner.
-    To {
-        /// Who.
-        owner: Owner,
-        /// The transaction.
-        client: Id<Client>,
-    },
+    To(Owner),
     /// A repetition; dealt with.
     Absorbed,
     /// It belongs to no transaction: dropped (RFC 6026 §8.9), never relayed.
@@ -73,6 +67,4 @@ pub enum Fired {
     },
     /// A request was sent again.
     Retransmitted(Owner),
-    /// A server transaction is over.
-    ServerEnded(Owner),
 }

@@ -201,6 +201,7 @@ impl Core {
             in_flight: engine.transactions.open_counts().filter(|(_, _, count)| *count > 0).collect(),
             waiting: waiting.map(|(target, count)| (Target::new(target), *count)).collect(),
             dialogs: engine.dialogs.by_set(),
+            linger: u64::try_from(engine.transactions.linger_bytes()).unwrap_or(u64::MAX),
             probes_in_flight: self
                 .warden
                 .as_ref()
@@ -223,6 +224,12 @@ impl Core {
     pub fn holdings(&self) -> (usize, usize, usize, usize) {
         let (clients, servers) = self.engine.transactions.alive();
         (self.contexts.len(), clients, servers, self.engine.dialogs.len())
+    }
+
+    /// What is kept for all of that, in chunks: messages, and Contacts of dialogs. Each is 0 when
+    /// its owners are.
+    pub fn kept(&self) -> (usize, usize) {
+        (self.engine.transactions.messages().len(), self.engine.dialogs.contacts_kept())
     }
 
     fn on_message(&mut self, hop: Hop, bytes: &[u8], now: Instant) {

@@ -4,15 +4,20 @@
 //! transaction is answered by its owner, a client transaction is sent where its owner says, and
 //! the owner is told of responses and time-outs. Never reads a clock; never blocks.
 
+mod alarms;
 mod branch;
 mod client;
 mod key;
+mod linger;
 mod open;
+mod relief;
 mod server;
 mod settings;
 pub mod slab;
+pub mod store;
 pub mod timer;
 mod told;
+mod tombstones;
 
 pub use branch::{Branch, COOKIE, Purpose};
 pub use client::{Client, ClientState};
@@ -26,13 +31,16 @@ use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Method, StatusClass, Target, WorkerId};
 use crate::sip::{Framing, Index, Message, build, parse};
-use client::{ClientAction, ClientAlarm};
+use client::ClientAction;
+use linger::{Linger, weight_of_client, weight_of_server};
 use open::Open;
 use server::ServerAction;
 use slab::{Id, Slab};
 use std::collections::HashMap;
 use std::time::Instant;
+use store::{Store, Stored};
 use timer::Wheel;
+use tombstones::Tombstones;
 
 #[derive(Debug, Clone, Copy)]
 enum Due {
@@ -69,7 +77,11 @@ pub struct Transactions {
     by_key: HashMap<Key, Id<Server>, foldhash::fast::RandomState>,
     wheel: Wheel<Due>,
     open: Open,
+    messages: Store,
+    linger: Linger,
+    tombstones: Tombstones,
     index: Index,
+    scratch: Vec<u8>,
 }
 
 impl Transactions {
@@ -85,7 +97,11 @@ impl Transactions {
             by_key: HashMap::default(),
             wheel: Wheel::new(now),
             open: Open::default(),
+            messages: Store::default(),
+            linger: Linger::default(),
+            tombstones: Tombstones::default(),
             index: Index::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -103,18 +119,26 @@ impl Transactions {
     pub fn receive_request(&mut self, request: Message<'_>, now: Instant, out: &mut Outbox) -> Matched {
         let key = Key::of(request, &self.secret);
         let Some(&id) = self.by_key.get(&key) else {
+            if self.tombstones.absorb(key, request.method()) {
+                return Matched::Absorbed(Owner::Nobody);
+            }
             return if request.method() == Method::Ack { Matched::EndToEndAck } else { Matched::New(key) };
         };
         let Some(server) = self.servers.get_mut(id) else { return Matched::New(key) };
         let owner = server.owner;
         if request.method() == Method::Ack {
+            let before = weight_of_server(server);
             if !server.on_ack(now, &self.settings) {
                 return Matched::EndToEndAck;
             }
+            self.messages.free(&mut server.last);
+            self.linger.weigh_server(id, server.method, before, weight_of_server(server));
         } else {
             out.event(Event::RequestAbsorbed { listener: server.hop.listener });
             match server.on_retransmission() {
-                ServerAction::Repeat => out.send(server.hop, &server.last),
+                ServerAction::Repeat => {
+                    out.send_with(server.hop, |arena| self.messages.copy(&server.last, arena));
+                }
                 ServerAction::Wait | ServerAction::End => {}
             }
         }
@@ -167,24 +191,25 @@ impl Transactions {
     ) -> bool {
         let Some(server) = self.servers.get_mut(id) else { return false };
         let was_open = server.state == ServerState::Proceeding;
+        let before = weight_of_server(server);
         if !server.on_response(code, now, &self.settings) {
             return false;
         }
         let is_2xx_to_invite = server.state == ServerState::Accepted;
+        out.send_with(server.hop, write);
         if is_2xx_to_invite || server.hop.transport.is_reliable() {
-            server.last = Vec::new();
-            out.send_with(server.hop, write);
+            self.messages.free(&mut server.last);
         } else {
-            server.last.clear();
-            write(&mut server.last);
-            out.send(server.hop, &server.last);
+            self.messages.replace(&mut server.last, out.last());
         }
         let is_closed = was_open && server.state != ServerState::Proceeding;
         let method = server.method;
+        self.linger.weigh_server(id, method, before, weight_of_server(server));
         if is_closed {
             self.open.change(Role::Server, method, -1);
         }
         self.rearm_server(id);
+        self.relieve(now, out);
         true
     }
 
@@ -201,12 +226,11 @@ impl Transactions {
         let settings = &self.settings;
         let id = self.clients.insert_with(|_| Client::new(nonce, method, hop, target, owner, now, settings));
         let branch = Branch { purpose, worker: self.worker, slot: id.index(), nonce, loop_hash };
-        if let Some(client) = self.clients.get_mut(id) {
-            write(&branch, &mut client.sent);
-            out.send(hop, &client.sent);
-            if hop.transport.is_reliable() && method != Method::Invite {
-                client.sent = Vec::new();
-            }
+        out.send_with(hop, |arena| write(&branch, arena));
+        if let Some(client) = self.clients.get_mut(id)
+            && (!hop.transport.is_reliable() || method == Method::Invite)
+        {
+            client.sent = self.messages.keep(out.last());
         }
         self.open.change(Role::Client, method, 1);
         self.rearm_client(id);
@@ -223,15 +247,27 @@ impl Transactions {
         let Some(id) = self.find(&branch, response.method()) else { return stray };
         let Some(client) = self.clients.get_mut(id) else { return stray };
         let was_open = client.is_open();
+        let before = weight_of_client(client);
         let action = client.on_response(response.status(), now, &self.settings);
         match action {
             ClientAction::DeliverAndAck => {
-                acknowledge(client, response, &mut self.index);
-                out.send(client.hop, &client.sent);
+                debug_assert!(StatusClass::of(response.status()) > StatusClass::Success);
+                // The ACK takes the place of the INVITE (RFC 3261 §17.1.1.3).
+                let sent = restore(&self.messages, &client.sent, &mut self.scratch);
+                if let Ok(invite) = parse(sent, Framing::Datagram, &mut self.index) {
+                    out.send_with(client.hop, |arena| build::ack(invite, response, arena));
+                    self.messages.replace(&mut client.sent, out.last());
+                }
             }
-            ClientAction::AckAgain => out.send(client.hop, &client.sent),
+            ClientAction::AckAgain => {
+                out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
+            }
             ClientAction::Deliver | ClientAction::Absorb => {}
         }
+        if !client.may_repeat() {
+            self.messages.free(&mut client.sent);
+        }
+        self.linger.weigh_client(id, before, weight_of_client(client));
         let (owner, target, method) = (client.owner, client.target, client.method);
         let cancel = if client.is_open() { None } else { client.cancel.take() };
         if was_open && !client.is_open() {
@@ -261,20 +297,19 @@ impl Transactions {
             return;
         }
         let (nonce, hop) = (invite.nonce, invite.hop);
-        let mut sent = Vec::new();
-        match parse(&invite.sent, Framing::Datagram, &mut self.index) {
-            Ok(message) => build::cancel(message, reason, "", &mut sent),
+        let sent = restore(&self.messages, &invite.sent, &mut self.scratch);
+        match parse(sent, Framing::Datagram, &mut self.index) {
+            Ok(message) => out.send_with(hop, |arena| build::cancel(message, reason, "", arena)),
             Err(_) => return,
         }
         let settings = &self.settings;
         let cancel = self
             .clients
             .insert_with(|_| Client::new(nonce, Method::Cancel, hop, None, Owner::Nobody, now, settings));
-        out.send(hop, &sent);
         if let Some(client) = self.clients.get_mut(cancel)
             && !hop.transport.is_reliable()
         {
-            client.sent = sent;
+            client.sent = self.messages.keep(out.last());
         }
         self.open.change(Role::Client, Method::Cancel, 1);
         if let Some(invite) = self.clients.get_mut(id) {
@@ -285,7 +320,9 @@ impl Transactions {
 
     /// Ends a client transaction without telling its owner; a late response will be a stray.
     pub fn forget(&mut self, id: Id<Client>) {
-        if let Some(client) = self.clients.remove(id) {
+        if let Some(mut client) = self.clients.remove(id) {
+            self.linger.weigh_client(id, weight_of_client(&client), 0);
+            self.messages.free(&mut client.sent);
             if client.is_open() {
                 self.open.change(Role::Client, client.method, -1);
             }
@@ -338,28 +375,6 @@ impl Transactions {
         self.clients.get(id).is_some_and(Client::is_open)
     }
 
-    /// When [`Transactions::poll_fired`] is next due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wheel.next()
-    }
-
-    /// Does what is due at `now` until an owner must hear of something.
-    pub fn poll_fired(&mut self, now: Instant, out: &mut Outbox) -> Option<Fired> {
-        while let Some(due) = self.wheel.pop(now) {
-            let fired = match due {
-                Due::Client(id) => self.ring_client(id, now, out),
-                Due::Server(id) => {
-                    self.ring_server(id, now, out);
-                    None
-                }
-            };
-            if fired.is_some() {
-                return fired;
-            }
-        }
-        None
-    }
-
     /// Transactions without a final response, by role and method.
     pub fn open_counts(&self) -> impl Iterator<Item = (Role, Method, u64)> {
         self.open.counts()
@@ -368,6 +383,16 @@ impl Transactions {
     /// Server transactions without a final response.
     pub fn unfinished(&self) -> u64 {
         self.open.servers()
+    }
+
+    /// The messages kept, for owners that keep one of their own.
+    pub fn messages(&self) -> &Store {
+        &self.messages
+    }
+
+    /// The messages kept, to add to or to free.
+    pub fn messages_mut(&mut self) -> &mut Store {
+        &mut self.messages
     }
 
     /// Every transaction alive, finished ones that linger included: (client, server).
@@ -388,94 +413,25 @@ impl Transactions {
         }
     }
 
-    fn ring_client(&mut self, id: Id<Client>, now: Instant, out: &mut Outbox) -> Option<Fired> {
-        let client = self.clients.get_mut(id)?;
-        if !client.alarm.is_due(now, &mut self.wheel, Due::Client(id)) {
-            return None;
-        }
-        let action = client.on_alarm(now, &self.settings);
-        let owner = client.owner;
-        let mut fired = None;
-        match action {
-            ClientAlarm::Retransmit => {
-                out.send(client.hop, &client.sent);
-                if let Some(target) = client.target {
-                    out.event(Event::RequestRetransmitted { target });
-                }
-                fired = (owner != Owner::Nobody).then_some(Fired::Retransmitted(owner));
-            }
-            ClientAlarm::TimedOut(timer) => {
-                if let Some(target) = client.target {
-                    out.event(Event::AttemptTimedOut { target, timer });
-                }
-                self.forget(id);
-                return (owner != Owner::Nobody).then_some(Fired::TimedOut { owner, timer });
-            }
-            ClientAlarm::End => self.forget(id),
-            ClientAlarm::Wait => {}
-        }
-        self.rearm_client(id);
-        fired
-    }
-
-    fn ring_server(&mut self, id: Id<Server>, now: Instant, out: &mut Outbox) {
-        let Some(server) = self.servers.get_mut(id) else { return };
-        if !server.alarm.is_due(now, &mut self.wheel, Due::Server(id)) {
-            return;
-        }
-        let action = server.on_alarm(now, &self.settings);
-        match action {
-            ServerAction::Repeat => {
-                out.send(server.hop, &server.last);
-                out.event(Event::ResponseRetransmitted { listener: server.hop.listener });
-            }
-            ServerAction::End => return self.end_server(id),
-            ServerAction::Wait => {}
-        }
-        self.rearm_server(id);
-    }
-
-    fn end_server(&mut self, id: Id<Server>) {
-        let Some(server) = self.servers.remove(id) else { return };
-        if self.by_key.get(&server.key) == Some(&id) {
-            self.by_key.remove(&server.key);
-        }
-        if server.state == ServerState::Proceeding {
-            self.open.change(Role::Server, server.method, -1);
-        }
-    }
-
     /// Gives up on a server transaction that will get no final response (RFC 4320 forbids a late
     /// one). It lingers, so that a repetition still under way is not taken for a new request.
     pub fn abandon_server(&mut self, id: Id<Server>, now: Instant) {
         let Some(server) = self.servers.get_mut(id) else { return };
         let was_open = server.state == ServerState::Proceeding;
+        let before = weight_of_server(server);
         server.abandon(now, &self.settings);
+        self.messages.free(&mut server.last);
+        self.linger.weigh_server(id, server.method, before, weight_of_server(server));
         if was_open {
             self.open.change(Role::Server, server.method, -1);
         }
         self.rearm_server(id);
     }
-
-    fn rearm_client(&mut self, id: Id<Client>) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.alarm.set(client.deadline(), &mut self.wheel, Due::Client(id));
-        }
-    }
-
-    fn rearm_server(&mut self, id: Id<Server>) {
-        if let Some(server) = self.servers.get_mut(id) {
-            server.alarm.set(server.deadline(), &mut self.wheel, Due::Server(id));
-        }
-    }
 }
 
-/// Replaces the stored INVITE of a transaction by the ACK to its non-2xx (RFC 3261 §17.1.1.3).
-fn acknowledge(client: &mut Client, response: Message<'_>, index: &mut Index) {
-    debug_assert!(StatusClass::of(response.status()) > StatusClass::Success);
-    let mut ack = Vec::with_capacity(512);
-    if let Ok(invite) = parse(&client.sent, Framing::Datagram, index) {
-        build::ack(invite, response, &mut ack);
-    }
-    client.sent = ack;
+/// A kept message in one piece.
+fn restore<'s>(messages: &Store, stored: &Stored, scratch: &'s mut Vec<u8>) -> &'s [u8] {
+    scratch.clear();
+    messages.copy(stored, scratch);
+    scratch
 }

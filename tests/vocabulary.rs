@@ -4,8 +4,9 @@
 use sipwarden::facts::directory::{Directory, DirectorySet};
 use sipwarden::facts::event::{
     AttemptOutcome, Cause, ChangeReason, ConfigApplied, ConnectResult, ConnectionRole, Direction, DnsResult,
-    DropReason, Event, FatalTimer, MessageKind, Origin, ParseReason, ProbeOutcome, ProbeRecord, Refusal,
-    ReloadTrigger, SelectionFailure, SelectionReason, SocketOperation, StateChange, TransportReason,
+    DropReason, Event, FatalTimer, HandoverResult, LingerKind, MessageKind, Origin, ParseReason,
+    ProbeOutcome, ProbeRecord, Refusal, ReloadTrigger, SelectionFailure, SelectionReason, SocketOperation,
+    StateChange, TransportReason,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
@@ -237,6 +238,11 @@ fn samples(now: Instant) -> Vec<Row> {
             })),
             &[r#"traces_total{decision="kept_error"}"#],
         ),
+        (Event::HandedOver { result: HandoverResult::Full }, &[r#"worker_handover_total{result="full"}"#]),
+        (
+            Event::LingerDropped { kind: LingerKind::Response, count: 2 },
+            &[r#"linger_dropped_total{kind="response"} 2"#],
+        ),
     ]
 }
 
@@ -279,6 +285,8 @@ fn variant(event: &Event) -> usize {
         Event::DrainEnded { .. } => 33,
         Event::DialogExpired { .. } => 34,
         Event::RequestUnanswered(_) => 35,
+        Event::HandedOver { .. } => 36,
+        Event::LingerDropped { .. } => 37,
     }
 }
 
@@ -423,6 +431,7 @@ fn snapshot(now: Instant) -> Snapshot {
         in_flight: vec![],
         waiting: vec![],
         dialogs: vec![],
+        linger: 0,
         probes_in_flight: vec![],
         sets: vec![set],
     }

@@ -97,6 +97,7 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         in_flight: vec![],
         waiting: vec![],
         dialogs: vec![],
+        linger: 0,
         probes_in_flight: vec![],
         sets: vec![SetSnapshot {
             id: SetId::new(0),

@@ -140,6 +140,42 @@ pub(super) fn show_duration(duration: Duration) -> String {
     }
 }
 
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size(pub(super) u64);
+
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+impl Size {
+    pub(super) const fn mebibytes(count: u64) -> Self {
+        Self(count << 20)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
+        digits.parse::<u64>().ok()?.checked_mul(*factor).map(Self)
+    }
+}
+
+impl Scalar for Size {
+    fn kind() -> String {
+        "a size".into()
+    }
+    fn parse(cursor: &Cursor<'_>) -> Option<Self> {
+        let size = cursor.text().and_then(|text| Self::read(text.trim()));
+        if size.is_none() {
+            cursor.expected("a size with its unit, such as 64MiB or 1GiB");
+        }
+        size
+    }
+    fn show(&self) -> Yaml {
+        let (unit, factor) =
+            UNITS.iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(&("B", 1));
+        format!("{}{unit}", self.0 / factor).into()
+    }
+}
+
 impl<T: Scalar> Scalar for Option<T> {
     fn kind() -> String {
         format!("{}, or null", <T as Scalar>::kind())

@@ -1,7 +1,7 @@
 //! Every key of the configuration: its place, type, default, bounds and meaning. The doc comments
 //! of the fields are the manual; `docs/configuration.md` is printed from them.
 
-use super::fields::{Codes, Network, Percent, Trigger, Workers};
+use super::fields::{Codes, Network, Percent, Size, Trigger, Workers};
 use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
 use super::section::{Section, section};
 use crate::facts::{Admin, Algorithm};
@@ -253,6 +253,8 @@ section! {
     Limits at "limits" {
         /// Unfinished transactions; above, new requests get 503.
         transactions: u32 = 100_000, from 1 => 10_000_000;
+        /// Memory of finished transactions, which are kept for retransmissions. Above it the oldest go early: first what they would repeat, so that a retransmission gets no answer; their keys stay, so that it does not become a new call. All workers together.
+        linger: Size = Size::mebibytes(256), from Size::mebibytes(1) => Size::mebibytes(1 << 20);
         /// Age at which a call without BYE is forgotten.
         max_call_age: Duration = secs(12 * 3600), from secs(60) => WEEK, kamailio "`ds_hash_expire`";
         /// Stream connections.
@@ -264,7 +266,7 @@ section! {
         /// Time without traffic after which a stream is closed.
         idle_timeout: Duration = secs(120), from secs(1) => WEEK, kamailio "`tcp_connection_lifetime`", restart true;
     }
-    later ["linger", "per_source"]
+    later ["per_source"]
 }
 
 section! {

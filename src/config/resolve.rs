@@ -82,7 +82,9 @@ fn timers(root: &Root, path: &KeyPath, problems: &Problems) -> transaction::Sett
         let message = "expected more than 180s; RFC 3261 §16.6 wants a longer ringing to be possible";
         problems.add(Problem::value(&path.key("timer_c"), message));
     }
-    transaction::Settings { t1: root.sip.t1, t2: root.sip.t2, ..transaction::Settings::default() }
+    let linger = usize::try_from(root.limits.linger.0).unwrap_or(usize::MAX);
+    let linger = linger / usize::from(root.workers.count().max(1));
+    transaction::Settings { t1: root.sip.t1, t2: root.sip.t2, linger, ..transaction::Settings::default() }
 }
 
 fn text_line(text: &str, path: &KeyPath, problems: &Problems) -> std::sync::Arc<str> {

@@ -5,6 +5,7 @@
 
 use super::Hop;
 use super::event::{Event, MessageKind};
+use super::record::TransactionRecord;
 use std::ops::Range;
 
 /// A message to send, with its bytes in the outbox's arena.
@@ -17,12 +18,16 @@ pub struct Transmit {
     forwards: bool,
 }
 
+/// Records kept for use again: as many as may end in a few steps.
+const SPARE_RECORDS: usize = 256;
+
 /// Collects what steps put out until the worker loop drains it.
 #[derive(Debug, Default)]
 pub struct Outbox {
     arena: Vec<u8>,
     transmits: Vec<Transmit>,
     events: Vec<Event>,
+    spare_records: Vec<Box<TransactionRecord>>,
 }
 
 impl Outbox {
@@ -40,6 +45,12 @@ impl Outbox {
         let kind = kind_of(self.arena.get(bytes.clone()).unwrap_or_default());
         self.events.push(Event::MessageSent { transport: hop.transport, kind, bytes: size });
         self.transmits.push(Transmit { hop, bytes, forwards: false });
+    }
+
+    /// The message queued last.
+    pub fn last(&self) -> &[u8] {
+        let last = self.transmits.last().map_or(0..0, |transmit| transmit.bytes.clone());
+        self.arena.get(last).unwrap_or_default()
     }
 
     /// Says that the message queued last passes on one that came in this step.
@@ -65,6 +76,23 @@ impl Outbox {
         self.transmits
             .iter()
             .map(|transmit| (transmit.hop, self.arena.get(transmit.bytes.clone()).unwrap_or_default()))
+    }
+
+    /// Tells every queued event, oldest first, and forgets it; its memory serves for those to come.
+    pub fn tell_events(&mut self, mut tell: impl FnMut(&Event)) {
+        for event in self.events.drain(..) {
+            tell(&event);
+            if let Event::TransactionFinished(record) | Event::RequestUnanswered(record) = event
+                && self.spare_records.len() < SPARE_RECORDS
+            {
+                self.spare_records.push(record);
+            }
+        }
+    }
+
+    /// A record that has been told and can be written anew.
+    pub fn spare_record(&mut self) -> Option<Box<TransactionRecord>> {
+        self.spare_records.pop()
     }
 
     /// Takes the queued events, oldest first.

@@ -17,13 +17,20 @@ pub const MAX_TEXT: usize = 128;
 /// Text from the wire, cut to [`MAX_TEXT`] bytes; bytes that are not UTF-8 are replaced.
 /// Readers escape it before it reaches a terminal or a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WireText(Box<str>);
+pub struct WireText(String);
 
 impl WireText {
     /// Cuts and keeps a text from the wire.
     pub fn new(bytes: &[u8]) -> Self {
+        let mut text = Self::default();
+        text.set(bytes);
+        text
+    }
+    /// The same in place of what was kept, in its memory.
+    pub fn set(&mut self, bytes: &[u8]) {
         let cut = bytes.get(..MAX_TEXT).unwrap_or(bytes);
-        Self(String::from_utf8_lossy(cut).into())
+        self.0.clear();
+        self.0.push_str(&String::from_utf8_lossy(cut));
     }
     /// The kept text, unescaped.
     pub fn as_str(&self) -> &str {

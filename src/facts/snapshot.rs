@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub waiting: Vec<(Target, u64)>,
     /// Confirmed dialogs by the set that serves them; absent ones are 0.
     pub dialogs: Vec<(SetId, u64)>,
+    /// Bytes that finished transactions take.
+    pub linger: u64,
     /// Probes under way.
     pub probes_in_flight: Vec<(SetId, u64)>,
     /// Sets and destinations; empty except from worker 0.

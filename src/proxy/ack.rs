@@ -2,7 +2,6 @@
 
 use super::admit;
 use super::engine::{Engine, stamp};
-use super::local::VIA_SIZE;
 use super::route::{Decision, RouteEdits, Routed, route};
 use crate::facts::Hop;
 use crate::facts::event::{Direction, DropReason, Event, Refusal};
@@ -16,12 +15,14 @@ impl Engine {
     pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
         match self.route_ack(ack, from) {
             Ok((hop, edits, loop_hash, max_forwards)) => {
-                let mut via = Vec::with_capacity(VIA_SIZE);
+                let mut via = std::mem::take(&mut self.draft);
                 self.plan.local().write_via(hop, &self.ack_branch(ack, loop_hash), &mut via);
                 let stamp = stamp(&ack.top_via(), from);
                 let edit = RequestEdit { stamp, ..edits.edit(&via, max_forwards) };
                 self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
                 self.outbox.mark_forwarded();
+                via.clear();
+                self.draft = via;
             }
             Err(reason) => drop_received(&mut self.outbox, reason),
         }

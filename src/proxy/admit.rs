@@ -6,7 +6,7 @@ use super::reject::Rejection;
 use crate::facts::Method;
 use crate::facts::event::Refusal;
 use crate::facts::secret::Secret;
-use crate::sip::{Message, Uri};
+use crate::sip::{Message, Uri, Via};
 use crate::transaction::Branch;
 
 /// The value of Max-Forwards added where there is none (RFC 3261 §16.6 step 3).
@@ -29,10 +29,12 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
     if request.max_forwards() == Some(0) {
         return Err(Rejection::new(483, Refusal::BadRequest, "Max-Forwards is 0"));
     }
-    let is_loop = request
-        .vias()
-        .filter_map(|via| Branch::read(via.branch?))
-        .any(|branch| branch.loop_hash == admitted.loop_hash);
+    let has_hash = |via: Via<'_>| {
+        via.branch.and_then(Branch::read).is_some_and(|branch| branch.loop_hash == admitted.loop_hash)
+    };
+    // Most requests have one Via only, which was read before.
+    let is_loop =
+        has_hash(request.top_via()) || request.via_count() > 1 && request.vias().skip(1).any(has_hash);
     if is_loop {
         return Err(Rejection::new(482, Refusal::Loop, "the request has been here unchanged"));
     }

@@ -5,16 +5,15 @@
 use super::context::{Attempt, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
-use super::local::VIA_SIZE;
 use crate::dispatch::{FailoverSettings, HashPart, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
 use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target, Transport};
-use crate::sip::{Framing, Message, forward_request, parse};
+use crate::sip::{Message, forward_request};
 use crate::transaction::slab::Id;
 use crate::transaction::{Opening, Owner, Purpose};
 use smallvec::SmallVec;
-use std::io::Write;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 impl Engine {
@@ -47,14 +46,19 @@ impl Engine {
             owner: Owner::Attempt { slot, generation, attempt },
             loop_hash: context.loop_hash,
         };
-        let record_routes = self.record_routes(context, request, hop, target);
-        let record_routes: SmallVec<[&[u8]; 2]> = record_routes.iter().map(Vec::as_slice).collect();
+        let mut draft = std::mem::take(&mut self.draft);
+        let routes = self.write_record_routes(context, request, hop, target, &mut draft);
         let local = self.plan.local();
         let client = self.transactions.send(opening, now, &mut self.outbox, |branch, out| {
-            let mut via = Vec::with_capacity(VIA_SIZE);
-            local.write_via(hop, branch, &mut via);
-            forward_request(request, &context.edit(&via, &record_routes), out);
+            let begin = draft.len();
+            local.write_via(hop, branch, &mut draft);
+            let via = draft.get(begin..).unwrap_or_default();
+            let text = |range: &Range<usize>| draft.get(range.clone()).unwrap_or_default();
+            let record_routes: SmallVec<[&[u8]; 2]> = routes.iter().map(text).collect();
+            forward_request(request, &context.edit(via, &record_routes), out);
         });
+        draft.clear();
+        self.draft = draft;
         self.outbox.mark_forwarded();
         self.count_waiting(target, 1);
         if let Some(target) = target {
@@ -84,15 +88,17 @@ impl Engine {
         });
     }
 
-    /// The Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4): one,
-    /// or two where it leaves by another listener or under another name than it came (RFC 5658).
-    fn record_routes(
+    /// Writes the Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4):
+    /// one, or two where it leaves by another listener or under another name than it came (RFC
+    /// 5658). Returns where they are.
+    fn write_record_routes(
         &self,
         context: &Context,
         request: Message<'_>,
         hop: Hop,
         target: Option<Target>,
-    ) -> SmallVec<[Vec<u8>; 2]> {
+        out: &mut Vec<u8>,
+    ) -> SmallVec<[Range<usize>; 2]> {
         let opens_dialog = request.to_tag().is_none() && context.method.forms_dialog();
         let mut values = SmallVec::new();
         if !opens_dialog || !self.plan.settings().record_route {
@@ -102,21 +108,23 @@ impl Engine {
             (Some(_), Some(target)) => self.plan.mark_of(target),
             (Some(_) | None, _) => context.mark,
         };
-        let out = (self.plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
+        let forth = (self.plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
         let back = (
             self.plan.local().sent_by(context.from.listener, context.from.remote.ip()),
             context.from.transport,
         );
-        for (sent_by, transport) in std::iter::once(out).chain((out != back).then_some(back)) {
-            let mut value = Vec::with_capacity(96);
+        for (sent_by, transport) in std::iter::once(forth).chain((forth != back).then_some(back)) {
+            let begin = out.len();
             let transport = match transport {
                 Transport::Udp => "",
                 Transport::Tcp => ";transport=tcp",
             };
-            write!(value, "<sip:{sent_by}{transport};lr;").expect("writing to a Vec cannot fail");
-            self.marks.write(mark, request.call_id(), &mut value);
-            value.push(b'>');
-            values.push(value);
+            for part in ["<sip:", sent_by, transport, ";lr;"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            self.marks.write(mark, request.call_id(), out);
+            out.push(b'>');
+            values.push(begin..out.len());
         }
         values
     }
@@ -193,13 +201,11 @@ impl Engine {
             None => Default::default(),
         };
         self.outbox.event(Event::FailedOver { set, from, to, cause, call_id, trace });
-        let stored = std::mem::take(&mut context.request);
-        let mut parsed = std::mem::take(&mut self.spare_index);
-        if let Ok(request) = parse(&stored, Framing::Datagram, &mut parsed) {
+        let mut loan = self.lend(&context.request);
+        if let Some(request) = loan.message() {
             self.start_attempt(id, context, request, hop, Some(to), now);
         }
-        self.spare_index = parsed;
-        context.request = stored;
+        self.take_back(loan);
         true
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Plain bookkeeping; what is sent and when is decided in `attempt` and `respond`.
 
-use super::dialogs::DialogKey;
+use super::dialogs::{Contact, DialogKey};
 use super::mark::MarkId;
 use super::route::RouteEdits;
 use crate::dispatch::Selection;
@@ -11,6 +11,7 @@ use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::build::add_headers;
 use crate::sip::{Message, RequestEdit, Stamp};
 use crate::transaction::slab::Id;
+use crate::transaction::store::Stored;
 use crate::transaction::timer::Alarm;
 use crate::transaction::{Client, Server};
 use smallvec::SmallVec;
@@ -24,7 +25,9 @@ pub struct Context {
     /// Its method.
     pub method: Method,
     /// The request as it came, for further attempts and for answers of our own.
-    pub request: Box<[u8]>,
+    pub request: Stored,
+    /// The caller's Contact, until a dialog is made of it; empty if none can be.
+    pub contact: Contact,
     /// Where it came from.
     pub from: Hop,
     /// What its topmost Via gets.

@@ -7,24 +7,32 @@
 use crate::facts::secret::Secret;
 use crate::facts::{Hop, SetId, Target};
 use crate::sip::Message;
+use crate::transaction::store::{Store, Stored};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
+
+/// Bytes of a Contact in one chunk: most fit, and it takes 96 with what links it.
+const CHUNK: usize = 80;
+
+/// The URI of a Contact, kept by [`Dialogs`].
+pub type Contact = Stored<CHUNK>;
 
 /// Names a dialog (RFC 3261 §12) as seen from one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DialogKey(u128);
 
 /// One side of a dialog.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Party {
     /// Its remote target: the URI of its Contact.
-    pub contact: Box<[u8]>,
+    pub contact: Contact,
     /// Where its messages come from.
     pub hop: Hop,
 }
 
 /// A confirmed dialog.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Dialog {
     /// The destination that answered; `None` if the peer was none of ours.
     pub target: Option<Target>,
@@ -45,12 +53,16 @@ pub struct Dialog {
 pub struct Dialogs {
     secret: Secret,
     by_key: HashMap<DialogKey, Dialog, foldhash::fast::RandomState>,
+    contacts: Store<CHUNK>,
     next_sweep: Option<Instant>,
 }
 
 /// How many dialogs are remembered at most, about 300 MiB of them. A call beyond that still works:
 /// its requests carry their Route set.
 const MAX: usize = 1 << 20;
+
+/// Dialogs for which the table keeps room however few there are.
+const FEW: usize = 1_024;
 
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
@@ -61,19 +73,29 @@ const MAX_CONTACTS: usize = 512;
 impl Dialogs {
     /// An empty table.
     pub fn new(secret: &Secret) -> Self {
-        Self { secret: secret.derive("dialogs"), by_key: HashMap::default(), next_sweep: None }
+        Self {
+            secret: secret.derive("dialogs"),
+            by_key: HashMap::default(),
+            contacts: Store::default(),
+            next_sweep: None,
+        }
     }
 
     /// Remembers the dialog that a 2xx to an INVITE confirms, unless there are too many or its
     /// Contacts are absurdly long: then only its Route set carries it. A repetition changes
     /// nothing. Returns whether it is remembered.
-    pub fn confirm(&mut self, response: Message<'_>, dialog: Dialog) -> bool {
-        let Some((from, to)) = tags(response) else { return false };
+    pub fn confirm(&mut self, response: Message<'_>, mut dialog: Dialog) -> bool {
+        let Some((from, to)) = tags(response) else {
+            self.forget_parties(&mut dialog);
+            return false;
+        };
         let key = key(&self.secret, response.call_id(), from, to);
         let is_absurd = dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS;
         let has_room = !is_absurd && self.by_key.len() < MAX || self.by_key.contains_key(&key);
-        if has_room {
-            self.by_key.entry(key).or_insert(dialog);
+        if has_room && let Entry::Vacant(place) = self.by_key.entry(key) {
+            place.insert(dialog);
+        } else {
+            self.forget_parties(&mut dialog);
         }
         has_room
     }
@@ -101,7 +123,45 @@ impl Dialogs {
 
     /// Forgets a dialog that has ended.
     pub fn end(&mut self, key: DialogKey) {
-        self.by_key.remove(&key);
+        if let Some(mut dialog) = self.by_key.remove(&key) {
+            self.forget_parties(&mut dialog);
+            self.shrink();
+        }
+    }
+
+    /// Gives memory back when hardly any of it is used.
+    fn shrink(&mut self) {
+        let (used, room) = (self.by_key.len(), self.by_key.capacity());
+        if room > FEW.max(8 * used) {
+            self.by_key.shrink_to(2 * used);
+        }
+    }
+
+    /// Keeps a Contact until [`Dialogs::confirm`] or [`Dialogs::forget`].
+    pub fn keep(&mut self, contact: &[u8]) -> Contact {
+        self.contacts.keep(contact)
+    }
+
+    /// Frees a Contact of which no dialog was made.
+    pub fn forget(&mut self, contact: &mut Contact) {
+        self.contacts.free(contact);
+    }
+
+    /// The Contact of a party.
+    pub fn contact(&self, party: &Party) -> Box<[u8]> {
+        let mut contact = Vec::with_capacity(party.contact.len());
+        self.contacts.copy(&party.contact, &mut contact);
+        contact.into()
+    }
+
+    /// Chunks of Contacts kept: those of the dialogs alive, and of calls that may become one.
+    pub fn contacts_kept(&self) -> usize {
+        self.contacts.len()
+    }
+
+    fn forget_parties(&mut self, dialog: &mut Dialog) {
+        self.contacts.free(&mut dialog.caller.contact);
+        self.contacts.free(&mut dialog.callee.contact);
     }
 
     /// Forgets dialogs older than `max_age`, now and then; calls `expired` for each.
@@ -110,13 +170,17 @@ impl Dialogs {
             return;
         }
         self.next_sweep = Some(now + max_age / SWEEPS);
-        self.by_key.retain(|_, dialog| {
+        let Self { by_key, contacts, .. } = self;
+        by_key.retain(|_, dialog| {
             let keep = now.saturating_duration_since(dialog.created) < max_age;
             if !keep {
                 expired(dialog);
+                contacts.free(&mut dialog.caller.contact);
+                contacts.free(&mut dialog.callee.contact);
             }
             keep
         });
+        self.shrink();
     }
 
     /// How many dialogs are alive.

@@ -4,6 +4,7 @@
 
 use super::Stopwatch;
 use super::challenges::Challenges;
+use super::context::Context;
 use super::dialogs::Dialogs;
 use super::mark::Marks;
 use super::plan::Plan;
@@ -13,8 +14,9 @@ use crate::dispatch::{Selector, Verdicts};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Target, WorkerId};
-use crate::sip::{Index, Stamp, Via};
+use crate::sip::{Framing, Index, Message, Stamp, Via, parse};
 use crate::transaction::Transactions;
+use crate::transaction::store::Stored;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,8 +48,10 @@ pub struct Engine {
     pub outbox: Outbox,
     /// Attempts without a final response, by target.
     pub waiting: Vec<u64>,
-    /// An index for messages of our own store.
-    pub spare_index: Index,
+    spare_index: Index,
+    spare_bytes: Vec<u8>,
+    /// What is added to a message while that is written; empty in between.
+    pub draft: Vec<u8>,
     /// Measures steps.
     pub stopwatch: Stopwatch,
     /// Whether new dialogs are refused.
@@ -80,6 +84,8 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: Vec::new(),
             spare_index: Index::default(),
+            spare_bytes: Vec::new(),
+            draft: Vec::new(),
             stopwatch,
             is_draining: false,
             is_aborted: false,
@@ -92,6 +98,26 @@ impl Engine {
         View { plan: &self.plan, verdicts: &self.verdicts, marks: &self.marks, dialogs: &self.dialogs }
     }
 
+    /// Lends a kept message in one piece, to be taken back.
+    pub fn lend(&mut self, stored: &Stored) -> Loan {
+        let (mut bytes, index) =
+            (std::mem::take(&mut self.spare_bytes), std::mem::take(&mut self.spare_index));
+        bytes.clear();
+        self.transactions.messages().copy(stored, &mut bytes);
+        Loan { bytes, index }
+    }
+
+    /// Takes back the memory of a loan.
+    pub fn take_back(&mut self, loan: Loan) {
+        (self.spare_bytes, self.spare_index) = (loan.bytes, loan.index);
+    }
+
+    /// Frees what is kept for a context that is over.
+    pub fn release(&mut self, mut context: Context) {
+        self.transactions.messages_mut().free(&mut context.request);
+        self.dialogs.forget(&mut context.contact);
+    }
+
     /// Counts an attempt without a final response in or out.
     pub fn count_waiting(&mut self, target: Option<Target>, change: i64) {
         let Some(target) = target else { return };
@@ -102,6 +128,20 @@ impl Engine {
             *count =
                 count.checked_add_signed(change).expect("an attempt is closed once, after it was started");
         }
+    }
+}
+
+/// A kept message, copied out to be read.
+#[derive(Debug)]
+pub struct Loan {
+    bytes: Vec<u8>,
+    index: Index,
+}
+
+impl Loan {
+    /// The message; it was read before it was kept.
+    pub fn message(&mut self) -> Option<Message<'_>> {
+        parse(&self.bytes, Framing::Datagram, &mut self.index).ok()
     }
 }
 

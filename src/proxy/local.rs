@@ -6,14 +6,10 @@ use crate::facts::{Hop, ListenerId, Transport};
 use crate::sip::Uri;
 use crate::transaction::Branch;
 use ipnet::IpNet;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 /// The default port of SIP over UDP and TCP.
 pub const DEFAULT_PORT: u16 = 5060;
-
-/// Room for most Via values of ours.
-pub const VIA_SIZE: usize = 112;
 
 /// Our addresses, by listener.
 #[derive(Debug)]
@@ -32,6 +28,8 @@ struct Face {
     outside: String,
     /// Hosts that name this listener, in lower case, with their ports.
     names: Vec<(String, u16)>,
+    /// The names that are addresses.
+    addresses: Vec<SocketAddr>,
 }
 
 impl Local {
@@ -51,8 +49,9 @@ impl Local {
     /// Appends the value of the Via of a request that leaves over a hop.
     pub fn write_via(&self, hop: Hop, branch: &Branch, out: &mut Vec<u8>) {
         let sent_by = self.sent_by(hop.listener, hop.remote.ip());
-        write!(out, "SIP/2.0/{} {sent_by};rport;branch=", hop.transport.via_token())
-            .expect("writing to a Vec cannot fail");
+        for part in ["SIP/2.0/", hop.transport.via_token(), " ", sent_by, ";rport;branch="] {
+            out.extend_from_slice(part.as_bytes());
+        }
         branch.write(out);
     }
 
@@ -130,11 +129,13 @@ impl Face {
             names.extend(networks.iter().map(|(_, address)| (address.to_string(), port)));
             names.extend(default.map(|address| (address.to_string(), port)));
         }
-        Self { transport: listener.transport, bind, inside, outside, names }
+        let is_address = |(host, port): &(String, u16)| Some(SocketAddr::new(host.parse().ok()?, *port));
+        let addresses = names.iter().filter_map(is_address).collect();
+        Self { transport: listener.transport, bind, inside, outside, names, addresses }
     }
 
     fn is_at(&self, address: SocketAddr) -> bool {
-        address == self.bind || self.is_named(address.ip().to_string().as_bytes(), address.port())
+        address == self.bind || self.addresses.contains(&address)
     }
 
     fn is_named(&self, host: &[u8], port: u16) -> bool {

@@ -4,9 +4,9 @@
 //! `;d=` *hash of set and id (16 hex)* `.` *MAC over Call-ID and that hash (16 hex)*. The hash depends
 //! on names alone, so it survives restarts and is equal on every instance.
 
+use crate::facts::hex::{read_hex, write_hex};
 use crate::facts::secret::Secret;
 use crate::sip::Uri;
-use std::io::Write;
 
 /// The name of the URI parameter.
 pub const PARAMETER: &str = "d";
@@ -40,17 +40,18 @@ impl Marks {
 
     /// Appends `d=…` for a dialog.
     pub fn write(&self, id: MarkId, call_id: &[u8], out: &mut Vec<u8>) {
-        let mac = self.mac(id, call_id);
-        write!(out, "{PARAMETER}={:016x}.{mac:016x}", id.0).expect("writing to a Vec cannot fail");
+        out.extend_from_slice(PARAMETER.as_bytes());
+        out.push(b'=');
+        write_hex(id.0, 16, out);
+        out.push(b'.');
+        write_hex(self.mac(id, call_id), 16, out);
     }
 
     /// Reads the mark of a Route URI that names us; `None` without a mark, or with one that was
     /// not made for this Call-ID.
     pub fn read(&self, uri: &Uri<'_>, call_id: &[u8]) -> Option<MarkId> {
-        let value = std::str::from_utf8(uri.param(PARAMETER)?).ok()?;
-        let (id, mac) = value.split_once('.')?;
-        let id = MarkId(u64::from_str_radix(id, 16).ok()?);
-        let mac = u64::from_str_radix(mac, 16).ok()?;
+        let (id, mac) = uri.param(PARAMETER)?.split_at_checked(16)?;
+        let (id, mac) = (MarkId(read_hex(id)?), read_hex(mac.strip_prefix(b".")?)?);
         (mac == self.mac(id, call_id)).then_some(id)
     }
 

@@ -151,6 +151,10 @@ impl Core {
         let mut record = engine.new_record(arrival);
         let dialog = engine.dialogs.key_of(request);
         record.dialog = dialog.and_then(|(_, trace)| trace);
+        let stored = engine.transactions.messages_mut().keep(request.bytes());
+        let opens_dialog = method == Method::Invite && request.to_tag().is_none();
+        let contact = request.contact().filter(|_| opens_dialog).unwrap_or_default();
+        let contact = engine.dialogs.keep(contact);
         let id = self.contexts.insert_with(|id| {
             let (slot, generation) = id.parts();
             let owner = Owner::Request { slot, generation };
@@ -158,7 +162,8 @@ impl Core {
             Context {
                 server,
                 method,
-                request: request.bytes().into(),
+                request: stored,
+                contact,
                 from,
                 stamp,
                 max_forwards: admitted.max_forwards,
@@ -264,10 +269,14 @@ impl Engine {
     /// The record of a request that has just come.
     pub fn new_record(&mut self, arrival: Arrival<'_>) -> Box<TransactionRecord> {
         let Arrival { request, from, now, .. } = arrival;
-        Box::new(TransactionRecord {
+        let mut spare = self.outbox.spare_record();
+        let mut call_id =
+            spare.as_mut().map_or(WireText::default(), |spare| std::mem::take(&mut spare.call_id));
+        call_id.set(request.call_id());
+        let record = TransactionRecord {
             trace: self.nonces.next_u128(),
             method: request.method(),
-            call_id: WireText::new(request.call_id()),
+            call_id,
             session: request.header("Session-ID").and_then(SessionId::parse),
             cseq: request.cseq(),
             listener: from.listener,
@@ -287,6 +296,13 @@ impl Engine {
             selections: SmallVec::new(),
             attempts: SmallVec::new(),
             failovers: SmallVec::new(),
-        })
+        };
+        match spare {
+            Some(mut spare) => {
+                *spare = record;
+                spare
+            }
+            None => Box::new(record),
+        }
     }
 }

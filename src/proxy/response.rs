@@ -9,7 +9,7 @@ use super::reject::{Rejection, Replies};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
 use crate::facts::record::MAX_NOTES;
-use crate::sip::{Framing, Message, forward_response, parse};
+use crate::sip::{Message, forward_response};
 use crate::transaction::slab::Id;
 use crate::transaction::{Owner, Server};
 use std::time::Instant;
@@ -226,30 +226,28 @@ impl Engine {
         now: Instant,
         write: impl FnOnce(&Replies, Message<'_>, &mut Vec<u8>),
     ) {
-        let stored = std::mem::take(&mut context.request);
-        let mut index = std::mem::take(&mut self.spare_index);
-        if let Ok(request) = parse(&stored, Framing::Datagram, &mut index) {
+        let mut loan = self.lend(&context.request);
+        if let Some(request) = loan.message() {
             let mut reply = Vec::new();
             write(&self.replies, request, &mut reply);
             self.send_up(context, code, Origin::Local, now, |out| out.extend_from_slice(&reply));
         }
-        self.spare_index = index;
-        context.request = stored;
+        self.take_back(loan);
     }
 
     /// Sends a 2xx up although another final response went before: the callee believes in a call, and
     /// only the caller can end it (RFC 3261 §16.7 step 5). Further ones of this attempt follow it.
     fn send_beside(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
         let Some(client) = context.attempts.get(index).map(|attempt| attempt.client) else { return };
-        let mut parsed = std::mem::take(&mut self.spare_index);
-        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed) {
+        let mut loan = self.lend(&context.request);
+        if let Some(request) = loan.message() {
             let hop = reply_hop(&request.top_via(), context.from);
             let server = self.transactions.open_beside(request, hop);
             self.transactions.set_client_owner(client, Owner::Answered(server));
             self.on_further_2xx(server, response, now);
             self.outbox.mark_forwarded();
         }
-        self.spare_index = parsed;
+        self.take_back(loan);
     }
 
     /// Sends a response up, and tells of the transaction when it is the first final one. Returns
@@ -300,29 +298,23 @@ impl Engine {
         }
     }
 
-    fn confirm_dialog(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
+    fn confirm_dialog(&mut self, context: &mut Context, index: usize, response: Message<'_>, now: Instant) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        let mut parsed = std::mem::take(&mut self.spare_index);
-        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed)
-            && request.to_tag().is_none()
-            && let (Some(caller), Some(callee)) = (request.contact(), response.contact())
+        let Some(contact) = response.contact().filter(|_| !context.contact.is_empty()) else { return };
+        let dialog = Dialog {
+            target: attempt.target,
+            set: context.set,
+            caller: Party { contact: std::mem::take(&mut context.contact), hop: context.from },
+            callee: Party { contact: self.dialogs.keep(contact), hop: attempt.hop },
+            trace: context.record.as_ref().map(|record| record.trace),
+            created: now,
+        };
+        let set = dialog.set;
+        if !self.dialogs.confirm(response, dialog)
+            && let Some(set) = set
         {
-            let dialog = Dialog {
-                target: attempt.target,
-                set: context.set,
-                caller: Party { contact: caller.into(), hop: context.from },
-                callee: Party { contact: callee.into(), hop: attempt.hop },
-                trace: context.record.as_ref().map(|record| record.trace),
-                created: now,
-            };
-            let set = dialog.set;
-            if !self.dialogs.confirm(response, dialog)
-                && let Some(set) = set
-            {
-                self.outbox.event(Event::DialogExpired { set });
-            }
+            self.outbox.event(Event::DialogExpired { set });
         }
-        self.spare_index = parsed;
     }
 
     /// Tells of a response: an event if a destination sent it, and a line in the record.

@@ -260,7 +260,7 @@ fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'
         let rejection = Rejection::new(481, Refusal::BadRequest, "the dialog is not known");
         return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
     };
-    edits.request_uri = Some(party.contact.clone());
+    edits.request_uri = Some(view.dialogs.contact(party));
     let target = target_at(party.hop, dialog.target, view);
     Routed { decision: Decision::Relay { hop: party.hop, target }, edits, dialog_target: dialog.target }
 }

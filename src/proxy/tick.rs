@@ -46,7 +46,9 @@ impl Core {
     pub(super) fn settle(&mut self, id: Id<Context>) {
         let Some(context) = self.contexts.get_mut(id) else { return };
         if context.is_over() {
-            self.contexts.remove(id);
+            if let Some(context) = self.contexts.remove(id) {
+                self.engine.release(context);
+            }
         } else {
             context.alarm.set(context.deadline(), &mut self.deadlines, id);
         }

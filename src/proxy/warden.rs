@@ -5,7 +5,6 @@
 mod template;
 
 use super::engine::Engine;
-use super::local::VIA_SIZE;
 use super::plan::Plan;
 use crate::dispatch::{Change, Health, Host, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
@@ -298,7 +297,7 @@ impl Warden {
             format!("{:016x}", self.nonces.next_u64()),
         );
         let client = engine.transactions.send(opening, now, &mut engine.outbox, |branch, out| {
-            let mut via = Vec::with_capacity(VIA_SIZE);
+            let mut via = Vec::new();
             local.write_via(hop, branch, &mut via);
             template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
         });

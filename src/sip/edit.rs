@@ -80,6 +80,10 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
             | Name::RecordRoute
             | Name::Contact
             | Name::ContentLength
+            | Name::ProxyRequire
+            | Name::ProxyAuthorization
+            | Name::SessionId
+            | Name::Timestamp
             | Name::Other => {}
         }
     }
@@ -172,7 +176,8 @@ pub(super) fn stamp_top_via(splice: &mut Splice<'_, '_>, stamp: Stamp) {
     }
     splice.copy_until(raw.end as usize);
     if let Some(address) = stamp.received {
-        write_display(format_args!(";received={}", address.to_canonical()), splice.out);
+        splice.out.extend_from_slice(b";received=");
+        write_address(address, splice.out);
     }
 }
 
@@ -243,11 +248,21 @@ pub(super) fn write_max_forwards(value: u8, out: &mut Vec<u8>) {
 }
 
 pub(super) fn write_number(value: u32, out: &mut Vec<u8>) {
-    write_display(format_args!("{value}"), out);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn write_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
-    out.write_fmt(text).expect("writing to a vector never fails");
+fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, rest @ ..] = v4.octets();
+            write_number(first.into(), out);
+            for octet in rest {
+                out.push(b'.');
+                write_number(octet.into(), out);
+            }
+        }
+        IpAddr::V6(v6) => write!(out, "{v6}").expect("writing to a vector never fails"),
+    }
 }
 
 #[cfg(test)]

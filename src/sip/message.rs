@@ -127,18 +127,22 @@ impl<'a> Message<'a> {
 
     /// The value of the first header line of this name, its compact form included.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers(name).next()
+        match Name::of(name.as_bytes()) {
+            Name::Other => self.headers(name).next(),
+            slotted => self.index.first(slotted).map(|line| self.text(line.value)),
+        }
     }
 
     /// The values of all header lines of this name, its compact form included; see [`super::list`]
     /// for those that are comma lists.
     pub fn headers<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let (message, short) = (*self, compact(name));
+        let message = *self;
         let is_named = move |line: &&Line| {
             let found = message.text(Span { start: line.start, end: line.name_end });
             match found {
                 [letter] => {
-                    short == Some(letter.to_ascii_lowercase()) || found.eq_ignore_ascii_case(name.as_bytes())
+                    compact(name) == Some(letter.to_ascii_lowercase())
+                        || found.eq_ignore_ascii_case(name.as_bytes())
                 }
                 _ => found.eq_ignore_ascii_case(name.as_bytes()),
             }

@@ -199,7 +199,13 @@ impl Reader<'_, '_> {
         let text = line.value.get(self.bytes);
         let once = |reason| if is_first { Ok(()) } else { Err((reason, 400)) };
         match line.name {
-            Name::Other | Name::RecordRoute | Name::Contact => Ok(()),
+            Name::RecordRoute
+            | Name::Contact
+            | Name::ProxyRequire
+            | Name::ProxyAuthorization
+            | Name::SessionId
+            | Name::Timestamp
+            | Name::Other => Ok(()),
             Name::Via => self.read_via(line.value, is_first),
             Name::Route => self.read_route(text),
             Name::From => {

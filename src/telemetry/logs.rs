@@ -212,6 +212,10 @@ impl Writer {
                 debug!(%transport, %role, %result, "connection opened");
             }
             Event::ConnectionClosed { transport, role } => debug!(%transport, %role, "connection closed"),
+            Event::HandedOver { result } => trace!(%result, "datagram handed to its worker"),
+            Event::LingerDropped { kind, count } => {
+                trace!(%kind, count, "finished transactions let go of early");
+            }
             Event::SocketFailed { transport, operation, reason } => {
                 debug!(%transport, %operation, %reason, "socket error");
             }

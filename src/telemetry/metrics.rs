@@ -230,6 +230,10 @@ impl Metrics {
                     closed.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            Event::HandedOver { result } => process.count(F::Handovers, &[*result as usize]),
+            Event::LingerDropped { kind, count } => {
+                process.add(F::LingerDropped, &[*kind as usize], u64::from(*count));
+            }
             Event::SocketFailed { transport, operation, reason } => {
                 let labels = [*transport as usize, *operation as usize, *reason as usize];
                 process.count(F::TransportErrors, &labels);

@@ -92,6 +92,8 @@ impl Writer {
             | Event::AddressesChanged { .. }
             | Event::ConnectionOpened { .. }
             | Event::ConnectionClosed { .. }
+            | Event::LingerDropped { .. }
+            | Event::HandedOver { .. }
             | Event::SocketFailed { .. }
             | Event::DrainStarted { .. }
             | Event::DrainEnded { .. } => {}

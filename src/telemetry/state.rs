@@ -33,6 +33,8 @@ pub fn families(snapshots: &[Snapshot], clock: Clock, metrics: &Metrics, index: 
             probe_gauges(&owner, destination, clock, &mut out);
         }
     }
+    let linger = snapshots.iter().map(|snapshot| snapshot.linger).sum();
+    out.number(F::LingerBytes, vec![], float(linger));
     process_gauges(metrics, index, &mut out);
     out.finish()
 }
@@ -204,6 +206,7 @@ mod tests {
             in_flight: vec![(Role::Server, Method::Invite, 2)],
             waiting: vec![(Target::new(0), 3)],
             dialogs: vec![(SetId::new(0), 5)],
+            linger: 7,
             probes_in_flight: vec![],
             sets,
         }

@@ -332,6 +332,14 @@ families! {
     TransportErrors = counter "transport_errors_total" Process Event
         [transport: TRANSPORTS, operation: OPERATIONS, reason: TRANSPORT_REASONS]
         "Errors of send and receive calls.", "each error";
+    Handovers = counter "worker_handover_total" Process Event [result: HANDOVERS]
+        "Datagrams that arrived at a worker which does not own them; result ok (handed over) or full (dropped).",
+        "each such datagram";
+    LingerBytes = gauge "linger_bytes" Process State []
+        "Memory of finished transactions, kept for retransmissions within limits.linger.", "scrape";
+    LingerDropped = counter "linger_dropped_total" Process Event [kind: LINGER_KINDS]
+        "What went before its time because of limits.linger; kind response client tombstone invite_tombstone.",
+        "each one";
     Resolutions = counter "dns_resolutions_total" Process Event [result: DNS_RESULTS]
         "DNS resolutions; result ok nxdomain timeout error.", "resolution";
     ResolutionTime = histogram WAIT "dns_resolution_seconds" Process Event []

@@ -5,8 +5,8 @@
 
 use crate::facts::event::{
     Cause, ChangeReason, ConnectResult, ConnectionRole, Direction, DnsResult, DropReason, FatalTimer,
-    MessageKind, Origin, ParseReason, ProbeResult, Refusal, ReloadResult, ReloadTrigger, Role,
-    SelectionFailure, SelectionReason, SocketOperation, TransportReason,
+    HandoverResult, LingerKind, MessageKind, Origin, ParseReason, ProbeResult, Refusal, ReloadResult,
+    ReloadTrigger, Role, SelectionFailure, SelectionReason, SocketOperation, TransportReason,
 };
 use crate::facts::{Algorithm, Method, State, StatusClass, Transport};
 use crate::words;
@@ -59,6 +59,8 @@ word_lists! {
     LEVELS = Level,
     EXPORT_RESULTS = ExportResult,
     LOSSES = Loss,
+    HANDOVERS = HandoverResult,
+    LINGER_KINDS = LingerKind,
     DECISIONS = Decision,
 }
 

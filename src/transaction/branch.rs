@@ -5,7 +5,7 @@
 //! `sw` a transaction of a call, `sp` a probe, `sa` an ACK that has no transaction of its own.
 
 use crate::facts::WorkerId;
-use std::io::Write;
+use crate::facts::hex::{read_hex, write_hex};
 
 /// The cookie of RFC 3261 §8.1.1.7.
 pub const COOKIE: &[u8] = b"z9hG4bK";
@@ -50,10 +50,13 @@ pub struct Branch {
 impl Branch {
     /// Appends the branch as text.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Self { purpose, worker, slot, nonce, loop_hash } = self;
-        let token = purpose.token();
-        write!(out, "z9hG4bK{token}{:02x}{slot:08x}{nonce:016x}.{loop_hash:016x}", worker.0)
-            .expect("writing to a Vec cannot fail");
+        out.extend_from_slice(COOKIE);
+        out.extend_from_slice(self.purpose.token().as_bytes());
+        write_hex(self.worker.0.into(), 2, out);
+        write_hex(self.slot.into(), 8, out);
+        write_hex(self.nonce, 16, out);
+        out.push(b'.');
+        write_hex(self.loop_hash, 16, out);
     }
 
     /// Reads a branch that we wrote; `None` for anybody else's.
@@ -75,24 +78,12 @@ impl Branch {
         let loop_hash = rest.strip_prefix(b".")?;
         Some(Self {
             purpose,
-            worker: WorkerId(u8::try_from(hex(worker)?).ok()?),
-            slot: u32::try_from(hex(slot)?).ok()?,
-            nonce: hex(nonce)?,
-            loop_hash: hex(loop_hash)?,
+            worker: WorkerId(u8::try_from(read_hex(worker)?).ok()?),
+            slot: u32::try_from(read_hex(slot)?).ok()?,
+            nonce: read_hex(nonce)?,
+            loop_hash: read_hex(loop_hash)?,
         })
     }
-}
-
-/// Reads lower-case hexadecimal digits, at most 16.
-fn hex(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0u64, |value, digit| {
-        let nibble = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u64::from(nibble))
-    })
 }
 
 #[cfg(test)]

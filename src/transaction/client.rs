@@ -1,6 +1,7 @@
 //! Client transactions: INVITE (RFC 3261 §17.1.1 with RFC 6026) and non-INVITE (§17.1.2).
 
 use super::slab::Id;
+use super::store::Stored;
 use super::timer::Alarm;
 use super::{Owner, Settings};
 use crate::facts::event::FatalTimer;
@@ -56,7 +57,7 @@ pub struct Client {
     pub(super) target: Option<Target>,
     pub(super) owner: Owner,
     /// The request as sent while it may be needed again; after a non-2xx to an INVITE, the ACK.
-    pub(super) sent: Vec<u8>,
+    pub(super) sent: Stored,
     pub(super) alarm: Alarm,
     /// The CANCEL that was sent for it; it shares the branch.
     pub(super) cancel: Option<Id<Client>>,
@@ -86,7 +87,7 @@ impl Client {
             hop,
             target,
             owner,
-            sent: Vec::new(),
+            sent: Stored::EMPTY,
             alarm: Alarm::default(),
             cancel: None,
             retransmissions: 0,
@@ -100,6 +101,11 @@ impl Client {
     /// Whether a final response is still awaited.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, ClientState::Calling | ClientState::Proceeding)
+    }
+
+    /// Whether what it sent may have to be sent again.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.is_open() || self.method == Method::Invite && self.state == ClientState::Completed
     }
 
     /// Takes note of a response.
@@ -121,7 +127,6 @@ impl Client {
             (ClientState::Calling | ClientState::Proceeding, 200..=299) if is_invite => {
                 // Timer M, RFC 6026 §7.2.
                 self.finish(ClientState::Accepted, settings.timeout(), now);
-                self.sent = Vec::new();
                 ClientAction::Deliver
             }
             (ClientState::Calling | ClientState::Proceeding, _) if is_invite => {
@@ -135,7 +140,6 @@ impl Client {
                 // Timer K.
                 let linger = if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.t4 };
                 self.finish(ClientState::Completed, linger, now);
-                self.sent = Vec::new();
                 ClientAction::Deliver
             }
             (ClientState::Accepted, 200..=299) => ClientAction::Deliver,

@@ -21,6 +21,12 @@ impl Key {
         Self::with_method(cancel, Method::Invite, b"INVITE", secret)
     }
 
+    /// A key of any parts, for tests of what keeps keys.
+    #[cfg(test)]
+    pub(super) fn of_bytes(parts: &[&[u8]], secret: &Secret) -> Self {
+        Self(secret.mac(parts))
+    }
+
     fn with_method(request: Message<'_>, method: Method, token: &[u8], secret: &Secret) -> Self {
         let token = if method == Method::Ack { b"INVITE" } else { token };
         let via = request.top_via();

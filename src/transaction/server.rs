@@ -1,6 +1,7 @@
 //! Server transactions: INVITE (RFC 3261 §17.2.1 with RFC 6026) and non-INVITE (§17.2.2).
 
 use super::key::Key;
+use super::store::Stored;
 use super::timer::Alarm;
 use super::{Owner, Settings};
 use crate::facts::{Hop, Method};
@@ -39,7 +40,7 @@ pub struct Server {
     pub(super) hop: Hop,
     pub(super) owner: Owner,
     /// The last response, kept for repetition; empty where none will be repeated.
-    pub(super) last: Vec<u8>,
+    pub(super) last: Stored,
     pub(super) alarm: Alarm,
     repeat_at: Option<Instant>,
     repeat_interval: Duration,
@@ -55,7 +56,7 @@ impl Server {
             state: ServerState::Proceeding,
             hop,
             owner,
-            last: Vec::new(),
+            last: Stored::EMPTY,
             alarm: Alarm::default(),
             repeat_at: None,
             repeat_interval: Duration::ZERO,
@@ -95,7 +96,6 @@ impl Server {
     /// Takes note that a request other than INVITE will get no final response: its repetitions are
     /// absorbed in silence.
     pub(super) fn abandon(&mut self, now: Instant, settings: &Settings) {
-        self.last = Vec::new();
         self.complete(now, settings);
     }
 
@@ -123,7 +123,6 @@ impl Server {
             ServerState::Completed => {
                 self.state = ServerState::Confirmed;
                 self.repeat_at = None;
-                self.last = Vec::new();
                 // Timer I, RFC 3261 §17.2.1.
                 let linger = if self.hop.transport.is_reliable() { Duration::ZERO } else { settings.t4 };
                 self.end_at = Some(now + linger);

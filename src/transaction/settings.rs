@@ -11,6 +11,9 @@ pub struct Settings {
     pub t2: Duration,
     /// Longest time a message stays in the network. 5 s.
     pub t4: Duration,
+    /// Memory of finished transactions of one worker, in bytes. Above it the oldest go before their
+    /// time. Default 256 MiB.
+    pub linger: usize,
 }
 
 impl Settings {
@@ -22,6 +25,11 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            linger: 256 << 20,
+        }
     }
 }

@@ -52,82 +52,203 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
+/// Slots of a page; a page comes and goes as a whole.
+const PAGE: usize = 256;
+const WORD: usize = u64::BITS as usize;
+
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
     value: Option<T>,
 }
 
-/// Entries by id. Slots are reused; memory stays at the largest number of entries ever alive.
+/// A run of slots, with a bit for each that is free.
+#[derive(Debug)]
+struct Page<T> {
+    free: [u64; PAGE / WORD],
+    slots: Box<[Slot<T>]>,
+}
+
+/// Entries by id, in pages. The lowest free slot is used first, and a page whose entries are all
+/// gone is given back, so memory follows the number of entries alive.
 #[derive(Debug)]
 pub struct Slab<T> {
-    slots: Vec<Slot<T>>,
-    free: Vec<u32>,
+    pages: Vec<Option<Page<T>>>,
+    /// A bit for each page with a free slot, those not there included.
+    room: Vec<u64>,
+    /// No word of `room` before this one has a bit.
+    first: usize,
+    /// One empty page is kept, so that a number of entries that goes up and down by one costs
+    /// nothing.
+    spare: Option<Page<T>>,
+    len: usize,
+    generation: u32,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { pages: Vec::new(), room: Vec::new(), first: 0, spare: None, len: 0, generation: 0 }
+    }
+}
+
+impl<T> Page<T> {
+    fn new() -> Self {
+        let empty = || Slot { generation: 0, value: None };
+        Self { free: [u64::MAX; PAGE / WORD], slots: std::iter::repeat_with(empty).take(PAGE).collect() }
+    }
+
+    /// Takes the lowest free slot.
+    fn claim(&mut self) -> Option<usize> {
+        let (position, word) = self.free.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
+        let bit = word.trailing_zeros();
+        *word &= !(1 << bit);
+        Some(position * WORD + bit as usize)
+    }
+
+    fn release(&mut self, slot: usize) {
+        if let Some(word) = self.free.get_mut(slot / WORD) {
+            *word |= 1 << (slot % WORD);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.free.iter().all(|word| *word == 0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.free.iter().all(|word| *word == u64::MAX)
     }
 }
 
 impl<T> Slab<T> {
     /// How many entries are alive.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.len
     }
 
     /// Whether no entry is alive.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
+    }
+
+    /// Bytes of the pages that are there.
+    pub fn memory(&self) -> usize {
+        let pages = self.pages.iter().flatten().count() + usize::from(self.spare.is_some());
+        pages * PAGE * size_of::<Slot<T>>()
     }
 
     /// Stores the value that `make` builds knowing its id.
     pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, value: None });
-            u32::try_from(self.slots.len() - 1)
-                .expect("limits.transactions keeps a slab far below 2^32 entries")
-        });
-        let slot = self.slots.get_mut(index as usize).expect("a free slot's number is one of a slot");
-        let id = Id { index, generation: slot.generation, of: PhantomData };
-        slot.value = Some(make(id));
+        let number = self.page_with_room();
+        let spare = &mut self.spare;
+        let place = self.pages.get_mut(number).expect("a page with room has a place");
+        let page = place.get_or_insert_with(|| spare.take().unwrap_or_else(Page::new));
+        let slot = page.claim().expect("a page with room has a free slot");
+        self.generation = self.generation.wrapping_add(1);
+        let index = u32::try_from(number * PAGE + slot)
+            .expect("limits.transactions keeps a slab far below 2^32 entries");
+        let id = Id { index, generation: self.generation, of: PhantomData };
+        if page.is_full() {
+            self.set_room(number, false);
+        }
+        self.len += 1;
+        let value = Some(make(id));
+        if let Some(slot) = self.slot_mut(index) {
+            *slot = Slot { generation: id.generation, value };
+        }
         id
     }
 
     /// The entry of an id, if it is alive.
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)?.value.as_ref()
+        self.slot(id.index).filter(|slot| slot.generation == id.generation)?.value.as_ref()
     }
 
     /// The entry of an id, if it is alive.
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?.value.as_mut()
+        self.slot_mut(id.index).filter(|slot| slot.generation == id.generation)?.value.as_mut()
     }
 
     /// The entry in a slot and its id, if one is alive there.
     pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.slot(index)?;
         let id = Id { index, generation: slot.generation, of: PhantomData };
         slot.value.as_ref().map(|value| (id, value))
     }
 
     /// Removes an entry; its slot will be reused under another id.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
+        let slot = self.slot_mut(id.index).filter(|slot| slot.generation == id.generation)?;
         let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.index);
+        self.len -= 1;
+        let (number, slot) = parts(id.index);
+        let place = self.pages.get_mut(number)?;
+        if let Some(page) = place {
+            page.release(slot);
+            if page.is_empty() {
+                let page = place.take();
+                // The other one, if any, goes back to the allocator.
+                self.spare = self.spare.take().or(page);
+            }
+        }
+        self.set_room(number, true);
         Some(value)
     }
 
     /// Every entry alive, in the order of its slots.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        (0u32..).zip(&self.slots).filter_map(|(index, slot)| {
-            let id = Id { index, generation: slot.generation, of: PhantomData };
-            slot.value.as_ref().map(|value| (id, value))
+        let pages = (0u32..).zip(&self.pages).filter_map(|(number, page)| Some((number, page.as_ref()?)));
+        pages.flat_map(|(number, page)| {
+            (0u32..).zip(&page.slots).filter_map(move |(slot, entry)| {
+                let index = number * PAGE as u32 + slot;
+                let id = Id { index, generation: entry.generation, of: PhantomData };
+                entry.value.as_ref().map(|value| (id, value))
+            })
         })
     }
+
+    /// The lowest page with a free slot; a place for a new one if there is none.
+    fn page_with_room(&mut self) -> usize {
+        while let Some(word) = self.room.get(self.first) {
+            if *word != 0 {
+                return self.first * WORD + word.trailing_zeros() as usize;
+            }
+            self.first += 1;
+        }
+        self.pages.push(None);
+        let number = self.pages.len() - 1;
+        if number.is_multiple_of(WORD) {
+            self.room.push(0);
+        }
+        self.set_room(number, true);
+        number
+    }
+
+    fn set_room(&mut self, number: usize, has_room: bool) {
+        let position = number / WORD;
+        let Some(word) = self.room.get_mut(position) else { return };
+        let bit = 1 << (number % WORD);
+        if has_room {
+            *word |= bit;
+            self.first = self.first.min(position);
+        } else {
+            *word &= !bit;
+        }
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+        let (number, slot) = parts(index);
+        self.pages.get(number)?.as_ref()?.slots.get(slot)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let (number, slot) = parts(index);
+        self.pages.get_mut(number)?.as_mut()?.slots.get_mut(slot)
+    }
+}
+
+const fn parts(index: u32) -> (usize, usize) {
+    (index as usize / PAGE, index as usize % PAGE)
 }
 
 #[cfg(test)]
@@ -143,5 +264,23 @@ mod tests {
         assert_eq!(first.index(), second.index());
         assert_eq!((slab.get(first), slab.get(second), slab.len()), (None, Some(&"second"), 1));
         assert_eq!(slab.remove(first), None);
+    }
+
+    #[test]
+    fn memory_follows_the_entries_alive() {
+        let mut slab = Slab::default();
+        let ids: Vec<_> = (0..100_000_u32).map(|n| slab.insert_with(|_| n)).collect();
+        let most = slab.memory();
+        assert!(most >= 100_000 * size_of::<u32>());
+        let entries: Vec<u32> = slab.iter().map(|(_, n)| *n).collect();
+        assert_eq!(entries, (0..100_000).collect::<Vec<_>>());
+        for id in &ids[200..] {
+            slab.remove(*id);
+        }
+        assert!(slab.memory() <= 2 * PAGE * size_of::<Slot<u32>>(), "{} of {most}", slab.memory());
+        assert_eq!((slab.len(), slab.get(ids[199])), (200, Some(&199)));
+        // What is new fills the gaps from below, the pages that were given back included.
+        let again: Vec<_> = (0..1_000_u32).map(|n| slab.insert_with(|_| n)).collect();
+        assert!(again.iter().all(|id| (200..1_200).contains(&id.index())));
     }
 }

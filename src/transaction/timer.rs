@@ -1,9 +1,10 @@
 //! Deadlines: a hierarchical timing wheel (Varghese and Lauck, 1987) of one millisecond per tick.
 //!
 //! Entries are never removed: whoever is woken looks whether its deadline has come, and an
-//! [`Alarm`] keeps that to one live entry per owner. Nothing allocates once the slots have grown.
+//! [`Alarm`] keeps that to one live entry per owner. The entries of all slots live in one slab and
+//! are linked, so nothing allocates once that has grown.
 
-use std::collections::VecDeque;
+use super::slab::{Id, Slab};
 use std::time::{Duration, Instant};
 
 const BITS: u32 = 6;
@@ -13,9 +14,37 @@ const LEVELS: usize = 6;
 const HORIZON: u64 = (1 << (BITS * 6)) - 1;
 
 #[derive(Debug)]
+struct Entry<K> {
+    tick: u64,
+    key: K,
+    next: Option<Id<Entry<K>>>,
+}
+
+/// Entries in the order in which they came.
+#[derive(Debug)]
+struct List<K> {
+    ends: Option<(Id<Entry<K>>, Id<Entry<K>>)>,
+}
+
+impl<K> List<K> {
+    const EMPTY: Self = Self { ends: None };
+
+    fn push(&mut self, id: Id<Entry<K>>, entries: &mut Slab<Entry<K>>) {
+        let Some((first, last)) = self.ends else {
+            self.ends = Some((id, id));
+            return;
+        };
+        if let Some(last) = entries.get_mut(last) {
+            last.next = Some(id);
+        }
+        self.ends = Some((first, id));
+    }
+}
+
+#[derive(Debug)]
 struct Level<K> {
     occupied: u64,
-    slots: [Vec<(u64, K)>; SLOTS],
+    slots: [List<K>; SLOTS],
 }
 
 /// Keys by the time they are due.
@@ -24,37 +53,41 @@ pub struct Wheel<K> {
     base: Instant,
     elapsed: u64,
     levels: [Level<K>; LEVELS],
-    ready: VecDeque<K>,
-    scratch: Vec<(u64, K)>,
+    ready: List<K>,
+    entries: Slab<Entry<K>>,
 }
 
 impl<K: Copy> Wheel<K> {
     /// An empty wheel that begins at `now`.
     pub fn new(now: Instant) -> Self {
-        let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
+        let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| List::EMPTY) };
         Self {
             base: now,
             elapsed: 0,
             levels: std::array::from_fn(level),
-            ready: VecDeque::new(),
-            scratch: Vec::new(),
+            ready: List::EMPTY,
+            entries: Slab::default(),
         }
     }
 
     /// Adds a key that [`Wheel::pop`] gives once `when` has come, rounded up to a millisecond.
     pub fn insert(&mut self, when: Instant, key: K) {
         let since = when.saturating_duration_since(self.base);
-        let rounded = since.as_nanos().div_ceil(1_000_000);
-        let tick = u64::try_from(rounded).unwrap_or(u64::MAX);
-        self.put(tick.min(self.elapsed + HORIZON), key);
+        let begun = u64::from(!since.subsec_nanos().is_multiple_of(1_000_000));
+        let tick = since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + begun;
+        let tick = tick.min(self.elapsed + HORIZON);
+        let id = self.entries.insert_with(|_| Entry { tick, key, next: None });
+        self.put(tick, id);
     }
 
     /// The next key that is due at `now`.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
         let until = u64::try_from(now.saturating_duration_since(self.base).as_millis()).unwrap_or(u64::MAX);
         loop {
-            if let Some(key) = self.ready.pop_front() {
-                return Some(key);
+            if let Some((first, last)) = self.ready.ends {
+                let entry = self.entries.remove(first)?;
+                self.ready.ends = entry.next.map(|next| (next, last));
+                return Some(entry.key);
             }
             match self.earliest() {
                 Some((level, slot, tick)) if tick <= until => self.open(level, slot, tick),
@@ -68,13 +101,13 @@ impl<K: Copy> Wheel<K> {
 
     /// When [`Wheel::pop`] should next be asked; at the latest when the first key is due.
     pub fn next(&self) -> Option<Instant> {
-        let tick = if self.ready.is_empty() { self.earliest()?.2 } else { self.elapsed };
+        let tick = if self.ready.ends.is_none() { self.earliest()?.2 } else { self.elapsed };
         Some(self.base + Duration::from_millis(tick))
     }
 
-    fn put(&mut self, tick: u64, key: K) {
+    fn put(&mut self, tick: u64, id: Id<Entry<K>>) {
         if tick <= self.elapsed {
-            self.ready.push_back(key);
+            self.ready.push(id, &mut self.entries);
             return;
         }
         // The level is that of the highest bit in which the tick differs from the present.
@@ -82,9 +115,9 @@ impl<K: Copy> Wheel<K> {
         let level = ((highest / BITS) as usize).min(LEVELS - 1);
         let slot = slot_of(tick, level);
         if let Some(level) = self.levels.get_mut(level)
-            && let Some(entries) = level.slots.get_mut(slot)
+            && let Some(list) = level.slots.get_mut(slot)
         {
-            entries.push((tick, key));
+            list.push(id, &mut self.entries);
             level.occupied |= 1 << slot;
         }
     }
@@ -108,17 +141,16 @@ impl<K: Copy> Wheel<K> {
 
     fn open(&mut self, level: usize, slot: usize, tick: u64) {
         self.elapsed = self.elapsed.max(tick);
-        let mut entries = std::mem::take(&mut self.scratch);
-        if let Some(level) = self.levels.get_mut(level)
-            && let Some(stored) = level.slots.get_mut(slot)
-        {
-            std::mem::swap(stored, &mut entries);
-            level.occupied &= !(1 << slot);
+        let Some(level) = self.levels.get_mut(level) else { return };
+        level.occupied &= !(1 << slot);
+        let list = level.slots.get_mut(slot).map_or(List::EMPTY, |list| std::mem::replace(list, List::EMPTY));
+        let mut next = list.ends.map(|(first, _)| first);
+        while let Some(id) = next {
+            let Some(entry) = self.entries.get_mut(id) else { return };
+            next = entry.next.take();
+            let tick = entry.tick;
+            self.put(tick, id);
         }
-        for (tick, key) in entries.drain(..) {
-            self.put(tick, key);
-        }
-        self.scratch = entries;
     }
 }
 

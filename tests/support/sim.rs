@@ -251,6 +251,9 @@ impl World {
         let snapshot = self.core.snapshot(self.now, Detail::Metrics);
         let probes: u64 = snapshot.probes_in_flight.iter().map(|(_, count)| count).sum();
         assert_eq!((contexts, servers), (0, 0), "requests left over");
+        let (messages, contacts) = self.core.kept();
+        assert!(messages <= 4 * clients, "{messages} chunks of messages left over");
+        assert!(contacts == 0 || self.core.holdings().3 > 0, "{contacts} chunks of Contacts left over");
         assert!(clients as u64 <= probes, "{clients} client transactions left over");
         assert!(snapshot.waiting.is_empty(), "attempts left over: {:?}", snapshot.waiting);
         let started = self.count(|event| matches!(event, Event::RequestReceived { .. }));

@@ -1,10 +1,13 @@
 //! One step of a worker: everything in, everything out, then what is to be recorded.
 
 use super::Worker;
-use crate::facts::event::{Direction, DropReason, Event, ParseReason, SocketOperation, TransportReason};
-use crate::facts::{Hop, Transport};
-use crate::net::{Delivery, Received, Undelivered};
+use crate::facts::event::{
+    Direction, DropReason, Event, HandoverResult, ParseReason, SocketOperation, TransportReason,
+};
+use crate::facts::{Hop, Transport, WorkerId};
+use crate::net::{Delivery, Exchange, Received, Undelivered};
 use crate::proxy::Input;
+use crate::telemetry::Recorder;
 use std::time::Instant;
 
 /// Datagrams read from one socket, and deliveries taken, in one step.
@@ -80,10 +83,9 @@ impl Worker {
                     let owner = self.exchange.owner(bytes, self.id);
                     if owner == self.id {
                         self.core.handle_input(Input::Message { hop, bytes }, now);
-                    } else if !self.exchange.try_hand(owner, Delivery::Message { hop, bytes: bytes.to_vec() })
-                    {
-                        let (direction, reason) = (Direction::Received, DropReason::QueueFull);
-                        self.recorder.record(&Event::MessageDropped { direction, reason });
+                    } else {
+                        let delivery = Delivery::Message { hop, bytes: bytes.to_vec() };
+                        hand_over(&self.exchange, owner, delivery, &mut self.recorder);
                     }
                 }
             }
@@ -96,12 +98,13 @@ impl Worker {
         for _ in 0..RESENDS {
             self.send();
             self.note_delay(now);
-            for event in self.core.outbox().drain_events() {
+            let recorder = &mut self.recorder;
+            self.core.outbox().tell_events(|event| {
                 // The control plane tells of the drain of all workers together.
                 if !matches!(event, Event::DrainStarted { .. } | Event::DrainEnded { .. }) {
-                    self.recorder.record(&event);
+                    recorder.record(event);
                 }
-            }
+            });
             self.core.outbox().clear();
             self.return_failed(now);
             if self.core.outbox().is_empty() {
@@ -165,4 +168,16 @@ impl Worker {
             }
         }
     }
+}
+
+/// Gives a datagram to the worker that owns it, or drops it.
+fn hand_over(exchange: &Exchange, owner: WorkerId, delivery: Delivery, recorder: &mut Recorder) {
+    let result = if exchange.try_hand(owner, delivery) {
+        HandoverResult::Ok
+    } else {
+        let (direction, reason) = (Direction::Received, DropReason::QueueFull);
+        recorder.record(&Event::MessageDropped { direction, reason });
+        HandoverResult::Full
+    };
+    recorder.record(&Event::HandedOver { result });
 }

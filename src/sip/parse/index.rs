@@ -18,6 +18,10 @@ pub(in crate::sip) enum Name {
     RecordRoute,
     Contact,
     ContentLength,
+    ProxyRequire,
+    ProxyAuthorization,
+    SessionId,
+    Timestamp,
     Other,
 }
 
@@ -40,9 +44,13 @@ impl Name {
             (5, b'r') => (Self::Route, b"Route"),
             (7, b'c') if name.get(4) == Some(&b'-') => (Self::CallId, b"Call-ID"),
             (7, b'c') => (Self::Contact, b"Contact"),
+            (9, b't') => (Self::Timestamp, b"Timestamp"),
+            (10, b's') => (Self::SessionId, b"Session-ID"),
             (12, b'm') => (Self::MaxForwards, b"Max-Forwards"),
             (12, b'r') => (Self::RecordRoute, b"Record-Route"),
+            (13, b'p') => (Self::ProxyRequire, b"Proxy-Require"),
             (14, b'c') => (Self::ContentLength, b"Content-Length"),
+            (19, b'p') => (Self::ProxyAuthorization, b"Proxy-Authorization"),
             _ => return Self::Other,
         };
         if is_name(name, full) { found } else { Self::Other }

@@ -127,6 +127,7 @@ impl Control for Fake {
             in_flight: vec![],
             waiting: vec![],
             dialogs: vec![],
+            linger: 0,
             probes_in_flight: vec![],
             sets: vec![set],
         }])

@@ -1,0 +1,106 @@
+//! What a core allocates and keeps: nothing new for a message once it runs, and little for what it
+//! has to remember. Counted by the allocator, so that neither clock nor machine matters.
+
+#[path = "../benches/support/rig.rs"]
+#[expect(dead_code, reason = "shared with the benches, which use the rest")]
+mod rig;
+
+use allocation_counter::{AllocationInfo, measure};
+use rig::{Rig, Shape};
+use std::time::Duration;
+
+/// More than any timer of a finished transaction: 64·T1 is 32 s.
+const ALL_TIMERS: Duration = Duration::from_secs(40);
+
+fn shape(pace: Duration) -> Shape {
+    Shape { pace, ..Shape::default() }
+}
+
+/// Bytes that are held after `act` and were not before.
+fn held(act: impl FnOnce()) -> u64 {
+    let AllocationInfo { bytes_current, .. } = measure(act);
+    u64::try_from(bytes_current).unwrap_or(0)
+}
+
+#[test]
+fn a_call_in_steady_state_allocates_nothing() {
+    for algorithm in ["round_robin", "weighted_round_robin", "hash", "random", "priority"] {
+        let mut rig = Rig::new(Shape { algorithm, ..Shape::default() }, true);
+        // 32 s of finished transactions, and every table at its size.
+        for _ in 0..8_000 {
+            rig.call();
+        }
+        let counted = measure(|| {
+            for _ in 0..2_000 {
+                rig.call();
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{algorithm}: {counted:?} for 2,000 calls");
+        rig.end();
+    }
+}
+
+#[test]
+fn an_invite_that_waits_takes_at_most_4_kib() {
+    let mut rig = Rig::new(shape(Duration::ZERO), true);
+    const CALLS: u64 = 10_000;
+    let bytes = held(|| (0..CALLS).for_each(|_| rig.ring())) / CALLS;
+    println!("{bytes} bytes for each INVITE that waits, of {} bytes", rig.size_of_invite());
+    assert!(bytes <= 4_096, "{bytes} bytes for each INVITE that waits");
+    rig.end();
+}
+
+#[test]
+fn a_finished_transaction_takes_at_most_1_kib() {
+    let mut rig = Rig::new(shape(Duration::ZERO), true);
+    const CALLS: u64 = 10_000;
+    // Each call leaves two server transactions, its INVITE and its BYE.
+    let bytes = held(|| (0..CALLS).for_each(|_| rig.call())) / (2 * CALLS);
+    println!("{bytes} bytes for each finished transaction");
+    assert!(bytes <= 1_024, "{bytes} bytes for each finished transaction");
+    rig.end();
+}
+
+#[test]
+fn an_established_call_takes_at_most_1_kib() {
+    let mut rig = Rig::new(shape(Duration::from_millis(1)), true);
+    const CALLS: u64 = 10_000;
+    let bytes = held(|| {
+        (0..CALLS).for_each(|_| rig.establish());
+        rig.pass(ALL_TIMERS);
+    }) / CALLS;
+    println!("{bytes} bytes for each established call");
+    assert!(bytes <= 1_024, "{bytes} bytes for each established call");
+    rig.end();
+}
+
+#[test]
+fn memory_goes_back_when_calls_have_ended() {
+    let mut rig = Rig::new(shape(Duration::from_millis(1)), true);
+    let warm = |rig: &mut Rig| {
+        (0..100).for_each(|_| rig.call());
+        rig.pass(ALL_TIMERS);
+    };
+    let base = held(|| warm(&mut rig));
+    let left = held(|| {
+        (0..20_000).for_each(|_| rig.call());
+        // Time goes on: timers give back what they held, in steps as they come.
+        (0..8).for_each(|_| rig.pass(ALL_TIMERS));
+        warm(&mut rig);
+    });
+    println!("{base} bytes after 100 calls, {left} more after 20,000");
+    assert!(left < 256 * 1024, "{left} bytes are kept after the calls have ended");
+    rig.end();
+}
+
+#[test]
+fn what_has_finished_stays_within_its_limit_and_repetitions_are_still_absorbed() {
+    const LIMIT: u64 = 4 << 20;
+    let mut rig = Rig::new(Shape { linger_mib: 4, ..shape(Duration::ZERO) }, true);
+    let bytes = held(|| (0..20_000).for_each(|_| rig.call()));
+    // Slabs, tables and queues have room beyond what is counted.
+    assert!(bytes < 2 * LIMIT, "{bytes} bytes for a limit of {LIMIT}");
+    assert!(rig.linger() <= LIMIT, "{} bytes counted for a limit of {LIMIT}", rig.linger());
+    assert_eq!(rig.repeat_first_invite(), 0, "a repeated INVITE goes nowhere");
+    rig.end();
+}

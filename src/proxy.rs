@@ -19,6 +19,7 @@ mod engine;
 mod failover;
 mod local;
 mod mark;
+mod mtu;
 mod owner;
 mod plan;
 mod reject;
@@ -322,15 +323,17 @@ impl Core {
     fn on_undeliverable(&mut self, hop: Hop, message: &[u8], reason: TransportReason, now: Instant) {
         let Some(branch) = owner::branch_of(message) else { return };
         let Some((owner, retransmissions)) = self.engine.transactions.undeliverable(&branch, hop) else {
-            return;
+            return self.engine.fall_back_ack(hop, branch, message, reason, now);
         };
         match owner {
             Owner::Attempt { slot, generation, attempt } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
-                let ended = AttemptOutcome::Transport(reason);
-                self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
+                if !self.engine.fall_back(id, context, attempt as usize, reason, now) {
+                    let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
+                    let ended = AttemptOutcome::Transport(reason);
+                    self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
+                }
                 self.settle(id);
             }
             Owner::Probe(probe) => self.with_warden(|warden, engine| {

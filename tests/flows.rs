@@ -18,6 +18,8 @@ mod edges;
 mod failover;
 #[path = "flows/health.rs"]
 mod health;
+#[path = "flows/mtu.rs"]
+mod mtu;
 #[path = "flows/reload.rs"]
 mod reload;
 #[path = "flows/routing.rs"]

@@ -237,6 +237,14 @@ fn samples(now: Instant) -> Vec<Row> {
             })),
             &[r#"traces_total{decision="kept_error"}"#],
         ),
+        (
+            Event::FellBackToUdp {
+                target: Some(A),
+                remote: "192.0.2.1:5060".parse().unwrap(),
+                reason: TransportReason::Refused,
+            },
+            &[],
+        ),
     ]
 }
 
@@ -279,6 +287,7 @@ fn variant(event: &Event) -> usize {
         Event::DrainEnded { .. } => 33,
         Event::DialogExpired { .. } => 34,
         Event::RequestUnanswered(_) => 35,
+        Event::FellBackToUdp { .. } => 36,
     }
 }
 
@@ -328,6 +337,7 @@ fn call(now: Instant) -> TransactionRecord {
             provisionals: smallvec![],
             retransmissions: 0,
             retransmitted: smallvec::smallvec![],
+            fell_back: None,
         }],
         failovers: smallvec![],
     }

@@ -139,10 +139,12 @@ section! {
         /// Name of the listener to send from; if left out the one that the request came in on, or for probes and
         /// where that does not fit the first of its transport and address family.
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
+        /// Largest request sent to it over UDP, in bytes; null: `sip.mtu`. 65535 keeps every request on UDP. A URI with `;transport=udp` does too, unless this is written.
+        mtu: Option<u32> = None, kamailio "`udp_mtu`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
     }
-    later ["max_calls", "max_cps", "mtu"]
+    later ["max_calls", "max_cps"]
 }
 
 section! {
@@ -240,12 +242,14 @@ section! {
         record_route: bool = true, kamailio "`record_route()`";
         /// File with at least 16 bytes that sign our Record-Route; the same for all instances behind one address. Without one, random at each start.
         secret_file: Option<String> = None, restart true;
+        /// Largest request sent over UDP, in bytes; a larger one goes over TCP first (RFC 3261 §18.1.1), and over UDP if the peer takes no TCP connection. Needs a TCP listener. 65535 keeps every request on UDP.
+        mtu: u32 = 1_300, from 512 => 65_535, kamailio "`udp_mtu`, `udp_mtu_try_proto`";
         /// Largest message accepted, in bytes.
         max_message: u32 = 65_535, from 1_500 => 65_535, restart true;
         /// Value of User-Agent and Server in messages of our own.
         user_agent: String = "sipwarden".into(), kamailio "`server_header`, `user_agent_header`";
     }
-    later ["mtu", "path", "options_reply"]
+    later ["path", "options_reply"]
 }
 
 section! {

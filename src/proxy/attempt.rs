@@ -6,13 +6,14 @@ use super::context::{Attempt, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::local::VIA_SIZE;
+use super::mtu::NextHop;
 use crate::dispatch::{FailoverSettings, HashPart, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
 use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::sip::{Framing, Message, forward_request, parse};
 use crate::transaction::slab::Id;
-use crate::transaction::{Opening, Owner, Purpose};
+use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -27,34 +28,26 @@ impl Engine {
         Some(hop)
     }
 
-    /// Sends a request to a hop: opens its client transaction and starts its timers.
+    /// Sends a request to its next hop, over TCP if it is too large for UDP, and starts the timers.
     pub fn start_attempt(
         &mut self,
         id: Id<Context>,
         context: &mut Context,
         request: Message<'_>,
-        hop: Hop,
-        target: Option<Target>,
+        next: NextHop,
         now: Instant,
     ) {
-        let (slot, generation) = id.parts();
+        let target = next.target;
         let attempt = u32::try_from(context.attempts.len()).unwrap_or(u32::MAX);
-        let opening = Opening {
-            purpose: Purpose::Call,
-            method: context.method,
-            hop,
-            target,
-            owner: Owner::Attempt { slot, generation, attempt },
-            loop_hash: context.loop_hash,
-        };
-        let record_routes = self.record_routes(context, request, hop, target);
-        let record_routes: SmallVec<[&[u8]; 2]> = record_routes.iter().map(Vec::as_slice).collect();
-        let local = self.plan.local();
-        let client = self.transactions.send(opening, now, &mut self.outbox, |branch, out| {
-            let mut via = Vec::with_capacity(VIA_SIZE);
-            local.write_via(hop, branch, &mut via);
-            forward_request(request, &context.edit(&via, &record_routes), out);
-        });
+        let mut hop = next.hop;
+        let mut record_routes = self.record_routes(context, request, hop, target);
+        let over_tcp = self.hop_for_size(context, request, next, &record_routes, now);
+        if let Some(tcp) = over_tcp {
+            hop = tcp;
+            record_routes = self.record_routes(context, request, hop, target);
+        }
+        let opening = opening(id, context, attempt, hop, target);
+        let client = self.send_copy(context, request, opening, &record_routes, now);
         self.outbox.mark_forwarded();
         self.count_waiting(target, 1);
         if let Some(target) = target {
@@ -64,14 +57,12 @@ impl Engine {
             record.attempts.push(open_record(attempt + 1, target, hop, now));
         }
         let is_invite = context.method == Method::Invite;
-        let silence = context.selection.as_ref().and_then(|selection| {
-            let policy = self.plan.table().set(selection.set())?.failover();
-            patience(context.method, policy)
-        });
+        let silence = self.silence(context);
         context.attempts.push(Attempt {
             client,
             target,
             hop,
+            fallback: over_tcp.map(|_| next.hop),
             started: now,
             phase: Phase::Calling,
             is_abandoned: false,
@@ -84,9 +75,33 @@ impl Engine {
         });
     }
 
+    /// Sends a copy of a request: opens its client transaction.
+    pub fn send_copy(
+        &mut self,
+        context: &Context,
+        request: Message<'_>,
+        opening: Opening,
+        record_routes: &[Vec<u8>],
+        now: Instant,
+    ) -> Id<Client> {
+        let record_routes: SmallVec<[&[u8]; 2]> = record_routes.iter().map(Vec::as_slice).collect();
+        let local = self.plan.local();
+        self.transactions.send(opening, now, &mut self.outbox, |branch, out| {
+            let mut via = Vec::with_capacity(VIA_SIZE);
+            local.write_via(opening.hop, branch, &mut via);
+            forward_request(request, &context.edit(&via, &record_routes), out);
+        })
+    }
+
+    /// How long an attempt of a request may be silent before the next destination is tried.
+    pub fn silence(&self, context: &Context) -> Option<Duration> {
+        let set = context.selection.as_ref()?.set();
+        patience(context.method, self.plan.table().set(set)?.failover())
+    }
+
     /// The Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4): one,
     /// or two where it leaves by another listener or under another name than it came (RFC 5658).
-    fn record_routes(
+    pub fn record_routes(
         &self,
         context: &Context,
         request: Message<'_>,
@@ -196,7 +211,8 @@ impl Engine {
         let stored = std::mem::take(&mut context.request);
         let mut parsed = std::mem::take(&mut self.spare_index);
         if let Ok(request) = parse(&stored, Framing::Datagram, &mut parsed) {
-            self.start_attempt(id, context, request, hop, Some(to), now);
+            let next = self.next_hop(to, hop);
+            self.start_attempt(id, context, request, next, now);
         }
         self.spare_index = parsed;
         context.request = stored;
@@ -331,6 +347,25 @@ impl Engine {
     }
 }
 
+/// What the client transaction of an attempt is opened with.
+pub fn opening(
+    id: Id<Context>,
+    context: &Context,
+    attempt: u32,
+    hop: Hop,
+    target: Option<Target>,
+) -> Opening {
+    let (slot, generation) = id.parts();
+    Opening {
+        purpose: Purpose::Call,
+        method: context.method,
+        hop,
+        target,
+        owner: Owner::Attempt { slot, generation, attempt },
+        loop_hash: context.loop_hash,
+    }
+}
+
 /// The record of an attempt that starts now.
 fn open_record(number: u32, target: Option<Target>, hop: Hop, now: Instant) -> AttemptRecord {
     AttemptRecord {
@@ -346,6 +381,7 @@ fn open_record(number: u32, target: Option<Target>, hop: Hop, now: Instant) -> A
         provisionals: SmallVec::new(),
         retransmissions: 0,
         retransmitted: SmallVec::new(),
+        fell_back: None,
     }
 }
 

@@ -6,6 +6,7 @@ use super::Stopwatch;
 use super::challenges::Challenges;
 use super::dialogs::Dialogs;
 use super::mark::Marks;
+use super::mtu::Refusals;
 use super::plan::Plan;
 use super::reject::Replies;
 use super::route::View;
@@ -32,6 +33,8 @@ pub struct Engine {
     pub verdicts: Arc<Verdicts>,
     /// The dialogs alive.
     pub dialogs: Dialogs,
+    /// Who takes no TCP connection.
+    pub refusals: Refusals,
     /// Who challenged whom.
     pub challenges: Challenges,
     /// Reads and writes marks.
@@ -72,6 +75,7 @@ impl Engine {
             selector,
             verdicts: Arc::default(),
             dialogs: Dialogs::new(secret),
+            refusals: Refusals::default(),
             challenges: Challenges::new(secret),
             marks: Marks::new(secret),
             loop_secret: secret.derive("loops"),

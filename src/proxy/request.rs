@@ -5,6 +5,7 @@ use super::admit::{self, Admitted};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
 use super::mark::MarkId;
+use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
 use crate::dispatch::{HashPart, Selection};
@@ -39,7 +40,7 @@ impl Core {
         let engine = &mut self.engine;
         match engine.transactions.receive_request(request, now, &mut engine.outbox) {
             Matched::Absorbed(owner) => self.note_absorbed(request, owner),
-            Matched::EndToEndAck => engine.forward_ack(request, from),
+            Matched::EndToEndAck => engine.forward_ack(request, from, now),
             Matched::New(key) => {
                 let arrival = Arrival { key, request, from, now };
                 if request.method() == Method::Cancel {
@@ -86,8 +87,9 @@ impl Core {
             Decision::Dispatch(set) => {
                 self.dispatch(arrival, admitted, set, Routed { decision, edits, dialog_target });
             }
-            Decision::Relay { hop, target } => {
-                self.relay(arrival, admitted, (hop, target), Routed { decision, edits, dialog_target });
+            Decision::Relay { hop, target, mtu } => {
+                let next = NextHop { hop, target, mtu };
+                self.relay(arrival, admitted, next, Routed { decision, edits, dialog_target });
             }
         }
     }
@@ -111,18 +113,13 @@ impl Core {
             record.set = Some(set);
         }
         self.engine.note_selection(context, set, Some(target), reason, took, now);
-        self.engine.start_attempt(id, context, request, hop, Some(target), now);
+        let next = self.engine.next_hop(target, hop);
+        self.engine.start_attempt(id, context, request, next, now);
         self.settle(id);
     }
 
-    fn relay(
-        &mut self,
-        arrival: Arrival<'_>,
-        admitted: Admitted<'_>,
-        to: (Hop, Option<Target>),
-        routed: Routed<'_>,
-    ) {
-        let (hop, target) = to;
+    fn relay(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, next: NextHop, routed: Routed<'_>) {
+        let NextHop { target, .. } = next;
         let dialog_target = routed.dialog_target.or(target);
         let id = self.open_context(arrival, admitted, routed);
         let Some(context) = self.contexts.get_mut(id) else { return };
@@ -132,7 +129,7 @@ impl Core {
         if let Some(record) = &mut context.record {
             record.set = context.set;
         }
-        self.engine.start_attempt(id, context, arrival.request, hop, target, arrival.now);
+        self.engine.start_attempt(id, context, arrival.request, next, arrival.now);
         self.settle(id);
     }
 
@@ -251,7 +248,7 @@ impl Engine {
 
     /// The mark of a relayed request: its sender, if that is a destination of ours.
     fn mark_of_sender(&self, from: Hop) -> MarkId {
-        let endpoints = self.verdicts.endpoints.get(&(from.transport, from.remote));
+        let endpoints = self.verdicts.at(from.transport, from.remote);
         let target = endpoints.and_then(|targets| targets.first());
         target.map_or(MarkId::NONE, |target| self.plan.mark_of(*target))
     }

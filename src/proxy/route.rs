@@ -55,6 +55,9 @@ pub enum Decision<'a> {
         hop: Hop,
         /// The destination that the hop is, if it is one.
         target: Option<Target>,
+        /// Largest request sent over UDP; `None`: the transport is fixed, by a URI or by the
+        /// connection that the dialog came on.
+        mtu: Option<usize>,
     },
     /// Nowhere: it asks for ourselves.
     ForUs,
@@ -174,7 +177,7 @@ fn leading_routes_of_ours(request: Message<'_>, routes: &[&[u8]], view: View<'_>
 /// one), or by their configured `sources`.
 fn sets_of(hop: Hop, view: View<'_>) -> SmallVec<[SetId; 2]> {
     let names = &view.plan.directory().names;
-    let endpoints = view.verdicts.endpoints.get(&(hop.transport, hop.remote));
+    let endpoints = view.verdicts.at(hop.transport, hop.remote);
     let by_endpoint = endpoints.into_iter().flatten().filter_map(|target| names.set_of(*target));
     let mut sets: SmallVec<[SetId; 2]> = by_endpoint.collect();
     for set in view.plan.sets_of_source(hop.remote.ip()) {
@@ -262,7 +265,9 @@ fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'
     };
     edits.request_uri = Some(party.contact.clone());
     let target = target_at(party.hop, dialog.target, view);
-    Routed { decision: Decision::Relay { hop: party.hop, target }, edits, dialog_target: dialog.target }
+    // Whoever is no destination may be behind a NAT, which only the way it came by passes.
+    let mtu = target.and_then(|target| view.plan.mtu_of(target));
+    Routed { decision: Decision::Relay { hop: party.hop, target, mtu }, edits, dialog_target: dialog.target }
 }
 
 /// Relays to where a URI points, if the sender may reach it: requests from a set may go anywhere,
@@ -281,7 +286,9 @@ fn relay_to<'a>(
     let target = target_at(hop, dialog_target, view);
     let may = !sender.sets.is_empty() || sender.has_valid_mark || target.is_some();
     if may {
-        Decision::Relay { hop, target }
+        let default = Some(view.plan.settings().mtu);
+        let mtu = target.map_or(default, |target| view.plan.mtu_of(target));
+        Decision::Relay { hop, target, mtu: mtu.filter(|_| uri.transport().is_none()) }
     } else {
         Decision::Reject(Rejection::new(403, Refusal::Forbidden, "the next hop is not one of ours"))
     }
@@ -289,7 +296,7 @@ fn relay_to<'a>(
 
 /// The destination that a hop leads to; the dialog's own if several stand for that address.
 fn target_at(hop: Hop, dialog_target: Option<Target>, view: View<'_>) -> Option<Target> {
-    let at = view.verdicts.endpoints.get(&(hop.transport, hop.remote))?;
+    let at = view.verdicts.at(hop.transport, hop.remote)?;
     dialog_target.filter(|target| at.contains(target)).or_else(|| at.first().copied())
 }
 

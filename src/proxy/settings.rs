@@ -20,6 +20,9 @@ pub struct Settings {
     pub timers: transaction::Settings,
     /// Timer C (RFC 3261 §16.6 step 11). Default 185 s, above 180 s.
     pub timer_c: Duration,
+    /// Largest request sent over UDP to a hop that is no destination; above, TCP is tried first (RFC
+    /// 3261 §18.1.1). Default 1,300.
+    pub mtu: usize,
     /// Whether Record-Route is added to requests that may open a dialog. Default true.
     pub record_route: bool,
     /// Value of User-Agent and Server in messages of our own. Default `sipwarden`.

@@ -32,7 +32,7 @@ mod warden;
 
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
-pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Settings};
+pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
 
 use crate::dispatch::Verdicts;
 use crate::facts::event::{

@@ -6,6 +6,7 @@ use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem,
 use super::section::{Section, section};
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
+use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
 use crate::{dispatch, probe, transaction};
 use std::time::Duration;
@@ -246,10 +247,12 @@ section! {
         mtu: u32 = 1_300, from 512 => 65_535, kamailio "`udp_mtu`, `udp_mtu_try_proto`";
         /// Largest message accepted, in bytes.
         max_message: u32 = 65_535, from 1_500 => 65_535, restart true;
+        /// When an OPTIONS to sipwarden itself gets 503 with Retry-After instead of 200: auto, while shutting down or while no destination of any set is usable; drain_only, while shutting down; always_200, never.
+        options_reply: OptionsReply = OptionsReply::Auto, kamailio "`options_reply()` of `siputils`";
         /// Value of User-Agent and Server in messages of our own.
         user_agent: String = "sipwarden".into(), kamailio "`server_header`, `user_agent_header`";
     }
-    later ["path", "options_reply"]
+    later ["path"]
 }
 
 section! {

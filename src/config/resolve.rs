@@ -66,6 +66,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             timer_c: root.sip.timer_c,
             record_route: root.sip.record_route,
             mtu: usize::try_from(root.sip.mtu).unwrap_or(usize::MAX),
+            options_reply: root.sip.options_reply,
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),
             max_transactions: root.limits.transactions,
             max_call_age: root.limits.max_call_age,

@@ -42,11 +42,11 @@ use crate::facts::event::{
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
-use crate::facts::{Admin, Hop, Target, Transport, WorkerId};
+use crate::facts::{Admin, Hop, Method, Target, Transport, WorkerId};
 use crate::sip::{Framing, Index, Message, ParseError, is_keep_alive, parse, partial};
 use crate::transaction::slab::{Id, Slab};
 use crate::transaction::timer::Wheel;
-use crate::transaction::{Delivered, Owner, Purpose};
+use crate::transaction::{Branch, Delivered, Owner, Purpose};
 use context::Context;
 use engine::{Engine, reply_hop, stamp};
 use failover::Outcome;
@@ -264,6 +264,10 @@ impl Core {
 
     fn on_response(&mut self, response: Message<'_>, now: Instant) {
         let engine = &mut self.engine;
+        if response.via_count() < 2 && is_to_be_passed_on(response) {
+            // RFC 3261 §16.7 step 3: without a Via of somebody else it must not be forwarded.
+            return ack::drop_received(&mut engine.outbox, DropReason::Malformed);
+        }
         match engine.transactions.receive_response(response, now, &mut engine.outbox) {
             Delivered::To(Owner::Attempt { slot, generation, attempt }) => {
                 let id = Id::from_parts(slot, generation);
@@ -368,4 +372,11 @@ impl Core {
             warden.publish(&mut self.engine);
         }
     }
+}
+
+/// Whether a response answers a request that somebody else sent us: not a probe, nor a CANCEL, which are
+/// our own.
+fn is_to_be_passed_on(response: Message<'_>) -> bool {
+    let branch = response.top_via().branch.and_then(Branch::read);
+    branch.is_some_and(|branch| branch.purpose == Purpose::Call) && response.method() != Method::Cancel
 }

@@ -22,7 +22,11 @@ mod health;
 mod mtu;
 #[path = "flows/reload.rs"]
 mod reload;
+#[path = "flows/responses.rs"]
+mod responses;
 #[path = "flows/routing.rs"]
 mod routing;
+#[path = "flows/timers.rs"]
+mod timers;
 #[path = "flows/transactions.rs"]
 mod transactions;

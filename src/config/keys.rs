@@ -258,7 +258,7 @@ section! {
 section! {
     /// What keeps memory bounded.
     Limits at "limits" {
-        /// Unfinished transactions; above, new requests get 503.
+        /// Unfinished transactions; above, new requests get 503. Requests inside a dialog may use an eighth more.
         transactions: u32 = 100_000, from 1 => 10_000_000;
         /// Age at which a call without BYE is forgotten.
         max_call_age: Duration = secs(12 * 3600), from secs(60) => WEEK, kamailio "`ds_hash_expire`";

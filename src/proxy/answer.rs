@@ -37,13 +37,13 @@ impl Engine {
     }
 
     /// Refuses a request.
-    pub fn reject(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+    pub fn reject(&mut self, arrival: Arrival<'_>, rejection: Rejection) {
         self.reject_after(arrival, rejection, None);
     }
 
     /// Answers with a refusal, through a server transaction, and tells of it; `selection` is how
     /// long it took to find nobody in the rejection's set.
-    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>, selection: Option<Duration>) {
+    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection, selection: Option<Duration>) {
         let Arrival { key, request, from, now } = arrival;
         let via = request.top_via();
         let method = request.method();
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Refuses a request without keeping anything: a repetition is refused, and counted, again.
-    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection) {
         let Arrival { request, from, .. } = arrival;
         let via = request.top_via();
         let Self { outbox, replies, nonces, .. } = self;

@@ -66,7 +66,10 @@ impl Core {
     fn begin(&mut self, arrival: Arrival<'_>) {
         let Arrival { request, from, .. } = arrival;
         let engine = &mut self.engine;
-        if engine.transactions.unfinished() >= u64::from(engine.plan.settings().max_transactions) {
+        let limit = u64::from(engine.plan.settings().max_transactions);
+        // What ends a call, or keeps it alive, still finds room where new ones find none.
+        let reserve = if request.to_tag().is_some() { limit / RESERVE } else { 0 };
+        if engine.transactions.unfinished() >= limit + reserve {
             let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
             return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
@@ -94,7 +97,7 @@ impl Core {
         }
     }
 
-    fn dispatch(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, set: SetId, routed: Routed<'_>) {
+    fn dispatch(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, set: SetId, routed: Routed) {
         let Arrival { request, now, .. } = arrival;
         let begun = (self.engine.stopwatch)();
         let selected = self.engine.select(arrival, set);
@@ -118,7 +121,7 @@ impl Core {
         self.settle(id);
     }
 
-    fn relay(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, next: NextHop, routed: Routed<'_>) {
+    fn relay(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, next: NextHop, routed: Routed) {
         let NextHop { target, .. } = next;
         let dialog_target = routed.dialog_target.or(target);
         let id = self.open_context(arrival, admitted, routed);
@@ -134,12 +137,7 @@ impl Core {
     }
 
     /// Opens server transaction and context of a request that goes on; an INVITE gets its 100.
-    fn open_context(
-        &mut self,
-        arrival: Arrival<'_>,
-        admitted: Admitted<'_>,
-        routed: Routed<'_>,
-    ) -> Id<Context> {
+    fn open_context(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, routed: Routed) -> Id<Context> {
         let Arrival { key, request, from, now } = arrival;
         let engine = &mut self.engine;
         let via = request.top_via();
@@ -190,11 +188,14 @@ impl Core {
     }
 }
 
+/// The part of `limits.transactions` that requests inside a dialog get beyond it.
+const RESERVE: u64 = 8;
+
 /// Value of Retry-After while shutting down where no set says another: longer than a restart takes.
 pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
 
 /// The refusal of a new request while draining.
-pub const fn shutting_down<'a>(retry_after: Duration) -> Rejection<'a> {
+pub const fn shutting_down(retry_after: Duration) -> Rejection {
     Rejection::new(503, Refusal::ShuttingDown, "shutting down").retry_after(retry_after)
 }
 

@@ -88,14 +88,14 @@ impl Engine {
             }
             return;
         }
+        if is_abandoned {
+            return self.conclude(context, now);
+        }
         if Challenges::is_challenge(code)
             && let (Some(selection), Some(target)) = (&context.selection, target)
         {
             let lifetime = self.transactions.settings().timeout();
             self.challenges.remember(response, selection.set(), target, now, lifetime);
-        }
-        if is_abandoned {
-            return self.conclude(context, now);
         }
         let mut stripped = Vec::new();
         // A 408 to anything but an INVITE is never sent (RFC 4320 §4.2): as if nobody had answered.
@@ -199,7 +199,7 @@ impl Engine {
     }
 
     /// Refuses the stored request, and tells of it.
-    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection<'_>, now: Instant) {
+    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection, now: Instant) {
         if let Some(record) = &mut context.record {
             record.refusal = Some(rejection.reason);
             let refused = Event::RequestRefused {

@@ -46,7 +46,7 @@ impl RouteEdits {
 
 /// Where a request goes.
 #[derive(Debug)]
-pub enum Decision<'a> {
+pub enum Decision {
     /// To a destination of a set.
     Dispatch(SetId),
     /// To a next hop that is given.
@@ -62,14 +62,14 @@ pub enum Decision<'a> {
     /// Nowhere: it asks for ourselves.
     ForUs,
     /// Nowhere: it is refused.
-    Reject(Rejection<'a>),
+    Reject(Rejection),
 }
 
 /// A decision with what it rests on.
 #[derive(Debug)]
-pub struct Routed<'a> {
+pub struct Routed {
     /// Where to.
-    pub decision: Decision<'a>,
+    pub decision: Decision,
     /// What is changed on the way.
     pub edits: RouteEdits,
     /// The destination that the dialog belongs to, as far as a valid mark or the table tells.
@@ -90,7 +90,7 @@ pub struct View<'p> {
 }
 
 /// Decides where a request goes.
-pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: View<'_>) -> Routed<'a> {
+pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: View<'_>) -> Routed {
     let all: SmallVec<[&[u8]; 4]> = request.routes().collect();
     let ours = leading_routes_of_ours(request, &all, view);
     let mut edits = RouteEdits { pop_routes: ours.count, ..RouteEdits::default() };
@@ -196,7 +196,7 @@ fn relay_by_route<'a>(
     sender: &Sender,
     dialog_target: Option<Target>,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let Some(uri) = Uri::parse(next) else {
         return Decision::Reject(Rejection::new(400, Refusal::BadRequest, "the Route cannot be read"));
     };
@@ -216,7 +216,7 @@ fn new_request<'a>(
     hop: Hop,
     sender: &Sender,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let names_us = uri.is_sip() && view.plan.local().is_us(&uri);
     if names_us && request.method() == Method::Options && uri.user.is_none() {
         return Decision::ForUs;
@@ -258,7 +258,7 @@ fn matches(route: &PlannedRoute, request: Message<'_>, uri: Uri<'_>, hop: Hop, s
 }
 
 /// A request of a dialog whose sender lost the Route set.
-fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed<'a> {
+fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed {
     let Some((dialog, party)) = view.dialogs.find(request) else {
         let rejection = Rejection::new(481, Refusal::BadRequest, "the dialog is not known");
         return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
@@ -272,13 +272,13 @@ fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'
 
 /// Relays to where a URI points, if the sender may reach it: requests from a set may go anywhere,
 /// others only to an endpoint of ours or along a route that we marked.
-fn relay_to<'a>(
+fn relay_to(
     uri: Uri<'_>,
     from: Hop,
     sender: &Sender,
     dialog_target: Option<Target>,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let Some(hop) = next_hop(uri, from, view) else {
         let text = "the next hop is neither an address nor the name of a destination";
         return Decision::Reject(Rejection::new(404, Refusal::NoRoute, text));

@@ -73,9 +73,11 @@ impl Server {
         }
         match code {
             0..=199 => {}
+            // Timer L runs from the first 2xx.
+            200..=299 if repeats_2xx => {}
             200..=299 if is_invite => {
                 self.state = ServerState::Accepted;
-                // Timer L, RFC 6026 §7.1.
+                // RFC 6026 §7.1.
                 self.end_at = Some(now + settings.timeout());
             }
             _ if is_invite => {

@@ -116,3 +116,43 @@ fn a_dialog_is_forgotten_with_its_bye_whatever_came_of_it() {
         world.drain(D1);
     }
 }
+
+#[test]
+fn a_challenge_that_did_not_go_up_draws_nobody() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("late-challenge");
+    world.receive(CALLER, &call.request("INVITE"));
+    let first = world.sent_to(D1, "INVITE");
+    world.advance(2_000);
+    let second = world.sent_to(D2, "INVITE");
+    world.receive(D2, &reply(&second.text, 401, "two", ""));
+    world.sent_to(D2, "ACK");
+    // The one given up challenges too, later; nobody has heard of it.
+    world.drain(D1);
+    world.receive(D1, &reply(&first.text, 401, "one", ""));
+    world.sent_to(D1, "ACK");
+    world.receive(CALLER, &call.companion("ACK"));
+    world.receive(CALLER, &call.request_with("INVITE", "Authorization: Digest username=\"a\"\r\n"));
+    world.sent_to(D2, "INVITE");
+    world.quiet(D1);
+}
+
+#[test]
+fn above_the_limit_of_transactions_calls_can_still_end() {
+    let mut world = World::new(&format!("{TWO}limits: {{transactions: 8}}\n"));
+    let (mut call, _) = establish(&mut world, "established", D1);
+    let (mut other, _) = establish(&mut world, "established-too", D1);
+    for number in 0..8 {
+        world.receive(CALLER, &Call::new(&format!("pending-{number}")).request("INVITE"));
+    }
+    world.drain(CALLER);
+    world.drain(D1);
+    world.receive(CALLER, &Call::new("refused").request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.receive(CALLER, &call.request("BYE"));
+    world.sent_to(D1, "BYE");
+    // There is an end to that room too.
+    world.receive(CALLER, &other.request("BYE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.quiet(D1);
+}

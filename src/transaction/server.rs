@@ -73,11 +73,11 @@ impl Server {
         }
         match code {
             0..=199 => {}
-            // Timer L runs from the first 2xx.
+            // The first one started Timer L.
             200..=299 if repeats_2xx => {}
             200..=299 if is_invite => {
                 self.state = ServerState::Accepted;
-                // RFC 6026 §7.1.
+                // Timer L, RFC 6026 §7.1.
                 self.end_at = Some(now + settings.timeout());
             }
             _ if is_invite => {

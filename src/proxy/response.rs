@@ -295,7 +295,18 @@ impl Engine {
 
     /// Forgets the dialog of a BYE: a 2xx, 408, 481 or no answer ends it (RFC 3261 §15.1.1).
     fn end_dialog(&mut self, context: &mut Context) {
-        if let Some(dialog) = context.ends.take() {
+        if context.method != Method::Bye {
+            return;
+        }
+        let known = context.ends.take();
+        let mut parsed = std::mem::take(&mut self.spare_index);
+        // A BYE may overtake the 2xx that confirms its dialog.
+        let ended = known.or_else(|| {
+            let bye = parse(&context.request, Framing::Datagram, &mut parsed).ok()?;
+            self.dialogs.key_of(bye).map(|(key, _)| key)
+        });
+        self.spare_index = parsed;
+        if let Some(dialog) = ended {
             self.dialogs.end(dialog);
         }
     }

@@ -4,7 +4,7 @@
 //! who may send what. Chooses sets, never destinations.
 
 use super::admit::Admitted;
-use super::dialogs::Dialogs;
+use super::dialogs::{Dialog, Dialogs, Party};
 use super::local::DEFAULT_PORT;
 use super::mark::{MarkId, Marks};
 use super::plan::{Plan, PlannedRoute};
@@ -133,7 +133,12 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        relay_to(uri, hop, &sender, dialog_target, view)
+        match relay_to(uri, hop, &sender, dialog_target, view) {
+            Decision::Reject(unknown) if unknown.code == 404 => {
+                to_named_party(request, uri, view).unwrap_or(Decision::Reject(unknown))
+            }
+            decision => decision,
+        }
     };
     Routed { decision, edits, dialog_target }
 }
@@ -264,10 +269,25 @@ fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'
         return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
     };
     edits.request_uri = Some(party.contact.clone());
+    Routed { decision: to_party(dialog, party, view), edits, dialog_target: dialog.target }
+}
+
+/// Where a request of a dialog goes whose remote target is a name that we do not look up: to where
+/// that party's messages come from, if the dialog is known.
+fn to_named_party(request: Message<'_>, uri: Uri<'_>, view: View<'_>) -> Option<Decision> {
+    let (dialog, party) = view.dialogs.find(request)?;
+    let contact = Uri::parse(&party.contact).filter(|contact| contact.is_sip() && !contact.is_secure())?;
+    let is_named = uri.host_ip().is_none() && uri.maddr_ip().is_none();
+    (is_named && uri.is_sip() && contact.host.eq_ignore_ascii_case(uri.host))
+        .then(|| to_party(dialog, party, view))
+}
+
+/// Along the way that a party's own messages come.
+fn to_party(dialog: &Dialog, party: &Party, view: View<'_>) -> Decision {
     let target = target_at(party.hop, dialog.target, view);
     // Whoever is no destination may be behind a NAT, which only the way it came by passes.
     let mtu = target.and_then(|target| view.plan.mtu_of(target));
-    Routed { decision: Decision::Relay { hop: party.hop, target, mtu }, edits, dialog_target: dialog.target }
+    Decision::Relay { hop: party.hop, target, mtu }
 }
 
 /// Relays to where a URI points, if the sender may reach it: requests from a set may go anywhere,

@@ -156,3 +156,38 @@ fn above_the_limit_of_transactions_calls_can_still_end() {
     world.sent_to(CALLER, "SIP/2.0 503");
     world.quiet(D1);
 }
+
+#[test]
+fn a_party_whose_contact_is_a_name_is_reached_where_its_messages_come_from() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("named");
+    let invite = call
+        .request("INVITE")
+        .replace("Contact: <sip:alice@192.0.2.7:5070>", "Contact: <sip:alice@Laptop.local>");
+    world.receive(CALLER, &invite);
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@sbc.example:5080"));
+    call.learn(&world.drain(CALLER).pop().unwrap().text);
+    assert_eq!(call.uri, "sip:1000@sbc.example:5080");
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK sip:1000@sbc.example:5080 SIP/2.0");
+    world.receive(CALLER, &call.request("INFO"));
+    let info = world.sent_to(D1, "INFO sip:1000@sbc.example:5080 SIP/2.0");
+    world.receive(D1, &reply(&info.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    // Another name than that of the dialog leads nowhere, as before.
+    let mut astray = call.clone();
+    astray.uri = "sip:1000@victim.example".into();
+    world.receive(CALLER, &astray.request("INFO"));
+    world.sent_to(CALLER, "SIP/2.0 404");
+
+    let mut callee = Call::from("named", D1);
+    callee.to_tag = Some("from-named".into());
+    callee.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    callee.uri = "sip:alice@laptop.local".into();
+    world.receive(D1, &callee.request("BYE").replace("tag=from-named\r\nTo", "tag=callee\r\nTo"));
+    let bye = world.sent_to(CALLER, "BYE sip:alice@laptop.local SIP/2.0");
+    world.receive(CALLER, &reply(&bye.text, 200, "x", ""));
+    world.sent_to(D1, "SIP/2.0 200");
+    world.settle();
+}

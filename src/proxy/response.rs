@@ -84,6 +84,9 @@ impl Engine {
                 }
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
+                if context.method == Method::Update {
+                    self.confirm_dialog(context, index, response, now);
+                }
                 self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
             }
             return;
@@ -311,13 +314,14 @@ impl Engine {
         }
     }
 
+    /// A 2xx confirms the dialog of its request, or may move the parties of the one it is inside.
     fn confirm_dialog(&mut self, context: &Context, index: usize, response: Message<'_>, now: Instant) {
         let Some(attempt) = context.attempts.get(index) else { return };
         let mut parsed = std::mem::take(&mut self.spare_index);
-        if let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed)
-            && request.to_tag().is_none()
-            && let (Some(caller), Some(callee)) = (request.contact(), response.contact())
-        {
+        let Ok(request) = parse(&context.request, Framing::Datagram, &mut parsed) else { return };
+        if request.to_tag().is_some() {
+            self.dialogs.refresh(request, response, context.from, attempt.hop);
+        } else if let (Some(caller), Some(callee)) = (request.contact(), response.contact()) {
             let dialog = Dialog {
                 target: attempt.target,
                 set: context.set,

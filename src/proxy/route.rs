@@ -133,12 +133,9 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        match relay_to(uri, hop, &sender, dialog_target, view) {
-            Decision::Reject(unknown) if unknown.code == 404 => {
-                to_named_party(request, uri, view).unwrap_or(Decision::Reject(unknown))
-            }
-            decision => decision,
-        }
+        let relayed = relay_to(uri, hop, &sender, dialog_target, view);
+        let is_unknown = matches!(&relayed, Decision::Reject(rejection) if rejection.code == 404);
+        is_unknown.then(|| to_named_party(request, uri, view)).flatten().unwrap_or(relayed)
     };
     Routed { decision, edits, dialog_target }
 }

@@ -191,3 +191,19 @@ fn a_party_whose_contact_is_a_name_is_reached_where_its_messages_come_from() {
     world.sent_to(D1, "SIP/2.0 200");
     world.settle();
 }
+
+#[test]
+fn who_lost_the_route_set_reaches_a_party_where_it_has_moved_to() {
+    for method in ["INVITE", "UPDATE"] {
+        let mut world = World::new(TWO);
+        let (mut call, _) = establish(&mut world, "moving", D1);
+        call.routes.clear();
+        call.uri = format!("sip:1000@{PROXY}");
+        world.receive(CALLER, &call.request(method));
+        let sent = world.sent_to(D1, method);
+        world.receive(D1, &reply(&sent.text, 200, "callee", "sip:moved@10.0.1.1:5060"));
+        world.drain(CALLER);
+        world.receive(CALLER, &call.request("BYE"));
+        world.sent_to(D1, "BYE sip:moved@10.0.1.1:5060 SIP/2.0");
+    }
+}

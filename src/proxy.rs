@@ -14,11 +14,13 @@ mod attempt;
 mod cancel;
 mod challenges;
 mod context;
+mod copy;
 mod dialogs;
 mod engine;
 mod failover;
 mod local;
 mod mark;
+mod mtu;
 mod owner;
 mod plan;
 mod reject;
@@ -31,7 +33,7 @@ mod warden;
 
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
-pub use settings::{Advertise, Interfaces, Listener, MethodName, Route, Set, Settings};
+pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
 
 use crate::dispatch::Verdicts;
 use crate::facts::event::{
@@ -41,11 +43,11 @@ use crate::facts::event::{
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
-use crate::facts::{Admin, Hop, Target, Transport, WorkerId};
+use crate::facts::{Admin, Hop, Method, Target, Transport, WorkerId};
 use crate::sip::{Framing, Index, Message, ParseError, is_keep_alive, parse, partial};
 use crate::transaction::slab::{Id, Slab};
 use crate::transaction::timer::Wheel;
-use crate::transaction::{Delivered, Owner, Purpose};
+use crate::transaction::{Branch, Delivered, Owner, Purpose};
 use context::Context;
 use engine::{Engine, reply_hop, stamp};
 use failover::Outcome;
@@ -270,10 +272,19 @@ impl Core {
 
     fn on_response(&mut self, response: Message<'_>, now: Instant) {
         let engine = &mut self.engine;
-        match engine.transactions.receive_response(response, now, &mut engine.outbox) {
-            Delivered::To(Owner::Attempt { slot, generation, attempt }) => {
+        if response.via_count() < 2 && is_to_be_passed_on(response) {
+            // RFC 3261 §16.7 step 3: without a Via of somebody else it must not be forwarded.
+            return ack::drop_received(&mut engine.outbox, DropReason::Malformed);
+        }
+        let delivered = engine.transactions.receive_response(response, now, &mut engine.outbox);
+        match delivered {
+            Delivered::To(Owner::Attempt { slot, generation, attempt })
+            | Delivered::Unacknowledged(Owner::Attempt { slot, generation, attempt }) => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
+                if matches!(delivered, Delivered::Unacknowledged(_)) {
+                    engine.acknowledge(context, attempt as usize, response);
+                }
                 if response.status() < 200 {
                     engine.on_provisional(context, attempt as usize, response, now);
                 } else {
@@ -285,7 +296,9 @@ impl Core {
             Delivered::To(Owner::Probe(probe)) => {
                 self.with_warden(|warden, engine| warden.on_response(engine, probe, response, now));
             }
-            Delivered::To(Owner::Nobody | Owner::Request { .. }) | Delivered::Absorbed => {}
+            Delivered::To(Owner::Nobody | Owner::Request { .. })
+            | Delivered::Unacknowledged(_)
+            | Delivered::Absorbed => {}
             Delivered::Stray(purpose) => {
                 if purpose == Some(Purpose::Probe) {
                     engine.outbox.event(Event::ProbeUnmatched);
@@ -329,15 +342,17 @@ impl Core {
     fn on_undeliverable(&mut self, hop: Hop, message: &[u8], reason: TransportReason, now: Instant) {
         let Some(branch) = owner::branch_of(message) else { return };
         let Some((owner, retransmissions)) = self.engine.transactions.undeliverable(&branch, hop) else {
-            return;
+            return self.engine.fall_back_ack(hop, branch, message, reason, now);
         };
         match owner {
             Owner::Attempt { slot, generation, attempt } => {
                 let id = Id::from_parts(slot, generation);
                 let Some(context) = self.contexts.get_mut(id) else { return };
-                let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
-                let ended = AttemptOutcome::Transport(reason);
-                self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
+                if !self.engine.fall_back(id, context, attempt as usize, reason, now) {
+                    let outcome = Outcome::Undelivered { sent_before: retransmissions > 0 };
+                    let ended = AttemptOutcome::Transport(reason);
+                    self.engine.on_failure(id, context, attempt as usize, outcome, ended, now);
+                }
                 self.settle(id);
             }
             Owner::Probe(probe) => self.with_warden(|warden, engine| {
@@ -372,4 +387,11 @@ impl Core {
             warden.publish(&mut self.engine);
         }
     }
+}
+
+/// Whether a response answers a request that somebody else sent us: not a probe, nor a CANCEL, which are
+/// our own.
+fn is_to_be_passed_on(response: Message<'_>) -> bool {
+    let branch = response.top_via().branch.and_then(Branch::read);
+    branch.is_some_and(|branch| branch.purpose == Purpose::Call) && response.method() != Method::Cancel
 }

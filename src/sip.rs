@@ -20,7 +20,7 @@ mod uri;
 mod via;
 
 pub use build::{Reply, ack, cancel, reason_phrase, reply};
-pub use edit::{RequestEdit, Stamp, forward_request, forward_response};
+pub use edit::{RequestEdit, Stamp, forward_request, forward_response, replace_top_via};
 pub use message::Message;
 pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_destination};
 pub use parse::{Framing, Index, ParseError, limits, parse, partial};

@@ -30,7 +30,7 @@ use crate::facts::event::{Event, Role};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Method, StatusClass, Target, WorkerId};
-use crate::sip::{Framing, Index, Message, build, parse};
+use crate::sip::{Message, build};
 use client::ClientAction;
 use linger::{Linger, weight_of_client, weight_of_server};
 use open::Open;
@@ -38,7 +38,7 @@ use server::ServerAction;
 use slab::{Id, Slab};
 use std::collections::HashMap;
 use std::time::Instant;
-use store::{Store, Stored};
+use store::Store;
 use timer::Wheel;
 use tombstones::Tombstones;
 
@@ -80,8 +80,6 @@ pub struct Transactions {
     messages: Store,
     linger: Linger,
     tombstones: Tombstones,
-    index: Index,
-    scratch: Vec<u8>,
 }
 
 impl Transactions {
@@ -100,8 +98,6 @@ impl Transactions {
             messages: Store::default(),
             linger: Linger::default(),
             tombstones: Tombstones::default(),
-            index: Index::default(),
-            scratch: Vec::new(),
         }
     }
 
@@ -213,7 +209,8 @@ impl Transactions {
         true
     }
 
-    /// Opens a client transaction and sends its request, which `write` appends given the branch.
+    /// Opens a client transaction and sends its request, which `write` appends given the branch. A
+    /// probe is kept for retransmission; the request of a call is written again by its owner.
     pub fn send(
         &mut self,
         opening: Opening,
@@ -228,7 +225,8 @@ impl Transactions {
         let branch = Branch { purpose, worker: self.worker, slot: id.index(), nonce, loop_hash };
         out.send_with(hop, |arena| write(&branch, arena));
         if let Some(client) = self.clients.get_mut(id)
-            && (!hop.transport.is_reliable() || method == Method::Invite)
+            && purpose == Purpose::Probe
+            && !hop.transport.is_reliable()
         {
             client.sent = self.messages.keep(out.last());
         }
@@ -250,19 +248,10 @@ impl Transactions {
         let before = weight_of_client(client);
         let action = client.on_response(response.status(), now, &self.settings);
         match action {
-            ClientAction::DeliverAndAck => {
-                debug_assert!(StatusClass::of(response.status()) > StatusClass::Success);
-                // The ACK takes the place of the INVITE (RFC 3261 §17.1.1.3).
-                let sent = restore(&self.messages, &client.sent, &mut self.scratch);
-                if let Ok(invite) = parse(sent, Framing::Datagram, &mut self.index) {
-                    out.send_with(client.hop, |arena| build::ack(invite, response, arena));
-                    self.messages.replace(&mut client.sent, out.last());
-                }
-            }
             ClientAction::AckAgain => {
                 out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
             }
-            ClientAction::Deliver | ClientAction::Absorb => {}
+            ClientAction::Deliver | ClientAction::DeliverAndAck | ClientAction::Absorb => {}
         }
         if !client.may_repeat() {
             self.messages.free(&mut client.sent);
@@ -279,7 +268,8 @@ impl Transactions {
             self.forget(cancel);
         }
         match action {
-            ClientAction::Deliver | ClientAction::DeliverAndAck => Delivered::To(owner),
+            ClientAction::Deliver => Delivered::To(owner),
+            ClientAction::DeliverAndAck => Delivered::Unacknowledged(owner),
             ClientAction::AckAgain | ClientAction::Absorb => {
                 if let Some(target) = target {
                     out.event(Event::ResponseAbsorbed { target });
@@ -289,19 +279,42 @@ impl Transactions {
         }
     }
 
-    /// Sends a CANCEL for an INVITE without a final response, once (RFC 3261 §9.1); the caller
-    /// waits for a provisional response first. `reason` is the value of Reason to copy.
-    pub fn cancel(&mut self, id: Id<Client>, reason: Option<&[u8]>, now: Instant, out: &mut Outbox) {
-        let Some(invite) = self.clients.get_mut(id) else { return };
-        if !invite.is_open() || invite.method != Method::Invite || invite.cancel.is_some() {
+    /// Acknowledges the final response other than 2xx that came for an INVITE, given as it was sent
+    /// (RFC 3261 §17.1.1.3). The ACK is kept for repetitions of the response.
+    pub fn acknowledge(
+        &mut self,
+        id: Id<Client>,
+        invite: Message<'_>,
+        response: Message<'_>,
+        out: &mut Outbox,
+    ) {
+        debug_assert!(StatusClass::of(response.status()) > StatusClass::Success);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        out.send_with(client.hop, |arena| build::ack(invite, response, arena));
+        if !client.hop.transport.is_reliable() {
+            let before = weight_of_client(client);
+            self.messages.replace(&mut client.sent, out.last());
+            self.linger.weigh_client(id, before, weight_of_client(client));
+        }
+    }
+
+    /// Sends a CANCEL for an INVITE without a final response, given as it was sent, once (RFC 3261
+    /// §9.1); the caller waits for a provisional response first. `reason` is the value of Reason to
+    /// copy.
+    pub fn cancel(
+        &mut self,
+        id: Id<Client>,
+        invite: Message<'_>,
+        reason: Option<&[u8]>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if !client.is_open() || client.method != Method::Invite || client.cancel.is_some() {
             return;
         }
-        let (nonce, hop) = (invite.nonce, invite.hop);
-        let sent = restore(&self.messages, &invite.sent, &mut self.scratch);
-        match parse(sent, Framing::Datagram, &mut self.index) {
-            Ok(message) => out.send_with(hop, |arena| build::cancel(message, reason, "", arena)),
-            Err(_) => return,
-        }
+        let (nonce, hop) = (client.nonce, client.hop);
+        out.send_with(hop, |arena| build::cancel(invite, reason, "", arena));
         let settings = &self.settings;
         let cancel = self
             .clients
@@ -312,10 +325,16 @@ impl Transactions {
             client.sent = self.messages.keep(out.last());
         }
         self.open.change(Role::Client, Method::Cancel, 1);
-        if let Some(invite) = self.clients.get_mut(id) {
-            invite.cancel = Some(cancel);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.cancel = Some(cancel);
         }
         self.rearm_client(cancel);
+    }
+
+    /// The branch of the client transaction of a call, for writing its request again.
+    pub fn branch_of(&self, id: Id<Client>, loop_hash: u64) -> Option<Branch> {
+        let nonce = self.clients.get(id)?.nonce;
+        Some(Branch { purpose: Purpose::Call, worker: self.worker, slot: id.index(), nonce, loop_hash })
     }
 
     /// Ends a client transaction without telling its owner; a late response will be a stray.
@@ -427,11 +446,4 @@ impl Transactions {
         }
         self.rearm_server(id);
     }
-}
-
-/// A kept message in one piece.
-fn restore<'s>(messages: &Store, stored: &Stored, scratch: &'s mut Vec<u8>) -> &'s [u8] {
-    scratch.clear();
-    messages.copy(stored, scratch);
-    scratch
 }

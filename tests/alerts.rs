@@ -184,7 +184,7 @@ fn promtool_accepts_the_rules_and_their_tests_pass() {
 }
 
 /// Ways to break one rule: the alert, the text replaced, and what replaces it.
-const MUTANTS: [(&str, &str, &str); 28] = [
+const MUTANTS: [(&str, &str, &str); 29] = [
     ("SipwardenAllDestinationsDown", "all_down == 1", "all_down == 0"),
     ("SipwardenAllDestinationsDown", "all_down == 1", "all_down >= 0"),
     ("SipwardenAllDestinationsDown", "enabled == 0", "enabled > 0"),
@@ -212,7 +212,8 @@ const MUTANTS: [(&str, &str, &str); 28] = [
     ("SipwardenDestinationDown", "(job, instance, set, destination)", "(job, instance, destination)"),
     ("SipwardenDestinationDown", "(job, instance, set, destination)", "(job, set, destination)"),
     ("SipwardenCallsRejectedNoDestination", "none_usable", "all_full"),
-    ("SipwardenCallsRejectedNoDestination", "{reason=\"none_usable\"}", ""),
+    ("SipwardenCallsRejectedNoDestination", "set!=\"\", ", ""),
+    ("SipwardenCallsRejectedNoDestination", "{set!=\"\", reason=\"none_usable\"}", ""),
     ("SipwardenCallsRejectedNoDestination", "(job, instance, set)", "(job, set)"),
     ("SipwardenCallsRejectedNoDestination", "(job, instance, set)", "(job, instance)"),
     ("SipwardenCallsRejectedNoDestination", ")) > 0", ")) > 2"),

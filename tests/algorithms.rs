@@ -43,6 +43,7 @@ fn bench(algorithm: Algorithm, members: &[Member]) -> Bench {
         priority: member.priority,
         admin: Admin::Enabled,
         listener: None,
+        mtu: None,
         thresholds: Some(Thresholds { down_after: 1, up_after: 1 }),
     });
     let set = SetSettings {

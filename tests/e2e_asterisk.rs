@@ -53,3 +53,32 @@ fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {
     assert!(is(scrape.sum("sipwarden_failovers_total", &[]), 0.0));
     assert!(is(scrape.sum("sipwarden_selections_total", &[]), 120.0));
 }
+
+/// RFC 3261 §18.1.1: with so small an mtu every INVITE goes over TCP first, and Asterisk answers with a
+/// Contact that keeps the dialog there.
+#[test]
+fn calls_too_large_for_udp_reach_it_over_tcp() {
+    let workspace = Workspace::new("asterisk-tcp");
+    let peer = Asterisk::start(&workspace);
+    let set =
+        format!("sets: {{pbx: {{destinations: [{{id: only, uri: \"sip:{}\", mtu: 512}}]}}}}", peer.address);
+    let config = Config::new().with(&set);
+    let sipwarden = Sipwarden::start(&workspace, &config);
+    sipwarden.wait_until_up("pbx", 1);
+    let echo = Calls { user: "echo", ..Calls::to(sipwarden.sip, 20, 20) };
+    echo.make(&workspace).expect_all_successful();
+    let busy = Calls { user: "busy", count: 5, scenario: "caller_busy", ..echo };
+    busy.make(&workspace).expect_all_successful();
+    let cancelled = Calls { user: "ring", count: 5, scenario: "caller_cancels", ..echo };
+    cancelled.make(&workspace).expect_all_successful();
+    wait::until_true("no channel is left", Duration::from_secs(10), || peer.calls().0 == 0);
+    assert_eq!(peer.calls().1, 30, "calls that reached Asterisk");
+    let scrape = sipwarden.scrape();
+    let opened = [("transport", "tcp"), ("role", "outbound"), ("result", "ok")];
+    assert!(is(scrape.sum("sipwarden_transport_connects_total", &opened), 1.0), "one connection for all");
+    let received = [("transport", "tcp"), ("direction", "received"), ("kind", "response")];
+    // 100, 180 or not, a final response; the answers to BYE and CANCEL.
+    let answers = scrape.sum("sipwarden_messages_total", &received);
+    assert!(answers >= 80.0, "{answers} answers over TCP");
+    assert!(is(scrape.sum("sipwarden_failovers_total", &[]), 0.0));
+}

@@ -192,7 +192,9 @@ fn answer(socket: &UdpSocket) -> Option<String> {
 #[test]
 fn a_malformed_datagram_is_counted_answered_where_the_rfc_says_so_and_survived() {
     let workspace = Workspace::new("datagrams");
-    let mut sipwarden = Sipwarden::start(&workspace, &pbx(&format!("    destinations: [\"{DESTINATION}\"]")));
+    let config =
+        pbx(&format!("    destinations: [\"{DESTINATION}\"]")).with("sip: {options_reply: always_200}");
+    let mut sipwarden = Sipwarden::start(&workspace, &config);
     let caller = UdpSocket::bind(address::endpoint()).expect("the address is free");
     caller.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout is accepted");
     let counted = |sipwarden: &Sipwarden, reason: &str| {

@@ -18,9 +18,15 @@ mod edges;
 mod failover;
 #[path = "flows/health.rs"]
 mod health;
+#[path = "flows/mtu.rs"]
+mod mtu;
 #[path = "flows/reload.rs"]
 mod reload;
+#[path = "flows/responses.rs"]
+mod responses;
 #[path = "flows/routing.rs"]
 mod routing;
+#[path = "flows/timers.rs"]
+mod timers;
 #[path = "flows/transactions.rs"]
 mod transactions;

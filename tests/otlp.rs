@@ -157,6 +157,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
         provisionals: smallvec![],
         retransmissions: 0,
         retransmitted: smallvec::smallvec![],
+        fell_back: None,
     };
     let mut second = selection(2_000, SelectionReason::Failover, 1);
     second.skipped.push((Target::new(0), SkipReason::Tried));

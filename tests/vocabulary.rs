@@ -243,6 +243,14 @@ fn samples(now: Instant) -> Vec<Row> {
             Event::LingerDropped { kind: LingerKind::Response, count: 2 },
             &[r#"linger_dropped_total{kind="response"} 2"#],
         ),
+        (
+            Event::FellBackToUdp {
+                target: Some(A),
+                remote: "192.0.2.1:5060".parse().unwrap(),
+                reason: TransportReason::Refused,
+            },
+            &[],
+        ),
     ]
 }
 
@@ -287,6 +295,7 @@ fn variant(event: &Event) -> usize {
         Event::RequestUnanswered(_) => 35,
         Event::HandedOver { .. } => 36,
         Event::LingerDropped { .. } => 37,
+        Event::FellBackToUdp { .. } => 38,
     }
 }
 
@@ -336,6 +345,7 @@ fn call(now: Instant) -> TransactionRecord {
             provisionals: smallvec![],
             retransmissions: 0,
             retransmitted: smallvec::smallvec![],
+            fell_back: None,
         }],
         failovers: smallvec![],
     }

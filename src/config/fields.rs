@@ -4,6 +4,7 @@ use super::cursor::{Cursor, Field, Scalar};
 use super::near::nearest;
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
+use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
 use figment::value::Value;
 use serde_yaml::Value as Yaml;
@@ -254,6 +255,7 @@ words_field!(Admin, later [], kamailio_state);
 words_field!(Family, later["both"], |_| None);
 words_field!(OtlpProtocol, later [], |_| None);
 words_field!(LogFormat, later [], |_| None);
+words_field!(OptionsReply, later [], |_| None);
 
 /// What the algorithm numbers of Kamailio's `ds_select_dst` are called here.
 fn kamailio_algorithm(written: &str) -> Option<String> {

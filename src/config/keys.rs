@@ -6,6 +6,7 @@ use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem,
 use super::section::{Section, section};
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
+use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
 use crate::{dispatch, probe, transaction};
 use std::time::Duration;
@@ -139,10 +140,12 @@ section! {
         /// Name of the listener to send from; if left out the one that the request came in on, or for probes and
         /// where that does not fit the first of its transport and address family.
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
+        /// Largest request sent to it over UDP, in bytes; null: `sip.mtu`. 65535 keeps every request on UDP. A URI with `;transport=udp` does too, unless this is written.
+        mtu: Option<u32> = None, kamailio "`udp_mtu`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
     }
-    later ["max_calls", "max_cps", "mtu"]
+    later ["max_calls", "max_cps"]
 }
 
 section! {
@@ -240,18 +243,22 @@ section! {
         record_route: bool = true, kamailio "`record_route()`";
         /// File with at least 16 bytes that sign our Record-Route; the same for all instances behind one address. Without one, random at each start.
         secret_file: Option<String> = None, restart true;
+        /// Largest request sent over UDP, in bytes; a larger one goes over TCP first (RFC 3261 §18.1.1), and over UDP if the peer takes no TCP connection. Needs a TCP listener. 65535 keeps every request on UDP.
+        mtu: u32 = 1_300, from 512 => 65_535, kamailio "`udp_mtu`, `udp_mtu_try_proto`";
         /// Largest message accepted, in bytes.
         max_message: u32 = 65_535, from 1_500 => 65_535, restart true;
+        /// When an OPTIONS to sipwarden itself gets 503 with Retry-After instead of 200: auto, while shutting down or while no destination of any set is usable; drain_only, while shutting down; always_200, never.
+        options_reply: OptionsReply = OptionsReply::Auto, kamailio "`options_reply()` of `siputils`";
         /// Value of User-Agent and Server in messages of our own.
         user_agent: String = "sipwarden".into(), kamailio "`server_header`, `user_agent_header`";
     }
-    later ["mtu", "path", "options_reply"]
+    later ["path"]
 }
 
 section! {
     /// What keeps memory bounded.
     Limits at "limits" {
-        /// Unfinished transactions; above, new requests get 503.
+        /// Unfinished transactions; above, new requests get 503. Requests inside a dialog may use an eighth more.
         transactions: u32 = 100_000, from 1 => 10_000_000;
         /// Memory of finished transactions, which are kept for retransmissions. Above it the oldest go early: first what they would repeat, so that a retransmission gets no answer; their keys stay, so that it does not become a new call. All workers together.
         linger: Size = Size::mebibytes(256), from Size::mebibytes(1) => Size::mebibytes(1 << 20);

@@ -35,7 +35,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
     let at = KeyPath::root();
     let listeners = listen::resolve(&root.listen, problems);
     let timers = timers(root, &at.key("sip"), problems);
-    let sets = sets::resolve(&mut root.sets, &listeners, &timers, problems);
+    let sets = sets::resolve(&mut root.sets, &listeners, &timers, root.sip.mtu, problems);
     let routes = routes::resolve(&root.routes, &sets, &listeners, problems);
     if root.dns.min_ttl > root.dns.max_ttl {
         let path = at.key("dns").key("min_ttl");
@@ -65,6 +65,8 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             timers,
             timer_c: root.sip.timer_c,
             record_route: root.sip.record_route,
+            mtu: usize::try_from(root.sip.mtu).unwrap_or(usize::MAX),
+            options_reply: root.sip.options_reply,
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),
             max_transactions: root.limits.transactions,
             max_call_age: root.limits.max_call_age,

@@ -45,6 +45,9 @@ pub struct DestinationSettings {
     pub admin: Admin,
     /// The listener to send from; `None`: the first of that transport and address family.
     pub listener: Option<ListenerId>,
+    /// Largest request sent over UDP, in bytes; above, TCP is tried first. `None`: the transport is
+    /// fixed. Default 1,300 (RFC 3261 §18.1.1).
+    pub mtu: Option<usize>,
     /// How many probe results in a row change its state; `None` if it is not probed, which fixes
     /// it at up.
     pub thresholds: Option<Thresholds>,

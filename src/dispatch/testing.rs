@@ -21,6 +21,7 @@ pub fn destination(id: &str) -> DestinationSettings {
         priority: 0,
         admin: Admin::Enabled,
         listener: None,
+        mtu: Some(1_300),
         thresholds: Some(Thresholds::default()),
     }
 }

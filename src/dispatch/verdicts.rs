@@ -47,6 +47,13 @@ impl Verdicts {
         self.of(target).is_some_and(|verdict| verdict.skip.is_none())
     }
 
+    /// The destinations at an address. Those at a datagram address are there over streams as well:
+    /// large requests go to them so, and they answer and call on the connection.
+    pub fn at(&self, transport: Transport, address: SocketAddr) -> Option<&SmallVec<[Target; 1]>> {
+        let exact = self.endpoints.get(&(transport, address));
+        exact.or_else(|| self.endpoints.get(&(Transport::Udp, address)).filter(|_| transport.is_reliable()))
+    }
+
     /// How many members of a set are usable.
     pub fn available(&self, set: SetId) -> u32 {
         let tiers = self.usable.get(set.index()).map_or(&[][..], |tiers| tiers);

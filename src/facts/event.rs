@@ -93,6 +93,16 @@ pub enum Event {
     ReloadFailed { trigger: ReloadTrigger, error: Arc<str> },
     /// A reload found nothing changed.
     ReloadUnchanged { trigger: ReloadTrigger },
+    /// A request too large for UDP went over UDP all the same: the peer takes no TCP connection, and
+    /// is not asked again for a while.
+    FellBackToUdp {
+        /// The destination, if the peer is one.
+        target: Option<Target>,
+        /// The peer.
+        remote: SocketAddr,
+        /// Why TCP failed.
+        reason: TransportReason,
+    },
     /// A dialog without a BYE reached `limits.max_call_age` and was forgotten.
     DialogExpired { set: SetId },
     /// A name was looked up.

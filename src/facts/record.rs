@@ -3,7 +3,7 @@
 //! The core fills it while the transaction lives and hands it out once, when the first final
 //! response goes upstream. Times are the core's own; text from the wire is cut on entry.
 
-use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, SkipReason};
+use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, SkipReason, TransportReason};
 use super::{Algorithm, ListenerId, Method, SetId, Target, Transport};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -163,6 +163,8 @@ pub struct AttemptRecord {
     pub retransmissions: u32,
     /// When we sent them; at most [`MAX_NOTES`].
     pub retransmitted: SmallVec<[Instant; 0]>,
+    /// When, and why, it went on over UDP although it was too large for that.
+    pub fell_back: Option<(Instant, TransportReason)>,
 }
 
 impl AttemptRecord {

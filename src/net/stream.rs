@@ -21,9 +21,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Time for a connection of ours to open. Below `no_response_after` plus a little it would hide
-/// behind that timer; a SYN and two retransmissions fit.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for a connection of ours to open: a SYN and its retransmission after a second fit. Shorter than
+/// the default of `no_response_after`, so that a request that is over TCP for its size alone falls back
+/// to UDP before its destination is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Messages that may wait to be written to one connection.
 const WRITE_QUEUE: usize = 256;
 /// Time without acknowledgement after which a connection is dead: its successor may reach a peer

@@ -2,33 +2,37 @@
 
 use super::admit;
 use super::engine::{Engine, stamp};
+use super::mtu::NextHop;
 use super::route::{Decision, RouteEdits, Routed, route};
 use crate::facts::Hop;
 use crate::facts::event::{Direction, DropReason, Event, Refusal};
 use crate::facts::outbox::Outbox;
 use crate::sip::{Message, RequestEdit, forward_request};
 use crate::transaction::{Branch, Purpose};
+use std::time::Instant;
 
 impl Engine {
     /// An ACK that belongs to no failed INVITE of ours: to a 2xx, end to end, without a transaction
     /// (RFC 3261 §16.6, §13.2.2.4). Never answered.
-    pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop) {
+    pub fn forward_ack(&mut self, ack: Message<'_>, from: Hop, now: Instant) {
         match self.route_ack(ack, from) {
-            Ok((hop, edits, loop_hash, max_forwards)) => {
-                let mut via = std::mem::take(&mut self.draft);
-                self.plan.local().write_via(hop, &self.ack_branch(ack, loop_hash), &mut via);
+            Ok((next, edits, loop_hash, max_forwards)) => {
                 let stamp = stamp(&ack.top_via(), from);
-                let edit = RequestEdit { stamp, ..edits.edit(&via, max_forwards) };
+                let edit = RequestEdit { stamp, ..edits.edit(&[], max_forwards) };
+                let (hop, branch) = self.ack_hop(ack, &edit, next, self.ack_branch(ack, loop_hash), now);
+                let mut via = std::mem::take(&mut self.spare_copy);
+                via.clear();
+                self.plan.local().write_via(hop, &branch, &mut via);
+                let edit = RequestEdit { via: &via, ..edit };
                 self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
                 self.outbox.mark_forwarded();
-                via.clear();
-                self.draft = via;
+                self.spare_copy = via;
             }
             Err(reason) => drop_received(&mut self.outbox, reason),
         }
     }
 
-    fn route_ack(&self, ack: Message<'_>, from: Hop) -> Result<(Hop, RouteEdits, u64, u8), DropReason> {
+    fn route_ack(&self, ack: Message<'_>, from: Hop) -> Result<(NextHop, RouteEdits, u64, u8), DropReason> {
         // Without a To tag it acknowledges nothing that a proxy has passed on.
         if ack.to_tag().is_none() || ack.max_forwards() == Some(0) {
             return Err(DropReason::Stray);
@@ -36,7 +40,10 @@ impl Engine {
         let admitted = admit::read(ack, &self.loop_secret).map_err(|_| DropReason::Malformed)?;
         let Routed { decision, edits, .. } = route(ack, admitted, from, self.view());
         match decision {
-            Decision::Relay { hop, .. } => Ok((hop, edits, admitted.loop_hash, admitted.max_forwards)),
+            Decision::Relay { hop, target, mtu } => {
+                let next = NextHop { hop, target, mtu };
+                Ok((next, edits, admitted.loop_hash, admitted.max_forwards))
+            }
             Decision::Reject(rejection) if rejection.reason == Refusal::Forbidden => {
                 Err(DropReason::Forbidden)
             }

@@ -24,7 +24,7 @@ pub struct Admitted<'a> {
 }
 
 /// Checks a request other than ACK and CANCEL.
-pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection<'a>> {
+pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection> {
     let admitted = read(request, secret)?;
     if request.max_forwards() == Some(0) {
         return Err(Rejection::new(483, Refusal::BadRequest, "Max-Forwards is 0"));
@@ -38,16 +38,16 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
     if is_loop {
         return Err(Rejection::new(482, Refusal::Loop, "the request has been here unchanged"));
     }
-    if let Some(required) = request.header("Proxy-Require") {
+    if request.header("Proxy-Require").is_some() {
         let rejection =
             Rejection::new(420, Refusal::BadRequest, "no extension of Proxy-Require is supported");
-        return Err(rejection.with_header("Unsupported", required));
+        return Err(rejection.echoing("Unsupported", "Proxy-Require"));
     }
     Ok(admitted)
 }
 
 /// Reads what routing needs; the only check for ACK, which is never answered.
-pub fn read<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection<'a>> {
+pub fn read<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection> {
     let Some(uri) = Uri::parse(request.request_uri()) else {
         return Err(Rejection::new(400, Refusal::BadRequest, "the Request-URI cannot be read"));
     };

@@ -1,8 +1,9 @@
 //! Answers of our own to requests that go nowhere: refusals, OPTIONS for us, CANCEL.
 
+use super::OptionsReply;
 use super::engine::{Engine, reply_hop, stamp};
 use super::reject::Rejection;
-use super::request::Arrival;
+use super::request::{Arrival, DRAIN_RETRY, shutting_down};
 use crate::facts::SetId;
 use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::WireText;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// The methods that we pass on.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
+
+/// What a Warning says where nobody can take a request.
+const NONE_USABLE: &str = "no destination is usable";
 
 impl Engine {
     /// Refuses a request for which no destination could be selected.
@@ -25,7 +29,7 @@ impl Engine {
         let (reason, text) = match failure {
             SelectionFailure::AllFull => (Refusal::AllFull, "every destination is full"),
             SelectionFailure::Empty | SelectionFailure::NoneUsable | SelectionFailure::AllTried => {
-                (Refusal::NoneUsable, "no destination is usable")
+                (Refusal::NoneUsable, NONE_USABLE)
             }
         };
         let rejection = Rejection::new(503, reason, text).of_set(set).retry_after(self.retry_after(set));
@@ -33,13 +37,13 @@ impl Engine {
     }
 
     /// Refuses a request.
-    pub fn reject(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+    pub fn reject(&mut self, arrival: Arrival<'_>, rejection: Rejection) {
         self.reject_after(arrival, rejection, None);
     }
 
     /// Answers with a refusal, through a server transaction, and tells of it; `selection` is how
     /// long it took to find nobody in the rejection's set.
-    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>, selection: Option<Duration>) {
+    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection, selection: Option<Duration>) {
         let Arrival { key, request, from, now } = arrival;
         let via = request.top_via();
         let method = request.method();
@@ -70,9 +74,22 @@ impl Engine {
 
     /// OPTIONS for ourselves (RFC 3261 §11): whether new calls are welcome.
     pub fn answer_options(&mut self, arrival: Arrival<'_>) {
-        let code = if self.is_draining { 503 } else { 200 };
+        let (minds_drain, minds_sets) = match self.plan.settings().options_reply {
+            OptionsReply::Auto => (true, true),
+            OptionsReply::DrainOnly => (true, false),
+            OptionsReply::Always200 => (false, false),
+        };
+        if minds_drain && self.is_draining {
+            return self.reject(arrival, shutting_down(DRAIN_RETRY));
+        }
+        let sets = || self.plan.table().sets();
+        if minds_sets && sets().all(|set| self.verdicts.available(set.id()) == 0) {
+            let retry_after = sets().map(|set| set.reject_retry_after()).min().unwrap_or(DRAIN_RETRY);
+            let rejection = Rejection::new(503, Refusal::NoneUsable, NONE_USABLE).retry_after(retry_after);
+            return self.reject(arrival, rejection);
+        }
         let headers: [(&str, &[u8]); 2] = [("Allow", ALLOW.as_bytes()), ("Accept", b"application/sdp")];
-        self.answer(arrival, code, &headers);
+        self.answer(arrival, 200, &headers);
     }
 
     /// Answers a request ourselves, without refusing it.
@@ -91,7 +108,7 @@ impl Engine {
     }
 
     /// Refuses a request without keeping anything: a repetition is refused, and counted, again.
-    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection<'_>) {
+    pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection) {
         let Arrival { request, from, .. } = arrival;
         let via = request.top_via();
         let Self { outbox, replies, nonces, .. } = self;

@@ -5,15 +5,15 @@
 use super::context::{Attempt, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
+use super::mtu::NextHop;
 use crate::dispatch::{FailoverSettings, HashPart, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
-use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target, Transport};
-use crate::sip::{Message, forward_request};
+use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target};
+use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::{Opening, Owner, Purpose};
 use smallvec::SmallVec;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 impl Engine {
@@ -26,39 +26,26 @@ impl Engine {
         Some(hop)
     }
 
-    /// Sends a request to a hop: opens its client transaction and starts its timers.
+    /// Sends a request to its next hop, over TCP if it is too large for UDP, and starts the timers.
     pub fn start_attempt(
         &mut self,
         id: Id<Context>,
         context: &mut Context,
         request: Message<'_>,
-        hop: Hop,
-        target: Option<Target>,
+        next: NextHop,
         now: Instant,
     ) {
-        let (slot, generation) = id.parts();
+        let target = next.target;
         let attempt = u32::try_from(context.attempts.len()).unwrap_or(u32::MAX);
-        let opening = Opening {
-            purpose: Purpose::Call,
-            method: context.method,
-            hop,
-            target,
-            owner: Owner::Attempt { slot, generation, attempt },
-            loop_hash: context.loop_hash,
-        };
-        let mut draft = std::mem::take(&mut self.draft);
-        let routes = self.write_record_routes(context, request, hop, target, &mut draft);
-        let local = self.plan.local();
-        let client = self.transactions.send(opening, now, &mut self.outbox, |branch, out| {
-            let begin = draft.len();
-            local.write_via(hop, branch, &mut draft);
-            let via = draft.get(begin..).unwrap_or_default();
-            let text = |range: &Range<usize>| draft.get(range.clone()).unwrap_or_default();
-            let record_routes: SmallVec<[&[u8]; 2]> = routes.iter().map(text).collect();
-            forward_request(request, &context.edit(via, &record_routes), out);
-        });
-        draft.clear();
-        self.draft = draft;
+        let mut hop = next.hop;
+        self.prepare_copy(context, request, hop, target);
+        let over_tcp = self.hop_for_size(context, request, next, now);
+        if let Some(tcp) = over_tcp {
+            hop = tcp;
+            self.prepare_copy(context, request, hop, target);
+        }
+        let opening = opening(id, context, attempt, hop, target);
+        let client = self.send_copy(context, request, opening, now);
         self.outbox.mark_forwarded();
         self.count_waiting(target, 1);
         if let Some(target) = target {
@@ -68,14 +55,12 @@ impl Engine {
             record.attempts.push(open_record(attempt + 1, target, hop, now));
         }
         let is_invite = context.method == Method::Invite;
-        let silence = context.selection.as_ref().and_then(|selection| {
-            let policy = self.plan.table().set(selection.set())?.failover();
-            patience(context.method, policy)
-        });
+        let silence = self.silence(context);
         context.attempts.push(Attempt {
             client,
             target,
             hop,
+            fallback: over_tcp.map(|_| next.hop),
             started: now,
             phase: Phase::Calling,
             is_abandoned: false,
@@ -88,45 +73,10 @@ impl Engine {
         });
     }
 
-    /// Writes the Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4):
-    /// one, or two where it leaves by another listener or under another name than it came (RFC
-    /// 5658). Returns where they are.
-    fn write_record_routes(
-        &self,
-        context: &Context,
-        request: Message<'_>,
-        hop: Hop,
-        target: Option<Target>,
-        out: &mut Vec<u8>,
-    ) -> SmallVec<[Range<usize>; 2]> {
-        let opens_dialog = request.to_tag().is_none() && context.method.forms_dialog();
-        let mut values = SmallVec::new();
-        if !opens_dialog || !self.plan.settings().record_route {
-            return values;
-        }
-        let mark = match (&context.selection, target) {
-            (Some(_), Some(target)) => self.plan.mark_of(target),
-            (Some(_) | None, _) => context.mark,
-        };
-        let forth = (self.plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
-        let back = (
-            self.plan.local().sent_by(context.from.listener, context.from.remote.ip()),
-            context.from.transport,
-        );
-        for (sent_by, transport) in std::iter::once(forth).chain((forth != back).then_some(back)) {
-            let begin = out.len();
-            let transport = match transport {
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
-            };
-            for part in ["<sip:", sent_by, transport, ";lr;"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-            self.marks.write(mark, request.call_id(), out);
-            out.push(b'>');
-            values.push(begin..out.len());
-        }
-        values
+    /// How long an attempt of a request may be silent before the next destination is tried.
+    pub fn silence(&self, context: &Context) -> Option<Duration> {
+        let set = context.selection.as_ref()?.set();
+        patience(context.method, self.plan.table().set(set)?.failover())
     }
 
     /// Closes an attempt: its transaction brings nothing more that its context waits for.
@@ -203,7 +153,8 @@ impl Engine {
         self.outbox.event(Event::FailedOver { set, from, to, cause, call_id, trace });
         let mut loan = self.lend(&context.request);
         if let Some(request) = loan.message() {
-            self.start_attempt(id, context, request, hop, Some(to), now);
+            let next = self.next_hop(to, hop);
+            self.start_attempt(id, context, request, next, now);
         }
         self.take_back(loan);
         true
@@ -329,11 +280,29 @@ impl Engine {
 
     /// Sends the CANCEL of an attempt that has had a provisional response.
     pub fn send_cancel(&mut self, context: &mut Context, index: usize, now: Instant) {
-        let reason = context.cancelled.as_ref().and_then(|reason| reason.as_deref());
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         attempt.cancelling = Cancelling::Sent { until: now + self.transactions.settings().timeout() };
         attempt.timer_c_at = None;
-        self.transactions.cancel(attempt.client, reason, now, &mut self.outbox);
+        self.cancel_copy(context, index, now);
+    }
+}
+
+/// What the client transaction of an attempt is opened with.
+pub fn opening(
+    id: Id<Context>,
+    context: &Context,
+    attempt: u32,
+    hop: Hop,
+    target: Option<Target>,
+) -> Opening {
+    let (slot, generation) = id.parts();
+    Opening {
+        purpose: Purpose::Call,
+        method: context.method,
+        hop,
+        target,
+        owner: Owner::Attempt { slot, generation, attempt },
+        loop_hash: context.loop_hash,
     }
 }
 
@@ -352,6 +321,7 @@ fn open_record(number: u32, target: Option<Target>, hop: Hop, now: Instant) -> A
         provisionals: SmallVec::new(),
         retransmissions: 0,
         retransmitted: SmallVec::new(),
+        fell_back: None,
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Attempt {
     pub target: Option<Target>,
     /// Where it was sent.
     pub hop: Hop,
+    /// The UDP hop that it takes if `hop`, chosen for its size, cannot be reached.
+    pub fallback: Option<Hop>,
     /// When it was first sent.
     pub started: Instant,
     /// Where it stands.

@@ -100,6 +100,26 @@ impl Dialogs {
         has_room
     }
 
+    /// A 2xx to a request inside a dialog may give either party another remote target (RFC 3261
+    /// §12.2.1.2, §12.2.2; RFC 3311 §5.2).
+    pub fn refresh(&mut self, request: Message<'_>, response: Message<'_>, from: Hop, to: Hop) {
+        let Some([forth, back]) = self.keys(request) else { return };
+        let (key, is_callers) = if self.by_key.contains_key(&forth) { (forth, true) } else { (back, false) };
+        let Some(dialog) = self.by_key.get_mut(&key) else { return };
+        let Dialog { caller, callee, .. } = dialog;
+        let (sender, other) = if is_callers { (caller, callee) } else { (callee, caller) };
+        let contacts = [request.contact(), response.contact()];
+        if contacts.iter().flatten().map(|contact| contact.len()).sum::<usize>() > MAX_CONTACTS {
+            return;
+        }
+        for (party, contact, hop) in [(sender, contacts[0], from), (other, contacts[1], to)] {
+            if let Some(contact) = contact {
+                self.contacts.replace(&mut party.contact, contact);
+                party.hop = hop;
+            }
+        }
+    }
+
     /// The dialog that a request belongs to, and the party it is for.
     pub fn find(&self, request: Message<'_>) -> Option<(&Dialog, &Party)> {
         let [forth, back] = self.keys(request)?;

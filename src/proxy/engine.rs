@@ -5,8 +5,10 @@
 use super::Stopwatch;
 use super::challenges::Challenges;
 use super::context::Context;
+use super::copy::Copier;
 use super::dialogs::Dialogs;
 use super::mark::Marks;
+use super::mtu::Refusals;
 use super::plan::Plan;
 use super::reject::Replies;
 use super::route::View;
@@ -34,6 +36,8 @@ pub struct Engine {
     pub verdicts: Arc<Verdicts>,
     /// The dialogs alive.
     pub dialogs: Dialogs,
+    /// Who takes no TCP connection.
+    pub refusals: Refusals,
     /// Who challenged whom.
     pub challenges: Challenges,
     /// Reads and writes marks.
@@ -48,10 +52,13 @@ pub struct Engine {
     pub outbox: Outbox,
     /// Attempts without a final response, by target.
     pub waiting: Vec<u64>,
-    spare_index: Index,
+    /// An index for messages that do not come from the wire.
+    pub spare_index: Index,
     spare_bytes: Vec<u8>,
-    /// What is added to a message while that is written; empty in between.
-    pub draft: Vec<u8>,
+    /// Memory for copies that are read.
+    pub spare_copy: Vec<u8>,
+    /// Writes copies of requests.
+    pub copier: Copier,
     /// Measures steps.
     pub stopwatch: Stopwatch,
     /// Whether new dialogs are refused.
@@ -76,6 +83,7 @@ impl Engine {
             selector,
             verdicts: Arc::default(),
             dialogs: Dialogs::new(secret),
+            refusals: Refusals::default(),
             challenges: Challenges::new(secret),
             marks: Marks::new(secret),
             loop_secret: secret.derive("loops"),
@@ -85,7 +93,8 @@ impl Engine {
             waiting: Vec::new(),
             spare_index: Index::default(),
             spare_bytes: Vec::new(),
-            draft: Vec::new(),
+            spare_copy: Vec::new(),
+            copier: Copier::default(),
             stopwatch,
             is_draining: false,
             is_aborted: false,
@@ -134,7 +143,8 @@ impl Engine {
 /// A kept message, copied out to be read.
 #[derive(Debug)]
 pub struct Loan {
-    bytes: Vec<u8>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
     index: Index,
 }
 

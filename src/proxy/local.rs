@@ -11,6 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 /// The default port of SIP over UDP and TCP.
 pub const DEFAULT_PORT: u16 = 5060;
 
+/// Bytes of most Via values of ours.
+pub const VIA_SIZE: usize = 112;
+
 /// Our addresses, by listener.
 #[derive(Debug)]
 pub struct Local {
@@ -83,6 +86,16 @@ impl Local {
         }
         let position = self.listeners.iter().position(fits)?;
         u8::try_from(position).ok().map(ListenerId::new)
+    }
+
+    /// The hop to the same peer over another transport: from the same address of ours, if we listen
+    /// there, else from the first listener that fits.
+    pub fn beside(&self, hop: Hop, transport: Transport) -> Option<Hop> {
+        let here = self.listeners.get(hop.listener.index())?.bind.ip();
+        let is_here = |face: &Face| face.transport == transport && face.bind.ip() == here;
+        let position =
+            self.listeners.iter().position(is_here).and_then(|position| u8::try_from(position).ok());
+        self.hop_to(transport, hop.remote, position.map_or(hop.listener, ListenerId::new))
     }
 
     /// The hop to a literal address.

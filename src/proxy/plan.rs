@@ -108,6 +108,11 @@ impl Plan {
         self.by_mark.get(&mark).copied()
     }
 
+    /// Largest request sent to a destination over UDP; `None`: its transport is fixed.
+    pub fn mtu_of(&self, target: Target) -> Option<usize> {
+        self.table.destination(target)?.settings.mtu
+    }
+
     /// The name of a destination as written in marks.
     pub fn mark_of(&self, target: Target) -> MarkId {
         let names = &self.directory.names;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A refusal: its status code, the reason counted, and the words of the Warning.
 #[derive(Debug, Clone, Copy)]
-pub struct Rejection<'a> {
+pub struct Rejection {
     /// The status code.
     pub code: u16,
     /// The reason, as counted.
@@ -19,21 +19,21 @@ pub struct Rejection<'a> {
     pub set: Option<SetId>,
     /// What the Warning says; never text from the wire, never a quote or a backslash.
     pub text: &'static str,
-    /// One further header field.
-    pub header: Option<(&'static str, &'a [u8])>,
+    /// One further header field, and that of the request whose values it repeats.
+    pub echo: Option<(&'static str, &'static str)>,
     /// The value of Retry-After, for 503.
     pub retry_after: Option<Duration>,
 }
 
-impl<'a> Rejection<'a> {
+impl Rejection {
     /// A refusal that concerns no set.
     pub const fn new(code: u16, reason: Refusal, text: &'static str) -> Self {
-        Self { code, reason, set: None, text, header: None, retry_after: None }
+        Self { code, reason, set: None, text, echo: None, retry_after: None }
     }
 
-    /// Adds a header field.
-    pub const fn with_header(self, name: &'static str, value: &'a [u8]) -> Self {
-        Self { header: Some((name, value)), ..self }
+    /// Adds a header field with the values of one of the request.
+    pub const fn echoing(self, name: &'static str, of: &'static str) -> Self {
+        Self { echo: Some((name, of)), ..self }
     }
 
     /// Names the set that it is about.
@@ -91,7 +91,7 @@ impl Replies {
     pub fn write_rejection(
         &self,
         request: Message<'_>,
-        rejection: &Rejection<'_>,
+        rejection: &Rejection,
         stamp: Stamp,
         out: &mut Vec<u8>,
     ) {
@@ -100,7 +100,9 @@ impl Replies {
         let mut headers: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         headers.push(("Warning", warning.as_bytes()));
         headers.extend(delay.as_deref().map(|delay| ("Retry-After", delay.as_bytes())));
-        headers.extend(rejection.header);
+        if let Some((name, of)) = rejection.echo {
+            headers.extend(request.headers(of).map(|value| (name, value)));
+        }
         self.write(request, rejection.code, stamp, &headers, out);
     }
 }

@@ -5,6 +5,7 @@ use super::admit::{self, Admitted};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
 use super::mark::MarkId;
+use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
 use crate::dispatch::{HashPart, Selection};
@@ -39,7 +40,7 @@ impl Core {
         let engine = &mut self.engine;
         match engine.transactions.receive_request(request, now, &mut engine.outbox) {
             Matched::Absorbed(owner) => self.note_absorbed(request, owner),
-            Matched::EndToEndAck => engine.forward_ack(request, from),
+            Matched::EndToEndAck => engine.forward_ack(request, from, now),
             Matched::New(key) => {
                 let arrival = Arrival { key, request, from, now };
                 if request.method() == Method::Cancel {
@@ -65,7 +66,10 @@ impl Core {
     fn begin(&mut self, arrival: Arrival<'_>) {
         let Arrival { request, from, .. } = arrival;
         let engine = &mut self.engine;
-        if engine.transactions.unfinished() >= u64::from(engine.plan.settings().max_transactions) {
+        let limit = u64::from(engine.plan.settings().max_transactions);
+        // What ends a call, or keeps it alive, still finds room where new ones find none.
+        let reserve = if request.to_tag().is_some() { limit / RESERVE } else { 0 };
+        if engine.transactions.unfinished() >= limit + reserve {
             let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
             return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
@@ -86,13 +90,14 @@ impl Core {
             Decision::Dispatch(set) => {
                 self.dispatch(arrival, admitted, set, Routed { decision, edits, dialog_target });
             }
-            Decision::Relay { hop, target } => {
-                self.relay(arrival, admitted, (hop, target), Routed { decision, edits, dialog_target });
+            Decision::Relay { hop, target, mtu } => {
+                let next = NextHop { hop, target, mtu };
+                self.relay(arrival, admitted, next, Routed { decision, edits, dialog_target });
             }
         }
     }
 
-    fn dispatch(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, set: SetId, routed: Routed<'_>) {
+    fn dispatch(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, set: SetId, routed: Routed) {
         let Arrival { request, now, .. } = arrival;
         let begun = (self.engine.stopwatch)();
         let selected = self.engine.select(arrival, set);
@@ -111,18 +116,13 @@ impl Core {
             record.set = Some(set);
         }
         self.engine.note_selection(context, set, Some(target), reason, took, now);
-        self.engine.start_attempt(id, context, request, hop, Some(target), now);
+        let next = self.engine.next_hop(target, hop);
+        self.engine.start_attempt(id, context, request, next, now);
         self.settle(id);
     }
 
-    fn relay(
-        &mut self,
-        arrival: Arrival<'_>,
-        admitted: Admitted<'_>,
-        to: (Hop, Option<Target>),
-        routed: Routed<'_>,
-    ) {
-        let (hop, target) = to;
+    fn relay(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, next: NextHop, routed: Routed) {
+        let NextHop { target, .. } = next;
         let dialog_target = routed.dialog_target.or(target);
         let id = self.open_context(arrival, admitted, routed);
         let Some(context) = self.contexts.get_mut(id) else { return };
@@ -132,17 +132,12 @@ impl Core {
         if let Some(record) = &mut context.record {
             record.set = context.set;
         }
-        self.engine.start_attempt(id, context, arrival.request, hop, target, arrival.now);
+        self.engine.start_attempt(id, context, arrival.request, next, arrival.now);
         self.settle(id);
     }
 
     /// Opens server transaction and context of a request that goes on; an INVITE gets its 100.
-    fn open_context(
-        &mut self,
-        arrival: Arrival<'_>,
-        admitted: Admitted<'_>,
-        routed: Routed<'_>,
-    ) -> Id<Context> {
+    fn open_context(&mut self, arrival: Arrival<'_>, admitted: Admitted<'_>, routed: Routed) -> Id<Context> {
         let Arrival { key, request, from, now } = arrival;
         let engine = &mut self.engine;
         let via = request.top_via();
@@ -198,11 +193,14 @@ impl Core {
     }
 }
 
+/// The part of `limits.transactions` that requests inside a dialog get beyond it.
+const RESERVE: u64 = 8;
+
 /// Value of Retry-After while shutting down where no set says another: longer than a restart takes.
 pub const DRAIN_RETRY: Duration = Duration::from_secs(5);
 
 /// The refusal of a new request while draining.
-pub const fn shutting_down<'a>(retry_after: Duration) -> Rejection<'a> {
+pub const fn shutting_down(retry_after: Duration) -> Rejection {
     Rejection::new(503, Refusal::ShuttingDown, "shutting down").retry_after(retry_after)
 }
 
@@ -256,7 +254,7 @@ impl Engine {
 
     /// The mark of a relayed request: its sender, if that is a destination of ours.
     fn mark_of_sender(&self, from: Hop) -> MarkId {
-        let endpoints = self.verdicts.endpoints.get(&(from.transport, from.remote));
+        let endpoints = self.verdicts.at(from.transport, from.remote);
         let target = endpoints.and_then(|targets| targets.first());
         target.map_or(MarkId::NONE, |target| self.plan.mark_of(*target))
     }

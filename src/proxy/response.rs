@@ -84,18 +84,21 @@ impl Engine {
                 }
                 self.cancel_attempts(context, Some(index), now);
             } else if !is_abandoned || !context.is_answered {
+                if context.method == Method::Update {
+                    self.confirm_dialog(context, index, response, now);
+                }
                 self.send_up(context, code, Origin::Upstream, now, |out| forward_response(response, out));
             }
             return;
+        }
+        if is_abandoned {
+            return self.conclude(context, now);
         }
         if Challenges::is_challenge(code)
             && let (Some(selection), Some(target)) = (&context.selection, target)
         {
             let lifetime = self.transactions.settings().timeout();
             self.challenges.remember(response, selection.set(), target, now, lifetime);
-        }
-        if is_abandoned {
-            return self.conclude(context, now);
         }
         let mut stripped = Vec::new();
         // A 408 to anything but an INVITE is never sent (RFC 4320 §4.2): as if nobody had answered.
@@ -199,7 +202,7 @@ impl Engine {
     }
 
     /// Refuses the stored request, and tells of it.
-    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection<'_>, now: Instant) {
+    pub fn refuse_stored(&mut self, context: &mut Context, rejection: &Rejection, now: Instant) {
         if let Some(record) = &mut context.record {
             record.refusal = Some(rejection.reason);
             let refused = Event::RequestRefused {
@@ -293,14 +296,32 @@ impl Engine {
 
     /// Forgets the dialog of a BYE: a 2xx, 408, 481 or no answer ends it (RFC 3261 §15.1.1).
     fn end_dialog(&mut self, context: &mut Context) {
+        if context.method != Method::Bye {
+            return;
+        }
         if let Some(dialog) = context.ends.take() {
+            return self.dialogs.end(dialog);
+        }
+        // A BYE may overtake the 2xx that confirms its dialog.
+        let mut loan = self.lend(&context.request);
+        if let Some((dialog, _)) = loan.message().and_then(|bye| self.dialogs.key_of(bye)) {
             self.dialogs.end(dialog);
         }
+        self.take_back(loan);
     }
 
+    /// A 2xx confirms the dialog of its request, or may move the parties of the one it is inside.
     fn confirm_dialog(&mut self, context: &mut Context, index: usize, response: Message<'_>, now: Instant) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        let Some(contact) = response.contact().filter(|_| !context.contact.is_empty()) else { return };
+        if context.contact.is_empty() {
+            let hop = attempt.hop;
+            let mut loan = self.lend(&context.request);
+            if let Some(request) = loan.message().filter(|request| request.to_tag().is_some()) {
+                self.dialogs.refresh(request, response, context.from, hop);
+            }
+            return self.take_back(loan);
+        }
+        let Some(contact) = response.contact() else { return };
         let dialog = Dialog {
             target: attempt.target,
             set: context.set,

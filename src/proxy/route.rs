@@ -4,7 +4,7 @@
 //! who may send what. Chooses sets, never destinations.
 
 use super::admit::Admitted;
-use super::dialogs::Dialogs;
+use super::dialogs::{Dialog, Dialogs, Party};
 use super::local::DEFAULT_PORT;
 use super::mark::{MarkId, Marks};
 use super::plan::{Plan, PlannedRoute};
@@ -46,7 +46,7 @@ impl RouteEdits {
 
 /// Where a request goes.
 #[derive(Debug)]
-pub enum Decision<'a> {
+pub enum Decision {
     /// To a destination of a set.
     Dispatch(SetId),
     /// To a next hop that is given.
@@ -55,18 +55,21 @@ pub enum Decision<'a> {
         hop: Hop,
         /// The destination that the hop is, if it is one.
         target: Option<Target>,
+        /// Largest request sent over UDP; `None`: the transport is fixed, by a URI or by the
+        /// connection that the dialog came on.
+        mtu: Option<usize>,
     },
     /// Nowhere: it asks for ourselves.
     ForUs,
     /// Nowhere: it is refused.
-    Reject(Rejection<'a>),
+    Reject(Rejection),
 }
 
 /// A decision with what it rests on.
 #[derive(Debug)]
-pub struct Routed<'a> {
+pub struct Routed {
     /// Where to.
-    pub decision: Decision<'a>,
+    pub decision: Decision,
     /// What is changed on the way.
     pub edits: RouteEdits,
     /// The destination that the dialog belongs to, as far as a valid mark or the table tells.
@@ -87,7 +90,7 @@ pub struct View<'p> {
 }
 
 /// Decides where a request goes.
-pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: View<'_>) -> Routed<'a> {
+pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: View<'_>) -> Routed {
     let all: SmallVec<[&[u8]; 4]> = request.routes().collect();
     let ours = leading_routes_of_ours(request, &all, view);
     let mut edits = RouteEdits { pop_routes: ours.count, ..RouteEdits::default() };
@@ -130,7 +133,9 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         return by_dialog_table(request, edits, view);
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
-        relay_to(uri, hop, &sender, dialog_target, view)
+        let relayed = relay_to(uri, hop, &sender, dialog_target, view);
+        let is_unknown = matches!(&relayed, Decision::Reject(rejection) if rejection.code == 404);
+        is_unknown.then(|| to_named_party(request, uri, view)).flatten().unwrap_or(relayed)
     };
     Routed { decision, edits, dialog_target }
 }
@@ -174,7 +179,7 @@ fn leading_routes_of_ours(request: Message<'_>, routes: &[&[u8]], view: View<'_>
 /// one), or by their configured `sources`.
 fn sets_of(hop: Hop, view: View<'_>) -> SmallVec<[SetId; 2]> {
     let names = &view.plan.directory().names;
-    let endpoints = view.verdicts.endpoints.get(&(hop.transport, hop.remote));
+    let endpoints = view.verdicts.at(hop.transport, hop.remote);
     let by_endpoint = endpoints.into_iter().flatten().filter_map(|target| names.set_of(*target));
     let mut sets: SmallVec<[SetId; 2]> = by_endpoint.collect();
     for set in view.plan.sets_of_source(hop.remote.ip()) {
@@ -193,7 +198,7 @@ fn relay_by_route<'a>(
     sender: &Sender,
     dialog_target: Option<Target>,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let Some(uri) = Uri::parse(next) else {
         return Decision::Reject(Rejection::new(400, Refusal::BadRequest, "the Route cannot be read"));
     };
@@ -213,7 +218,7 @@ fn new_request<'a>(
     hop: Hop,
     sender: &Sender,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let names_us = uri.is_sip() && view.plan.local().is_us(&uri);
     if names_us && request.method() == Method::Options && uri.user.is_none() {
         return Decision::ForUs;
@@ -255,25 +260,43 @@ fn matches(route: &PlannedRoute, request: Message<'_>, uri: Uri<'_>, hop: Hop, s
 }
 
 /// A request of a dialog whose sender lost the Route set.
-fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed<'a> {
+fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed {
     let Some((dialog, party)) = view.dialogs.find(request) else {
         let rejection = Rejection::new(481, Refusal::BadRequest, "the dialog is not known");
         return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
     };
     edits.request_uri = Some(view.dialogs.contact(party));
+    Routed { decision: to_party(dialog, party, view), edits, dialog_target: dialog.target }
+}
+
+/// Where a request of a dialog goes whose remote target is a name that we do not look up: to where
+/// that party's messages come from, if the dialog is known.
+fn to_named_party(request: Message<'_>, uri: Uri<'_>, view: View<'_>) -> Option<Decision> {
+    let (dialog, party) = view.dialogs.find(request)?;
+    let contact = view.dialogs.contact(party);
+    let contact = Uri::parse(&contact).filter(|contact| contact.is_sip() && !contact.is_secure())?;
+    let is_named = uri.host_ip().is_none() && uri.maddr_ip().is_none();
+    (is_named && uri.is_sip() && contact.host.eq_ignore_ascii_case(uri.host))
+        .then(|| to_party(dialog, party, view))
+}
+
+/// Along the way that a party's own messages come.
+fn to_party(dialog: &Dialog, party: &Party, view: View<'_>) -> Decision {
     let target = target_at(party.hop, dialog.target, view);
-    Routed { decision: Decision::Relay { hop: party.hop, target }, edits, dialog_target: dialog.target }
+    // Whoever is no destination may be behind a NAT, which only the way it came by passes.
+    let mtu = target.and_then(|target| view.plan.mtu_of(target));
+    Decision::Relay { hop: party.hop, target, mtu }
 }
 
 /// Relays to where a URI points, if the sender may reach it: requests from a set may go anywhere,
 /// others only to an endpoint of ours or along a route that we marked.
-fn relay_to<'a>(
+fn relay_to(
     uri: Uri<'_>,
     from: Hop,
     sender: &Sender,
     dialog_target: Option<Target>,
     view: View<'_>,
-) -> Decision<'a> {
+) -> Decision {
     let Some(hop) = next_hop(uri, from, view) else {
         let text = "the next hop is neither an address nor the name of a destination";
         return Decision::Reject(Rejection::new(404, Refusal::NoRoute, text));
@@ -281,7 +304,9 @@ fn relay_to<'a>(
     let target = target_at(hop, dialog_target, view);
     let may = !sender.sets.is_empty() || sender.has_valid_mark || target.is_some();
     if may {
-        Decision::Relay { hop, target }
+        let default = Some(view.plan.settings().mtu);
+        let mtu = target.map_or(default, |target| view.plan.mtu_of(target));
+        Decision::Relay { hop, target, mtu: mtu.filter(|_| uri.transport().is_none()) }
     } else {
         Decision::Reject(Rejection::new(403, Refusal::Forbidden, "the next hop is not one of ours"))
     }
@@ -289,7 +314,7 @@ fn relay_to<'a>(
 
 /// The destination that a hop leads to; the dialog's own if several stand for that address.
 fn target_at(hop: Hop, dialog_target: Option<Target>, view: View<'_>) -> Option<Target> {
-    let at = view.verdicts.endpoints.get(&(hop.transport, hop.remote))?;
+    let at = view.verdicts.at(hop.transport, hop.remote)?;
     dialog_target.filter(|target| at.contains(target)).or_else(|| at.first().copied())
 }
 

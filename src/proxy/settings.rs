@@ -20,8 +20,13 @@ pub struct Settings {
     pub timers: transaction::Settings,
     /// Timer C (RFC 3261 §16.6 step 11). Default 185 s, above 180 s.
     pub timer_c: Duration,
+    /// Largest request sent over UDP to a hop that is no destination; above, TCP is tried first (RFC
+    /// 3261 §18.1.1). Default 1,300.
+    pub mtu: usize,
     /// Whether Record-Route is added to requests that may open a dialog. Default true.
     pub record_route: bool,
+    /// When an OPTIONS to ourselves is answered 503. Default auto.
+    pub options_reply: OptionsReply,
     /// Value of User-Agent and Server in messages of our own. Default `sipwarden`.
     pub user_agent: Arc<str>,
     /// Transactions not finished, at most; above, new requests get 503. Default 100,000.
@@ -30,6 +35,18 @@ pub struct Settings {
     pub max_call_age: Duration,
     /// First 48 bits of the SHA-256 of the effective configuration.
     pub hash: u64,
+}
+
+crate::words! {
+    /// When an OPTIONS to ourselves is answered 503 and not 200.
+    OptionsReply {
+        /// While shutting down, and while no destination of any set is usable.
+        Auto => "auto",
+        /// While shutting down.
+        DrainOnly => "drain_only",
+        /// Never.
+        Always200 => "always_200",
+    }
 }
 
 /// One set, and how each of its destinations is probed.

@@ -63,15 +63,16 @@ impl Core {
                 self.engine.on_failure(id, context, attempt as usize, Outcome::Silence, ended, now);
                 self.settle(id);
             }
-            Fired::Retransmitted(Owner::Attempt { slot, generation, attempt }) => {
-                let context = self.contexts.get_mut(Id::from_parts(slot, generation));
-                let record = context.and_then(|context| context.record.as_mut());
+            Fired::Retransmit(Owner::Attempt { slot, generation, attempt }) => {
+                let Some(context) = self.contexts.get_mut(Id::from_parts(slot, generation)) else { return };
+                self.engine.repeat_copy(context, attempt as usize);
+                let record = context.record.as_mut();
                 if let Some(attempt) = record.and_then(|record| record.attempts.get_mut(attempt as usize)) {
                     attempt.note_retransmission(now);
                 }
             }
             // A probe has a time-out of its own, which is shorter than Timer F.
-            Fired::TimedOut { .. } | Fired::Retransmitted(_) => {}
+            Fired::TimedOut { .. } | Fired::Retransmit(_) => {}
         }
     }
 

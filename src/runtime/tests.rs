@@ -120,6 +120,50 @@ async fn calls_over_a_stream_are_answered_on_it() {
     running.stop().await;
 }
 
+/// The answer to a large INVITE, whose destination takes TCP connections or not.
+async fn call_with_a_large_request(stream: Option<std::net::TcpListener>, destination: SocketAddr) -> String {
+    let running = started(&yaml(any(), any(), &[destination])).await.unwrap();
+    let caller = UdpSocket::bind(any()).await.unwrap();
+    let padding = format!("X-Padding: {}\r\nMax-Forwards", "x".repeat(1_300));
+    let large = invite(1, "UDP", caller.local_addr().unwrap()).replace("Max-Forwards", &padding);
+    caller.send_to(large.as_bytes(), address(&running, Transport::Udp)).await.unwrap();
+    if let Some(listener) = stream {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let (mut connection, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+        let (mut request, mut buffer) = (String::new(), vec![0; 65_535]);
+        while !request.ends_with("\r\n\r\n") {
+            let length = timeout(SOON, connection.read(&mut buffer)).await.unwrap().unwrap();
+            assert!(length > 0, "{request}");
+            request.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+        connection.write_all(ok(&request).as_bytes()).await.unwrap();
+    }
+    let mut buffer = vec![0; 65_535];
+    let answer = loop {
+        let (length, _) = timeout(SOON, caller.recv_from(&mut buffer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    running.stop().await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_request_leaves_over_tcp_and_where_that_is_refused_over_udp() {
+    let destination = destination().await;
+    let record_routes = |answer: &str| answer.matches("Record-Route").count();
+    let over_udp = call_with_a_large_request(None, destination).await;
+    assert!(over_udp.starts_with("SIP/2.0 200"), "{over_udp}");
+    assert_eq!(record_routes(&over_udp), 1, "{over_udp}");
+    let listener = std::net::TcpListener::bind(destination).unwrap();
+    let over_tcp = call_with_a_large_request(Some(listener), destination).await;
+    assert!(over_tcp.starts_with("SIP/2.0 200"), "{over_tcp}");
+    assert_eq!(record_routes(&over_tcp), 2, "{over_tcp}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_instance_is_told_which_port_is_in_use_and_leaves_nothing_behind() {
     let destination = [([127, 0, 0, 1], 9).into()];

@@ -90,6 +90,15 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
     splice.finish();
 }
 
+/// Appends the message with another topmost Via value to `out`.
+pub fn replace_top_via(message: Message<'_>, via: &[u8], out: &mut Vec<u8>) {
+    let mut splice = Splice::new(message, out);
+    if let Some((raw, _)) = message.index.top_via {
+        splice.replace(raw, via);
+    }
+    splice.finish();
+}
+
 /// Appends the response without its topmost Via value to `out`.
 pub fn forward_response(message: Message<'_>, out: &mut Vec<u8>) {
     out.reserve(message.bytes().len() + 32);

@@ -94,6 +94,11 @@ impl<'a> Message<'a> {
         self.vias().nth(1)
     }
 
+    /// How many header lines there are.
+    pub fn line_count(&self) -> usize {
+        self.index.lines.len()
+    }
+
     /// How many Via values there are.
     pub fn via_count(&self) -> usize {
         self.index.vias

@@ -196,6 +196,10 @@ impl Writer {
                 error!(%trigger, error = %Safe(error), "configuration refused, the old one stays");
             }
             Event::ReloadUnchanged { trigger } => info!(%trigger, "configuration unchanged"),
+            Event::FellBackToUdp { target, remote, reason } => {
+                let (set, destination) = target.map_or(("", ""), |target| line.names(target));
+                info!(set, destination, %remote, %reason, "no TCP connection, large requests go over UDP");
+            }
             Event::DialogExpired { set } => debug!(set = line.set(*set), "dialog without a BYE forgotten"),
             Event::NameResolved { name, result, took } => match result {
                 DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),

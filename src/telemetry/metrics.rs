@@ -238,6 +238,8 @@ impl Metrics {
                 let labels = [*transport as usize, *operation as usize, *reason as usize];
                 process.count(F::TransportErrors, &labels);
             }
+            // The connection that was not opened is counted by itself.
+            Event::FellBackToUdp { target: _, remote: _, reason: _ } => {}
             Event::DrainStarted { unfinished: _ } | Event::DrainEnded { cancelled: _ } => {}
         }
     }

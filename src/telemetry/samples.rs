@@ -3,7 +3,7 @@
 use crate::facts::directory::{Directory, DirectorySet};
 use crate::facts::event::{
     AttemptOutcome, Cause, ChangeReason, Origin, ProbeOutcome, ProbeRecord, SelectionReason, SkipReason,
-    StateChange,
+    StateChange, TransportReason,
 };
 use crate::facts::names::Names;
 use crate::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord, WireText};
@@ -148,5 +148,6 @@ fn attempt(number: u32, target: u32, started: Instant) -> AttemptRecord {
         provisionals: smallvec![],
         retransmissions: 0,
         retransmitted: smallvec::smallvec![],
+        fell_back: Some((started, TransportReason::Refused)),
     }
 }

@@ -90,6 +90,7 @@ impl Writer {
             | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }
+            | Event::FellBackToUdp { .. }
             | Event::ConnectionOpened { .. }
             | Event::ConnectionClosed { .. }
             | Event::LingerDropped { .. }

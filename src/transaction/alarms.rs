@@ -43,11 +43,13 @@ impl Transactions {
         let mut fired = None;
         match action {
             ClientAlarm::Retransmit => {
-                out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
+                if !client.sent.is_empty() {
+                    out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
+                }
                 if let Some(target) = client.target {
                     out.event(Event::RequestRetransmitted { target });
                 }
-                fired = (owner != Owner::Nobody).then_some(Fired::Retransmitted(owner));
+                fired = (owner != Owner::Nobody).then_some(Fired::Retransmit(owner));
             }
             ClientAlarm::TimedOut(timer) => {
                 if let Some(target) = client.target {

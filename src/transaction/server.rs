@@ -74,6 +74,8 @@ impl Server {
         }
         match code {
             0..=199 => {}
+            // The first one started Timer L.
+            200..=299 if repeats_2xx => {}
             200..=299 if is_invite => {
                 self.state = ServerState::Accepted;
                 // Timer L, RFC 6026 §7.1.

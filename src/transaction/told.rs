@@ -49,6 +49,8 @@ pub enum Matched {
 pub enum Delivered {
     /// To this owner.
     To(Owner),
+    /// To this owner, who has it acknowledged: a final response other than 2xx to an INVITE.
+    Unacknowledged(Owner),
     /// A repetition; dealt with.
     Absorbed,
     /// It belongs to no transaction: dropped (RFC 6026 §8.9), never relayed.
@@ -65,6 +67,6 @@ pub enum Fired {
         /// The timer that ended it.
         timer: FatalTimer,
     },
-    /// A request was sent again.
-    Retransmitted(Owner),
+    /// A request is to be sent again: the owner of a call's writes it, a probe has been sent.
+    Retransmit(Owner),
 }

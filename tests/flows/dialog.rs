@@ -116,3 +116,94 @@ fn a_dialog_is_forgotten_with_its_bye_whatever_came_of_it() {
         world.drain(D1);
     }
 }
+
+#[test]
+fn a_challenge_that_did_not_go_up_draws_nobody() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("late-challenge");
+    world.receive(CALLER, &call.request("INVITE"));
+    let first = world.sent_to(D1, "INVITE");
+    world.advance(2_000);
+    let second = world.sent_to(D2, "INVITE");
+    world.receive(D2, &reply(&second.text, 401, "two", ""));
+    world.sent_to(D2, "ACK");
+    // The one given up challenges too, later; nobody has heard of it.
+    world.drain(D1);
+    world.receive(D1, &reply(&first.text, 401, "one", ""));
+    world.sent_to(D1, "ACK");
+    world.receive(CALLER, &call.companion("ACK"));
+    world.receive(CALLER, &call.request_with("INVITE", "Authorization: Digest username=\"a\"\r\n"));
+    world.sent_to(D2, "INVITE");
+    world.quiet(D1);
+}
+
+#[test]
+fn above_the_limit_of_transactions_calls_can_still_end() {
+    let mut world = World::new(&format!("{TWO}limits: {{transactions: 8}}\n"));
+    let (mut call, _) = establish(&mut world, "established", D1);
+    let (mut other, _) = establish(&mut world, "established-too", D1);
+    for number in 0..8 {
+        world.receive(CALLER, &Call::new(&format!("pending-{number}")).request("INVITE"));
+    }
+    world.drain(CALLER);
+    world.drain(D1);
+    world.receive(CALLER, &Call::new("refused").request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.receive(CALLER, &call.request("BYE"));
+    world.sent_to(D1, "BYE");
+    // There is an end to that room too.
+    world.receive(CALLER, &other.request("BYE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
+    world.quiet(D1);
+}
+
+#[test]
+fn a_party_whose_contact_is_a_name_is_reached_where_its_messages_come_from() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("named");
+    let invite = call
+        .request("INVITE")
+        .replace("Contact: <sip:alice@192.0.2.7:5070>", "Contact: <sip:alice@Laptop.local>");
+    world.receive(CALLER, &invite);
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@sbc.example:5080"));
+    call.learn(&world.drain(CALLER).pop().unwrap().text);
+    assert_eq!(call.uri, "sip:1000@sbc.example:5080");
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK sip:1000@sbc.example:5080 SIP/2.0");
+    world.receive(CALLER, &call.request("INFO"));
+    let info = world.sent_to(D1, "INFO sip:1000@sbc.example:5080 SIP/2.0");
+    world.receive(D1, &reply(&info.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    // Another name than that of the dialog leads nowhere, as before.
+    let mut astray = call.clone();
+    astray.uri = "sip:1000@victim.example".into();
+    world.receive(CALLER, &astray.request("INFO"));
+    world.sent_to(CALLER, "SIP/2.0 404");
+
+    let mut callee = Call::from("named", D1);
+    callee.to_tag = Some("from-named".into());
+    callee.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    callee.uri = "sip:alice@laptop.local".into();
+    world.receive(D1, &callee.request("BYE").replace("tag=from-named\r\nTo", "tag=callee\r\nTo"));
+    let bye = world.sent_to(CALLER, "BYE sip:alice@laptop.local SIP/2.0");
+    world.receive(CALLER, &reply(&bye.text, 200, "x", ""));
+    world.sent_to(D1, "SIP/2.0 200");
+    world.settle();
+}
+
+#[test]
+fn who_lost_the_route_set_reaches_a_party_where_it_has_moved_to() {
+    for method in ["INVITE", "UPDATE"] {
+        let mut world = World::new(TWO);
+        let (mut call, _) = establish(&mut world, "moving", D1);
+        call.routes.clear();
+        call.uri = format!("sip:1000@{PROXY}");
+        world.receive(CALLER, &call.request(method));
+        let sent = world.sent_to(D1, method);
+        world.receive(D1, &reply(&sent.text, 200, "callee", "sip:moved@10.0.1.1:5060"));
+        world.drain(CALLER);
+        world.receive(CALLER, &call.request("BYE"));
+        world.sent_to(D1, "BYE sip:moved@10.0.1.1:5060 SIP/2.0");
+    }
+}

@@ -125,3 +125,21 @@ fn timer_c_never_fails_over() {
     assert!(world.drain(CALLER).last().unwrap().text.starts_with("SIP/2.0 500"));
     world.settle();
 }
+
+/// A BYE of the callee that overtakes the 200 to the INVITE ends the dialog all the same.
+#[test]
+fn a_bye_that_overtakes_its_200_ends_the_dialog() {
+    let mut world = World::new(TWO);
+    world.receive(CALLER, &Call::new("overtaken").request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    let mut callee = Call::from("overtaken", D1);
+    callee.to_tag = Some("from-overtaken".into());
+    callee.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    callee.uri = format!("sip:alice@{CALLER}");
+    world.receive(D1, &callee.request("BYE").replace("tag=from-overtaken\r\nTo", "tag=callee\r\nTo"));
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    assert_eq!(world.core.holdings().3, 1);
+    let bye = world.drain(CALLER).into_iter().find(|sent| sent.text.starts_with("BYE")).unwrap();
+    world.receive(CALLER, &reply(&bye.text, 200, "x", ""));
+    assert_eq!(world.core.holdings().3, 0);
+}

@@ -3,6 +3,7 @@
 use crate::sim::*;
 use sipwarden::facts::event::{Event, ProbeOutcome, Refusal, TransportReason};
 use sipwarden::facts::{Admin, State};
+use sipwarden::proxy::Input;
 
 #[test]
 fn the_first_probe_decides_alone_and_nothing_waits_for_it() {
@@ -89,6 +90,57 @@ fn all_down_gets_503_with_retry_after_and_recovery_calls() {
 }
 
 #[test]
+fn options_to_us_tells_whether_calls_are_welcome() {
+    // Two sets: one that serves is enough.
+    let yaml = format!(
+        "{TWO}  fax:\n    reject_retry_after: 3s\n    destinations: [{{id: d3, uri: \"sip:10.0.1.3:5060\"}}]\nroutes: [{{set: pbx}}]\n"
+    );
+    let ask = |world: &mut World| {
+        let mut call = Call::new(&format!("ping-{}", world.events.len()));
+        call.uri = format!("sip:{PROXY}");
+        world.receive(CALLER, &call.request("OPTIONS"));
+        world.sent_to(CALLER, "SIP/2.0").text
+    };
+    for (mode, all_down, draining) in
+        [("auto", "503", "503"), ("drain_only", "200", "503"), ("always_200", "200", "200")]
+    {
+        let mut world = World::new(&format!("{yaml}sip: {{options_reply: {mode}}}\n"));
+        assert!(ask(&mut world).starts_with("SIP/2.0 200"));
+        for destination in [D1, D2] {
+            world.set_health(destination, Health::Silent);
+        }
+        world.advance(30_000);
+        assert!(ask(&mut world).starts_with("SIP/2.0 200"), "one set still serves");
+        world.set_health("10.0.1.3:5060", Health::Silent);
+        world.advance(30_000);
+        world.events.clear();
+        let answer = ask(&mut world);
+        assert!(answer.starts_with(&format!("SIP/2.0 {all_down}")), "{mode}: {answer}");
+        let refused = |world: &World, wanted: Refusal| {
+            world.count(
+                |event| matches!(event, Event::RequestRefused { set: None, reason, .. } if *reason == wanted),
+            )
+        };
+        assert_eq!(refused(&world, Refusal::NoneUsable), usize::from(all_down == "503"), "{mode}");
+        if all_down == "503" {
+            assert_eq!(header(&answer, "Retry-After"), Some("3"));
+            assert_eq!(header(&answer, "Warning"), Some("399 sipwarden \"no destination is usable\""));
+        } else {
+            assert!(header(&answer, "Allow").is_some());
+        }
+        world.set_health(D1, Health::Answers(200));
+        world.advance(30_000);
+        assert!(ask(&mut world).starts_with("SIP/2.0 200"));
+        world.input(Input::Drain);
+        let answer = ask(&mut world);
+        assert!(answer.starts_with(&format!("SIP/2.0 {draining}")), "{mode}: {answer}");
+        assert_eq!(header(&answer, "Retry-After").is_some(), draining == "503");
+        assert_eq!(refused(&world, Refusal::ShuttingDown), usize::from(draining == "503"));
+        world.settle();
+    }
+}
+
+#[test]
 fn a_disabled_destination_gets_no_calls_but_is_probed() {
     let mut world = World::new(TWO);
     world.set_admin("d1", Admin::Disabled);
@@ -111,7 +163,6 @@ fn a_disabled_destination_gets_no_calls_but_is_probed() {
 #[test]
 fn the_probe_of_a_name_waits_for_the_first_answer_of_the_resolver() {
     use sipwarden::facts::event::DnsResult;
-    use sipwarden::proxy::Input;
     use std::time::Duration;
     let yaml = TWO.replace("sip:10.0.1.1:5060", "sip:pbx.example:5060");
     let mut world = World::cold(&yaml);

@@ -3,7 +3,8 @@
 
 use crate::call::establish;
 use crate::sim::*;
-use sipwarden::facts::Transport;
+use sipwarden::facts::{Hop, ListenerId, Transport};
+use sipwarden::proxy::Input;
 
 /// The Record-Route URI of the INVITE that set a call up, without its brackets.
 fn own_uri(invite: &Sent) -> String {
@@ -168,4 +169,100 @@ fn an_ack_without_a_to_tag_or_without_hops_left_goes_nowhere() {
     world.quiet(CALLER);
     world.quiet(D1);
     world.quiet(D2);
+}
+
+/// A call through `yaml` from `caller` to `callee`: the INVITE as the callee gets it, and the BYEs of
+/// both sides, each as the other gets it.
+fn call_through(yaml: &str, caller: &str, callee: &str) -> (Sent, Sent, Sent) {
+    let mut world = World::new(yaml);
+    let mut call = Call::from("through", caller);
+    let listener = |party: &str| u8::from(party.starts_with('['));
+    let receive = |world: &mut World, from: &str, text: &str| {
+        let listener = ListenerId::new(listener(from));
+        let hop = Hop { transport: Transport::Udp, listener, remote: address(from), connection: None };
+        world.input(Input::Message { hop, bytes: text.as_bytes() });
+    };
+    receive(&mut world, caller, &call.request("INVITE"));
+    let invite = world.sent_to(callee, "INVITE");
+    receive(&mut world, callee, &reply(&invite.text, 200, "callee", &format!("sip:1000@{callee}")));
+    call.learn(&world.drain(caller).pop().expect("the 200 goes up").text);
+    receive(&mut world, caller, &call.request("BYE"));
+    let forth = world.sent_to(callee, "BYE");
+    let mut back = Call::from("through", callee);
+    back.to_tag = Some("from-through".into());
+    back.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    back.uri = format!("sip:alice@{caller}");
+    receive(&mut world, callee, &back.request("BYE").replace("tag=from-through\r\nTo", "tag=callee\r\nTo"));
+    let back = world.sent_to(caller, "BYE");
+    (invite, forth, back)
+}
+
+fn hosts_of_record_routes(invite: &Sent) -> Vec<&str> {
+    let values = headers(&invite.text, "Record-Route");
+    values.map(|value| value.trim_start_matches("<sip:").split(";lr").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn between_address_families_two_record_routes_lead_either_side_through_us() {
+    // RFC 5658 §4, RFC 5118 §4.
+    let yaml = "
+listen: [\"udp://10.0.0.1:5060\", \"udp://[2001:db8::1]:5060\"]
+sets: {pbx: {destinations: [\"sip:[2001:db8::21]:5060\"]}}
+";
+    let (invite, forth, back) = call_through(yaml, CALLER, "[2001:db8::21]:5060");
+    assert!(header(&invite.text, "Via").unwrap().starts_with("SIP/2.0/UDP [2001:db8::1]:5060;rport;branch="));
+    assert_eq!(hosts_of_record_routes(&invite), ["[2001:db8::1]:5060", "10.0.0.1:5060"]);
+    for (bye, via) in [(&forth, "SIP/2.0/UDP [2001:db8::1]:5060;"), (&back, "SIP/2.0/UDP 10.0.0.1:5060;")] {
+        assert_eq!(header(&bye.text, "Route"), None);
+        assert!(header(&bye.text, "Via").unwrap().starts_with(via));
+    }
+    let via = headers(&back.text, "Via").nth(1).unwrap();
+    assert!(
+        via.ends_with(";rport=5060;received=2001:db8::21") || via.contains(";received=2001:db8::21"),
+        "{via}"
+    );
+}
+
+#[test]
+fn between_an_advertised_and_a_local_address_two_record_routes_lead_either_side_through_us() {
+    let yaml = "
+listen: [{bind: \"udp://10.0.0.1:5060\", advertise: \"sip.example.net:5080\", local: [10.0.0.0/8]}]
+sets: {pbx: {destinations: [\"sip:10.0.1.1:5060\"]}}
+";
+    let (invite, forth, back) = call_through(yaml, CALLER, D1);
+    assert!(header(&invite.text, "Via").unwrap().starts_with("SIP/2.0/UDP 10.0.0.1:5060;"));
+    assert_eq!(hosts_of_record_routes(&invite), ["10.0.0.1:5060", "sip.example.net:5080"]);
+    assert_eq!((header(&forth.text, "Route"), header(&back.text, "Route")), (None, None));
+    assert!(header(&back.text, "Via").unwrap().starts_with("SIP/2.0/UDP sip.example.net:5080;"));
+    // Inside the local networks there is one name, and one value.
+    let (invite, ..) = call_through(yaml, "10.0.3.7:5070", D1);
+    assert_eq!(hosts_of_record_routes(&invite), ["10.0.0.1:5060"]);
+}
+
+#[test]
+fn record_route_can_be_turned_off() {
+    let mut world = World::new(&format!("{TWO}sip: {{record_route: false}}\n"));
+    for method in ["INVITE", "SUBSCRIBE", "REFER"] {
+        world.receive(CALLER, &Call::new(method).request(method));
+        let sent = world.sent_to(D1, method);
+        assert_eq!(header(&sent.text, "Record-Route"), None);
+    }
+}
+
+#[test]
+fn only_what_may_open_a_dialog_is_record_routed() {
+    let mut world = World::new(TWO);
+    for (method, count) in [
+        ("INVITE", 1),
+        ("SUBSCRIBE", 1),
+        ("REFER", 1),
+        ("REGISTER", 0),
+        ("MESSAGE", 0),
+        ("OPTIONS", 0),
+        ("PUBLISH", 0),
+    ] {
+        world.receive(CALLER, &Call::new(method).request(method));
+        let sent = world.sent_to(D1, method);
+        assert_eq!(headers(&sent.text, "Record-Route").count(), count, "{method}");
+    }
 }

@@ -4,7 +4,7 @@ use crate::wire;
 use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::{Cause, DropReason, Event, FatalTimer, SelectionFailure, SelectionReason};
 use sipwarden::facts::record::TransactionRecord;
-use sipwarden::facts::{Hop, Method};
+use sipwarden::facts::{Hop, Method, Transport};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -31,6 +31,9 @@ pub enum Told {
 struct Leg {
     branch: String,
     to: SocketAddr,
+    transport: Transport,
+    /// Its request could not be delivered over TCP, and went over UDP in the next leg.
+    fell_back: bool,
     request: Rc<str>,
     sent_at: Instant,
     /// How often it was sent.
@@ -51,6 +54,13 @@ struct Request {
     is_acked: bool,
     is_cancelled: bool,
     is_told: bool,
+}
+
+impl Request {
+    /// The attempts at a peer: what went over TCP and then over UDP was one.
+    fn tried(&self) -> impl Iterator<Item = &Leg> {
+        self.legs.iter().filter(|leg| !leg.fell_back)
+    }
 }
 
 /// Everything seen so far.
@@ -89,7 +99,7 @@ fn is_same_via(returned: &str, original: &str) -> bool {
 }
 
 /// Situations that the seeds together must bring about, or they prove little.
-pub const SITUATIONS: [&str; 18] = [
+pub const SITUATIONS: [&str; 19] = [
     "a 2xx after a failure",
     "a second 2xx",
     "affinity",
@@ -100,6 +110,7 @@ pub const SITUATIONS: [&str; 18] = [
     "failover",
     "none usable",
     "not delivered",
+    "over UDP after all",
     "reload",
     "repeated answer",
     "repeated request",
@@ -119,6 +130,7 @@ fn situation(event: &Event) -> Option<&'static str> {
         Event::FailoversExhausted { .. } => "exhausted",
         Event::FailedOver { cause: Cause::TransportError, .. } => "not delivered",
         Event::FailedOver { .. } => "failover",
+        Event::FellBackToUdp { .. } => "over UDP after all",
         Event::SelectionFailed { reason: SelectionFailure::NoneUsable, .. } => "none usable",
         Event::ConfigApplied(applied) if applied.trigger.is_some() => "reload",
         Event::ResponseRetransmitted { .. } => "repeated answer",
@@ -317,7 +329,19 @@ impl Checks {
             request.legs[*at].times += 1;
             return None;
         }
-        let again = request.legs.iter().any(|leg| leg.to == hop.remote);
+        // RFC 3261 §18.1.1: what TCP could not deliver goes over UDP, at the same peer.
+        if let Some(last) = request.legs.last_mut().filter(|leg| leg.to == hop.remote) {
+            let ways = (last.transport, hop.transport);
+            assert_eq!(
+                ways,
+                (Transport::Tcp, Transport::Udp),
+                "{} got the request twice: {name:?}",
+                hop.remote
+            );
+            assert!(last.was_undeliverable, "over UDP although TCP took it: {name:?}");
+            last.fell_back = true;
+        }
+        let again = request.tried().any(|leg| leg.to == hop.remote);
         assert!(!again, "{} got the request twice: {name:?}", hop.remote);
         assert!(!request.is_cancelled, "an attempt after CANCEL: {name:?}");
         assert!(request.finals.is_empty(), "an attempt after the answer: {name:?}");
@@ -329,6 +353,8 @@ impl Checks {
         request.legs.push(Leg {
             branch: branch.clone(),
             to: hop.remote,
+            transport: hop.transport,
+            fell_back: false,
             request: text.clone(),
             sent_at: self.now.expect("a step has its time"),
             times: 1,
@@ -439,7 +465,7 @@ impl Checks {
         request.is_told = true;
         let code = request.finals.first().map(|(code, _)| *code);
         assert_eq!(code, Some(record.code), "told as finished with what went up: {name:?}");
-        let legs: Vec<SocketAddr> = request.legs.iter().map(|leg| leg.to).collect();
+        let legs: Vec<SocketAddr> = request.tried().map(|leg| leg.to).collect();
         let attempts: Vec<SocketAddr> = record.attempts.iter().map(|attempt| attempt.remote).collect();
         assert_eq!(attempts, legs, "attempts as told and as seen: {name:?}");
         let targets: BTreeSet<_> = record.attempts.iter().filter_map(|attempt| attempt.target).collect();
@@ -503,7 +529,7 @@ impl Checks {
             }
         }
         let unfinished = self.requests.values().filter(|request| !request.is_told);
-        let untold: usize = unfinished.map(|request| request.legs.len().saturating_sub(1)).sum();
+        let untold: usize = unfinished.map(|request| request.tried().count().saturating_sub(1)).sum();
         assert_eq!(
             self.failed_over,
             self.failovers_recorded + untold,

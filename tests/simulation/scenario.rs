@@ -27,6 +27,8 @@ pub struct Setup {
     algorithm: &'static str,
     failover: String,
     interval: u64,
+    /// Small enough that calls are too large for UDP, or not.
+    mtu: u32,
     created: u8,
 }
 
@@ -63,6 +65,7 @@ impl Setup {
             algorithm: chance.pick(&algorithms),
             failover,
             interval: chance.pick(&[10, 20, 30]),
+            mtu: chance.pick(&[1_300, 1_300, 512]),
             created: 0,
         };
         for _ in 0..chance.pick(&[1, 2, 2, 3, 3, 4]) {
@@ -117,9 +120,9 @@ impl Setup {
                 "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, priority: {priority}}}\n"
             )
         });
-        let Self { algorithm, failover, interval, down_after, up_after, .. } = self;
+        let Self { algorithm, failover, interval, down_after, up_after, mtu, .. } = self;
         format!(
-            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
+            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
              failover: {failover}\n    probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
              destinations:\n{}",
             destinations.collect::<String>()

@@ -206,9 +206,11 @@ impl World {
             }
             Happening::Undeliverable { hop, text, reason } => {
                 let workers = self.cores.len() as u8;
-                let quote = &text.as_bytes()[..text.len().min(220)];
+                let is_stream = hop.transport == Transport::Tcp;
+                // ICMP quotes the beginning; a stream gives back all of it.
+                let quote = &text.as_bytes()[..if is_stream { text.len() } else { text.len().min(220) }];
                 let worker = sender(quote, workers).map_or(0, |worker| worker.0 as usize);
-                self.note(format!("icmp > w{worker}"), text.clone());
+                self.note(format!("{reason} > w{worker}"), text.clone());
                 self.cores[worker].handle_input(Input::Undeliverable { hop, message: quote, reason }, now);
                 self.after_step(worker, &Told::Undeliverable(text), now);
             }
@@ -239,12 +241,33 @@ impl World {
         let Some(party) = self.party_at(hop.remote) else {
             panic!("sent to nobody we know, {}:\n{text}", hop.remote);
         };
+        let takes_tcp = match party {
+            Party::Caller(index) => self.callers[index].is_tcp,
+            Party::Destination(index) => self.destinations[index].is_tcp,
+        };
+        if hop.transport == Transport::Tcp && !takes_tcp {
+            return self.refuse_connection(party, hop, text);
+        }
         match party {
             Party::Caller(index) if self.callers[index].is_gone(self.now) => {}
             Party::Caller(index) => self.callers[index].on_message(text, self.now),
             Party::Destination(index) => self.reach_destination(index, hop, text),
         }
         self.party_speaks(party);
+    }
+
+    /// Nobody listens for connections there: refused, or silence where nobody is.
+    fn refuse_connection(&mut self, party: Party, hop: Hop, text: &Rc<str>) {
+        let is_dead = match party {
+            Party::Caller(index) => self.callers[index].is_gone(self.now),
+            Party::Destination(index) => self.destinations[index].mood == Mood::Dead,
+        };
+        let (reason, after) = match is_dead {
+            true => (TransportReason::ConnectTimeout, Duration::from_millis(1_500)),
+            false => (TransportReason::Refused, self.chance.ms(0, 15)),
+        };
+        let (at, text) = (self.now + after, text.clone());
+        self.push(at, Happening::Undeliverable { hop, text, reason });
     }
 
     fn reach_destination(&mut self, index: usize, hop: Hop, text: &Rc<str>) {

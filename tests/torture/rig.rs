@@ -103,7 +103,7 @@ impl Rig {
         let caller = bind((host, 5060).into());
         let further = FURTHER_PORTS.map(|port| bind((host, port).into())).into();
         let set = format!(
-            "workers: 1\nlog: {{level: error}}\n{lines}\nsets:\n  pbx:\n    probe: {{enabled: false}}\n    failover: {failover}\n    destinations: [{{id: d, uri: \"sip:{}\"}}]",
+            "workers: 1\nlog: {{level: error}}\n{lines}\nsets:\n  pbx:\n    probe: {{enabled: false}}\n    failover: {failover}\n    destinations: [{{id: d, uri: \"sip:{}\", mtu: 65535}}]",
             destination.local_addr().expect("a bound socket has an address")
         );
         let product = Sipwarden::start(&workspace, &Config::new().with(&set));

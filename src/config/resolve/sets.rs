@@ -14,12 +14,15 @@ use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// Sets at most.
 const MAX_SETS: usize = 1_000;
 /// Destinations of all sets at most.
 const MAX_DESTINATIONS: usize = 100_000;
 const DEFAULT_PORT: u16 = 5060;
+/// What the mtu of a destination can be.
+const MTU: RangeInclusive<u32> = 512..=65_535;
 /// Characters of what is wrong with a URI; the line is shown anyway.
 const MAX_REASON: usize = 200;
 
@@ -27,6 +30,7 @@ pub(super) fn resolve(
     sets: &mut Sets,
     listeners: &[Listener],
     timers: &transaction::Settings,
+    mtu: u32,
     problems: &Problems,
 ) -> Vec<Set> {
     let at = KeyPath::root().key("sets");
@@ -42,7 +46,7 @@ pub(super) fn resolve(
     }
     sets.0
         .iter_mut()
-        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, problems))
+        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, mtu, problems))
         .collect()
 }
 
@@ -52,6 +56,7 @@ fn set(
     path: &KeyPath,
     listeners: &[Listener],
     timers: &transaction::Settings,
+    mtu: u32,
     problems: &Problems,
 ) -> Set {
     if !is_id(name) {
@@ -75,7 +80,7 @@ fn set(
             check_probe(&probe, &item.path.key("probe"), problems);
         }
         let path = item.id_path();
-        let Some(destination) = destination(item, &probe, listeners, problems) else { continue };
+        let Some(destination) = destination(item, &probe, listeners, mtu, problems) else { continue };
         let id = destination.id.to_string();
         if let Some(first) = seen.get(&id) {
             let message = format!("a second destination with the id `{id}` in this set; the first is");
@@ -122,6 +127,7 @@ fn destination(
     item: &mut DestinationItem,
     probe: &Probe,
     listeners: &[Listener],
+    default_mtu: u32,
     problems: &Problems,
 ) -> Option<DestinationSettings> {
     let Some(text) = item.keys.uri.clone() else {
@@ -153,6 +159,7 @@ fn destination(
         }
         Some(id)
     });
+    let mtu = mtu(item, &uri, transport, default_mtu, problems);
     let shown = shown_uri(&uri);
     let id = match &item.keys.id {
         Some(id) => id.clone(),
@@ -174,10 +181,36 @@ fn destination(
         priority: item.keys.priority,
         admin: item.keys.state,
         listener,
+        mtu,
         thresholds: probe
             .enabled
             .then_some(Thresholds { down_after: probe.down_after, up_after: probe.up_after }),
     })
+}
+
+/// The largest request sent over UDP; `None` where the transport is fixed.
+fn mtu(
+    item: &DestinationItem,
+    uri: &DestinationUri,
+    transport: Transport,
+    default: u32,
+    problems: &Problems,
+) -> Option<usize> {
+    let path = item.path.key("mtu");
+    match item.keys.mtu {
+        Some(_) if transport != Transport::Udp => {
+            let message = format!("is for UDP; this destination is reached over {transport}");
+            problems.add(Problem::value(&path, message));
+        }
+        Some(written) if !MTU.contains(&written) => {
+            let message = format!("expected a whole number from {} to {}, or null", MTU.start(), MTU.end());
+            problems.add(Problem::value(&path, message));
+        }
+        Some(_) | None => {}
+    }
+    let is_fixed = transport != Transport::Udp || uri.transport.is_some();
+    let mtu = item.keys.mtu.or((!is_fixed).then_some(default));
+    mtu.and_then(|mtu| usize::try_from(mtu).ok())
 }
 
 fn transport(uri: &DestinationUri) -> Result<Transport, String> {

@@ -93,6 +93,7 @@ pub const SPANS: &[SpanRow] = &[
         events: &[
             ("sip.provisional", &["code"]),
             ("sip.retransmission", &[]),
+            ("transport.fallback", &["reason"]),
             ("transport.error", &["reason"]),
         ],
         status: "Error for 400 and above other than 401, 407, 486 and 487, for silence, timers and transport errors",

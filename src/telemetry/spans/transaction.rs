@@ -170,6 +170,10 @@ impl Tree<'_> {
         for at in attempt.retransmitted.iter().take(MAX_EVENTS) {
             span.event("sip.retransmission", self.clock.wall(*at), vec![]);
         }
+        if let Some((at, reason)) = attempt.fell_back {
+            let reason = KeyValue::new("reason", reason.as_str());
+            span.event("transport.fallback", self.clock.wall(at), vec![reason]);
+        }
         self.provisionals(&mut span, &attempt.provisionals);
         match attempt.outcome {
             AttemptOutcome::Pending => span.set("sipwarden.abandoned", true),

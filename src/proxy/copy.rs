@@ -1,0 +1,161 @@
+//! The copy of a request that goes on (RFC 3261 §16.6), and what is made of it later.
+//!
+//! Only the request is kept, as it came. Its copy is written again when it has to be repeated, and
+//! when its CANCEL or the ACK to its failure is made of it: the same inputs give the same bytes.
+
+use super::context::{Attempt, Context};
+use super::engine::Engine;
+use super::mark::Marks;
+use super::plan::Plan;
+use crate::facts::{Hop, Method, Target, Transport};
+use crate::sip::{Message, forward_request};
+use crate::transaction::slab::Id;
+use crate::transaction::{Branch, Client, Opening};
+use smallvec::SmallVec;
+use std::ops::Range;
+use std::time::Instant;
+
+/// Writes copies; its memory is used again for each.
+#[derive(Debug, Default)]
+pub struct Copier {
+    text: Vec<u8>,
+    record_routes: SmallVec<[Range<usize>; 2]>,
+}
+
+impl Copier {
+    /// Works out the Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4):
+    /// one, or two where it leaves by another listener or under another name than it came (RFC
+    /// 5658).
+    pub fn prepare(
+        &mut self,
+        plan: &Plan,
+        marks: &Marks,
+        context: &Context,
+        request: Message<'_>,
+        to: (Hop, Option<Target>),
+    ) {
+        self.text.clear();
+        self.record_routes.clear();
+        let opens_dialog = request.to_tag().is_none() && context.method.forms_dialog();
+        if !opens_dialog || !plan.settings().record_route {
+            return;
+        }
+        let (hop, target) = to;
+        let mark = match (&context.selection, target) {
+            (Some(_), Some(target)) => plan.mark_of(target),
+            (Some(_) | None, _) => context.mark,
+        };
+        let face = |hop: Hop| (plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
+        let (forth, back) = (face(hop), face(context.from));
+        for (sent_by, transport) in std::iter::once(forth).chain((forth != back).then_some(back)) {
+            let begin = self.text.len();
+            let transport = match transport {
+                Transport::Udp => "",
+                Transport::Tcp => ";transport=tcp",
+            };
+            for part in ["<sip:", sent_by, transport, ";lr;"] {
+                self.text.extend_from_slice(part.as_bytes());
+            }
+            marks.write(mark, request.call_id(), &mut self.text);
+            self.text.push(b'>');
+            self.record_routes.push(begin..self.text.len());
+        }
+    }
+
+    /// The Record-Route values worked out last, the topmost first.
+    pub fn record_routes(&self) -> SmallVec<[&[u8]; 2]> {
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        self.record_routes.iter().map(text).collect()
+    }
+
+    /// Appends the copy with the values worked out last.
+    fn write(
+        &mut self,
+        plan: &Plan,
+        context: &Context,
+        request: Message<'_>,
+        hop: Hop,
+        branch: &Branch,
+        out: &mut Vec<u8>,
+    ) {
+        let begin = self.text.len();
+        plan.local().write_via(hop, branch, &mut self.text);
+        let via = self.text.get(begin..).unwrap_or_default();
+        forward_request(request, &context.edit(via, &self.record_routes()), out);
+        self.text.truncate(begin);
+    }
+}
+
+impl Engine {
+    /// Works out what is added to the copy of a request for a hop.
+    pub fn prepare_copy(
+        &mut self,
+        context: &Context,
+        request: Message<'_>,
+        hop: Hop,
+        target: Option<Target>,
+    ) {
+        self.copier.prepare(&self.plan, &self.marks, context, request, (hop, target));
+    }
+
+    /// Sends a copy, as prepared: opens its client transaction.
+    pub fn send_copy(
+        &mut self,
+        context: &Context,
+        request: Message<'_>,
+        opening: Opening,
+        now: Instant,
+    ) -> Id<Client> {
+        let Self { plan, copier, transactions, outbox, .. } = self;
+        transactions.send(opening, now, outbox, |branch, out| {
+            copier.write(plan, context, request, opening.hop, branch, out);
+        })
+    }
+
+    /// Sends the copy of an attempt again.
+    pub fn repeat_copy(&mut self, context: &Context, index: usize) {
+        let Some(attempt) = context.attempts.get(index) else { return };
+        if let Some(sent) = self.copy_as_sent(context, attempt) {
+            self.outbox.send(attempt.hop, &sent.bytes);
+            self.take_back(sent);
+        }
+    }
+
+    /// Acknowledges a final response other than 2xx to the INVITE of an attempt (§17.1.1.3).
+    pub fn acknowledge(&mut self, context: &Context, index: usize, response: Message<'_>) {
+        let Some(attempt) = context.attempts.get(index) else { return };
+        let Some(mut sent) = self.copy_as_sent(context, attempt) else { return };
+        if let Some(invite) = sent.message() {
+            self.transactions.acknowledge(attempt.client, invite, response, &mut self.outbox);
+        }
+        self.take_back(sent);
+    }
+
+    /// Sends the CANCEL of the INVITE of an attempt (§9.1).
+    pub fn cancel_copy(&mut self, context: &Context, index: usize, now: Instant) {
+        let Some(attempt) = context.attempts.get(index).filter(|_| context.method == Method::Invite) else {
+            return;
+        };
+        let Some(mut sent) = self.copy_as_sent(context, attempt) else { return };
+        let reason = context.cancelled.as_ref().and_then(|reason| reason.as_deref());
+        if let Some(invite) = sent.message() {
+            self.transactions.cancel(attempt.client, invite, reason, now, &mut self.outbox);
+        }
+        self.take_back(sent);
+    }
+
+    /// The copy of an attempt as it was sent.
+    fn copy_as_sent(&mut self, context: &Context, attempt: &Attempt) -> Option<super::engine::Loan> {
+        let branch = self.transactions.branch_of(attempt.client, context.loop_hash)?;
+        let mut sent = std::mem::take(&mut self.spare_copy);
+        sent.clear();
+        let mut kept = self.lend(&context.request);
+        if let Some(request) = kept.message() {
+            self.prepare_copy(context, request, attempt.hop, attempt.target);
+            self.copier.write(&self.plan, context, request, attempt.hop, &branch, &mut sent);
+        }
+        // What was lent is read; its memory is that of the next loan.
+        self.spare_copy = std::mem::replace(&mut kept.bytes, sent);
+        Some(kept)
+    }
+}

@@ -25,7 +25,7 @@ fn held(act: impl FnOnce()) -> u64 {
 #[test]
 fn a_call_in_steady_state_allocates_nothing() {
     for algorithm in ["round_robin", "weighted_round_robin", "hash", "random", "priority"] {
-        let mut rig = Rig::new(Shape { algorithm, ..Shape::default() }, true);
+        let mut rig = Rig::new(Shape { algorithm, ..Shape::default() });
         // 32 s of finished transactions, and every table at its size.
         for _ in 0..8_000 {
             rig.call();
@@ -42,7 +42,7 @@ fn a_call_in_steady_state_allocates_nothing() {
 
 #[test]
 fn an_invite_that_waits_takes_at_most_4_kib() {
-    let mut rig = Rig::new(shape(Duration::ZERO), true);
+    let mut rig = Rig::new(shape(Duration::ZERO));
     const CALLS: u64 = 10_000;
     let bytes = held(|| (0..CALLS).for_each(|_| rig.ring())) / CALLS;
     println!("{bytes} bytes for each INVITE that waits, of {} bytes", rig.size_of_invite());
@@ -52,7 +52,7 @@ fn an_invite_that_waits_takes_at_most_4_kib() {
 
 #[test]
 fn a_finished_transaction_takes_at_most_1_kib() {
-    let mut rig = Rig::new(shape(Duration::ZERO), true);
+    let mut rig = Rig::new(shape(Duration::ZERO));
     const CALLS: u64 = 10_000;
     // Each call leaves two server transactions, its INVITE and its BYE.
     let bytes = held(|| (0..CALLS).for_each(|_| rig.call())) / (2 * CALLS);
@@ -63,7 +63,7 @@ fn a_finished_transaction_takes_at_most_1_kib() {
 
 #[test]
 fn an_established_call_takes_at_most_1_kib() {
-    let mut rig = Rig::new(shape(Duration::from_millis(1)), true);
+    let mut rig = Rig::new(shape(Duration::from_millis(1)));
     const CALLS: u64 = 10_000;
     let bytes = held(|| {
         (0..CALLS).for_each(|_| rig.establish());
@@ -76,7 +76,7 @@ fn an_established_call_takes_at_most_1_kib() {
 
 #[test]
 fn memory_goes_back_when_calls_have_ended() {
-    let mut rig = Rig::new(shape(Duration::from_millis(1)), true);
+    let mut rig = Rig::new(shape(Duration::from_millis(1)));
     let warm = |rig: &mut Rig| {
         (0..100).for_each(|_| rig.call());
         rig.pass(ALL_TIMERS);
@@ -96,7 +96,7 @@ fn memory_goes_back_when_calls_have_ended() {
 #[test]
 fn what_has_finished_stays_within_its_limit_and_repetitions_are_still_absorbed() {
     const LIMIT: u64 = 4 << 20;
-    let mut rig = Rig::new(Shape { linger_mib: 4, ..shape(Duration::ZERO) }, true);
+    let mut rig = Rig::new(Shape { linger_mib: 4, ..shape(Duration::ZERO) });
     let bytes = held(|| (0..20_000).for_each(|_| rig.call()));
     // Slabs, tables and queues have room beyond what is counted.
     assert!(bytes < 2 * LIMIT, "{bytes} bytes for a limit of {LIMIT}");

@@ -46,6 +46,8 @@ pub struct Context {
     pub set: Option<SetId>,
     /// When it came.
     pub arrived: Instant,
+    /// When a request other than INVITE gets a 100, unless it has been answered by then.
+    pub trying_at: Option<Instant>,
     /// No attempt starts after this.
     pub no_attempt_after: Instant,
     /// The attempts, in order.
@@ -190,7 +192,8 @@ fn rank(code: u16) -> u16 {
 impl Context {
     /// Its earliest deadline.
     pub fn deadline(&self) -> Option<Instant> {
-        self.attempts.iter().filter_map(Attempt::deadline).min()
+        let trying = self.trying_at.filter(|_| !self.is_answered);
+        self.attempts.iter().filter_map(Attempt::deadline).chain(trying).min()
     }
 
     /// What is changed in a copy of the request (RFC 3261 §16.6).

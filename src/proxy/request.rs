@@ -144,6 +144,7 @@ impl Core {
         let stamp = stamp(&via, from);
         let method = request.method();
         let mut record = engine.new_record(arrival);
+        let trying_after = engine.transactions.settings().until_t2();
         let dialog = engine.dialogs.key_of(request);
         record.dialog = dialog.and_then(|(_, trace)| trace);
         let stored = engine.transactions.messages_mut().keep(request.bytes());
@@ -168,6 +169,7 @@ impl Core {
                 selection: None,
                 set: None,
                 arrived: now,
+                trying_at: (method != Method::Invite).then(|| now + trying_after),
                 no_attempt_after: now,
                 attempts: SmallVec::new(),
                 ends: dialog.filter(|_| method == Method::Bye).map(|(key, _)| key),

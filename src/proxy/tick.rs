@@ -1,7 +1,7 @@
 //! Time: the deadlines of contexts, transactions and probes; drain and abort.
 
 use super::Core;
-use super::context::{Cancelling, Context};
+use super::context::{Best, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::Outcome;
 use super::reject::Rejection;
@@ -82,6 +82,12 @@ impl Core {
             let Some(context) = self.contexts.get_mut(id) else { return };
             self.engine.on_attempt_deadline(id, context, index, now);
         }
+        let Some(context) = self.contexts.get_mut(id) else { return };
+        if !context.is_answered && context.trying_at.is_some_and(|at| at <= now) {
+            // RFC 4320 §4.1: not before a client's Timer E has grown to T2, but then.
+            context.trying_at = None;
+            self.engine.answer_ourselves(context, 100, now);
+        }
         self.settle(id);
     }
 
@@ -152,7 +158,7 @@ impl Engine {
         self.on_failure(id, context, index, outcome, AttemptOutcome::GivenUp, now);
     }
 
-    /// Timer C (RFC 3261 §16.8). It runs beyond Timer B, so a provisional response has come.
+    /// Timer C (RFC 3261 §16.8). It usually runs beyond Timer B, so that a provisional response has come.
     fn on_timer_c(&mut self, context: &mut Context, index: usize, now: Instant) {
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         attempt.timer_c_at = None;
@@ -160,11 +166,20 @@ impl Engine {
         if attempt.cancelling != Cancelling::No {
             return;
         }
+        let silent = (attempt.phase == Phase::Calling).then_some(attempt.client);
         if let Some(target) = target {
             self.outbox.event(Event::AttemptTimedOut { target, timer: FatalTimer::C });
         }
         if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
             record.outcome = AttemptOutcome::TimedOut(FatalTimer::C);
+        }
+        if let Some(client) = silent {
+            // Without a provisional response there is nothing to cancel: as if a 408 had come.
+            self.close_attempt(context, index, AttemptOutcome::TimedOut(FatalTimer::C), 0, now);
+            self.transactions.forget(client);
+            let silence = Best { code: 408, response: Vec::new() };
+            context.best = Some(Best::choose(context.best.take(), silence));
+            return self.conclude(context, now);
         }
         self.send_cancel(context, index, now);
     }

@@ -21,6 +21,12 @@ impl Settings {
     pub fn timeout(&self) -> Duration {
         self.t1 * 64
     }
+
+    /// How long it takes a client's Timer E to grow to T2 (RFC 3261 §17.1.2.2): 3.5 s by default.
+    pub fn until_t2(&self) -> Duration {
+        let doubled = std::iter::successors(Some(self.t1), |interval| Some(*interval * 2));
+        doubled.take_while(|interval| *interval < self.t2).sum::<Duration>().max(self.t1)
+    }
 }
 
 impl Default for Settings {

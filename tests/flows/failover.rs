@@ -189,6 +189,7 @@ fn a_message_is_not_repeated_on_silence_but_is_on_a_listed_final() {
     world.receive(CALLER, &call.request("MESSAGE"));
     world.advance(60_000);
     world.quiet(D2);
+    world.sent_to(CALLER, "SIP/2.0 100");
     world.quiet(CALLER);
     assert!(world.records("MESSAGE").is_empty(), "RFC 4320: no 408 to a non-INVITE");
     assert_eq!(world.count(|event| matches!(event, Event::RequestUnanswered(_))), 1);
@@ -211,6 +212,7 @@ fn register_goes_on_after_six_seconds_and_ends_in_504() {
     world.quiet(D2);
     world.advance(1);
     world.sent_to(D2, "REGISTER");
+    world.sent_to(CALLER, "SIP/2.0 100");
     world.quiet(CALLER);
     world.advance(6_000);
     world.sent_to(CALLER, "SIP/2.0 504");
@@ -261,6 +263,7 @@ fn a_request_given_up_in_silence_absorbs_its_late_repetitions() {
     world.advance(32_000);
     assert_eq!(world.drain(D1).len(), 11);
     assert_eq!(world.core.unfinished(), 0);
+    world.sent_to(CALLER, "SIP/2.0 100");
     world.advance(800);
     // Sent 31.5 s after the first, and long under way.
     world.receive(CALLER, &message);

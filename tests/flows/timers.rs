@@ -37,6 +37,7 @@ fn timer_f_ends_a_request_that_nobody_answers_and_says_nothing() {
     assert_eq!(timed_out(&world, FatalTimer::F), 0);
     world.advance(1);
     assert_eq!(timed_out(&world, FatalTimer::F), 1);
+    world.sent_to(CALLER, "SIP/2.0 100");
     world.quiet(CALLER);
 }
 
@@ -152,4 +153,52 @@ fn timers_l_and_m_keep_an_accepted_invite_for_32_seconds() {
     assert_eq!(strays(&world), 1);
     world.receive(CALLER, &invite);
     world.sent_to(D1, "INVITE");
+}
+
+#[test]
+fn timer_c_before_any_response_cancels_nothing_and_is_a_408() {
+    // RFC 3261 §16.8. With so long a T1 it runs out before Timer B.
+    let yaml = TWO.replace("destinations:", "failover: {on: []}\n    destinations:");
+    let mut world = World::new(&format!("{yaml}sip: {{t1: 4s, timer_c: 181s}}\n"));
+    world.receive(CALLER, &Call::new("c").request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 100");
+    world.advance(180_999);
+    world.quiet(CALLER);
+    world.advance(1);
+    world.sent_to(CALLER, "SIP/2.0 408");
+    assert!(world.drain(D1).iter().all(|sent| sent.text.starts_with("INVITE")));
+    world.quiet(D2);
+    world.advance(100_000);
+    world.quiet(D1);
+}
+
+#[test]
+fn a_non_invite_gets_a_100_when_timer_e_has_grown_to_t2_and_not_before() {
+    // RFC 4320 §4.1.
+    let mut world = patient();
+    let mut call = Call::new("trying");
+    let message = call.request("MESSAGE");
+    world.receive(CALLER, &message);
+    let relayed = world.sent_to(D1, "MESSAGE");
+    world.advance(3_499);
+    world.quiet(CALLER);
+    world.advance(1);
+    let trying = world.sent_to(CALLER, "SIP/2.0 100");
+    // It is repeated for a repetition, as any last response is.
+    world.receive(CALLER, &message);
+    assert_eq!(world.sent_to(CALLER, "SIP/2.0 100").text, trying.text);
+    world.receive(D1, &reply(&relayed.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.advance(10_000);
+    world.quiet(CALLER);
+    // Who is answered in time gets none.
+    world.drain(D1);
+    world.receive(CALLER, &call.request("MESSAGE"));
+    let relayed = world.sent_to(D1, "MESSAGE");
+    world.advance(3_000);
+    world.receive(D1, &reply(&relayed.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    world.advance(10_000);
+    world.quiet(CALLER);
+    world.settle();
 }

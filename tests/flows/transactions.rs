@@ -124,6 +124,7 @@ fn a_non_invite_gets_no_provisional_and_a_late_final_is_dropped() {
     world.receive(D1, &reply(&message.text, 180, "callee", ""));
     world.quiet(CALLER);
     world.advance(40_000);
+    world.sent_to(CALLER, "SIP/2.0 100");
     world.quiet(CALLER);
     world.receive(D1, &reply(&message.text, 200, "callee", ""));
     world.quiet(CALLER);

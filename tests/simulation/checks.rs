@@ -49,12 +49,17 @@ struct Leg {
 struct Request {
     text: Rc<str>,
     from: SocketAddr,
+    /// When it came first.
+    at: Instant,
     legs: Vec<Leg>,
     finals: Vec<(u16, Rc<str>)>,
     is_acked: bool,
     is_cancelled: bool,
     is_told: bool,
 }
+
+/// When Timer E of a client has grown to T2.
+const TRYING: Duration = Duration::from_millis(3_500);
 
 impl Request {
     /// The attempts at a peer: what went over TCP and then over UDP was one.
@@ -217,6 +222,7 @@ impl Checks {
             let request = Request {
                 text: text.clone(),
                 from: hop.remote,
+                at: self.now.expect("a step has its time"),
                 legs: Vec::new(),
                 finals: Vec::new(),
                 is_acked: false,
@@ -370,6 +376,7 @@ impl Checks {
     fn on_response_sent(&mut self, worker: usize, hop: Hop, text: &Rc<str>, code: u16) -> Option<Name> {
         let name = name_of(text);
         let is_invite = name.2 == "INVITE";
+        let now = self.now.expect("a step has its time");
         let Some(request) = self.requests.get_mut(&name) else {
             assert!(name.2 == "CANCEL" && code == 481, "an answer has its request:\n{text}");
             return None;
@@ -382,7 +389,11 @@ impl Checks {
             "the caller's Via comes back:\n{text}"
         );
         if code < 200 {
-            assert!(is_invite, "no provisional response but 100 to {name:?} (RFC 4320)");
+            let is_late = now >= request.at + TRYING;
+            assert!(
+                is_invite || code == 100 && is_late,
+                "{code} to {name:?} too soon, or at all (RFC 4320 §4.1)"
+            );
             assert!(request.finals.is_empty(), "a provisional response after the final one: {name:?}");
             return None;
         }

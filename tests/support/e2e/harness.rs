@@ -12,6 +12,7 @@ pub mod asterisk;
 pub mod collector;
 pub mod http;
 pub mod metrics;
+pub mod pbx;
 pub mod process;
 pub mod product;
 pub mod prometheus;

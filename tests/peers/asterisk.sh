@@ -13,8 +13,9 @@
 #
 # Extensions: echo answers and plays back; busy is 486; ring rings and mute only tries until it is
 # cancelled; soon rings for 0.3 s and answers; early has media before it answers; refresh answers,
-# sends a re-INVITE and hangs up; talk is a bridge to echo, for transfers; any other number rings
-# briefly, answers and hangs up after five minutes.
+# sends a re-INVITE with another codec and hangs up; talk is a bridge to echo, for transfers to
+# tone, which rings and plays; any other number rings briefly, answers and hangs up after five
+# minutes.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 peers=${E2E_PEERS:-$repo/target/peers}
@@ -93,7 +94,7 @@ configure() {
       res_pjproject res_pjsip res_pjsip_session res_pjsip_sdp_rtp res_rtp_asterisk \
       res_pjsip_pubsub res_pjsip_endpoint_identifier_anonymous res_pjsip_caller_id res_pjsip_nat \
       res_pjsip_refer res_pjsip_rfc3326 res_pjsip_logger chan_pjsip \
-      pbx_config app_dial app_echo bridge_simple codec_ulaw codec_alaw
+      pbx_config app_dial app_echo app_playtones bridge_simple codec_ulaw codec_alaw
   } >"$dir/etc/modules.conf"
   printf '[general]\nrtpstart = 20000\nrtpend = 29999\n' >"$dir/etc/rtp.conf"
   cat >"$dir/etc/pjsip.conf" <<PJSIP
@@ -145,10 +146,16 @@ exten = early,1,Progress()
  same = n,Echo()
 exten = refresh,1,Answer()
  same = n,Wait(0.3)
+ same = n,Set(PJSIP_MEDIA_OFFER(audio)=!all,alaw)
  same = n,Set(PJSIP_SEND_SESSION_REFRESH()=invite)
  same = n,Wait(0.5)
  same = n,Hangup()
 exten = talk,1,Dial(Local/echo@callers/n)
+exten = tone,1,Ringing()
+ same = n,Wait(0.2)
+ same = n,Playtones(425/100)
+ same = n,Wait(1)
+ same = n,Hangup()
 exten = _X.,1,Ringing()
  same = n,Wait(1)
  same = n,Answer()
@@ -176,7 +183,7 @@ cli)
   exec chroot "$root" /usr/sbin/asterisk -C "/srv/$name/etc/asterisk.conf" -rx "$*"
   ;;
 *)
-  sed -n '2,20s/^# \{0,1\}//p' "$0"
+  sed -n '2,22s/^# \{0,1\}//p' "$0"
   exit 2
   ;;
 esac

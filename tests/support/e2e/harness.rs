@@ -13,6 +13,7 @@ pub mod collector;
 pub mod http;
 pub mod metrics;
 pub mod pbx;
+pub mod phone;
 pub mod process;
 pub mod product;
 pub mod prometheus;

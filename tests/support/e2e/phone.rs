@@ -29,7 +29,7 @@ pub struct Phone {
     remote: Remote,
     unanswered: Vec<Unanswered>,
     received: Vec<Message>,
-    repetitions: u32,
+    repeated: Vec<Message>,
 }
 
 /// What a phone knows of the other side.
@@ -65,7 +65,7 @@ impl Phone {
             remote,
             unanswered: Vec::new(),
             received: Vec::new(),
-            repetitions: 0,
+            repeated: Vec::new(),
         }
     }
 
@@ -131,9 +131,9 @@ impl Phone {
         self.received.iter().filter(|message| message.requests(method)).map(Message::body).collect()
     }
 
-    /// How many messages came that had come before.
-    pub const fn repetitions(&self) -> u32 {
-        self.repetitions
+    /// How many final responses to requests with the method came that had come before.
+    pub fn repetitions(&self, method: &str) -> usize {
+        self.repeated.iter().filter(|message| message.is_final(method)).count()
     }
 
     /// The first lines of what came, for a failed assertion.
@@ -189,7 +189,7 @@ impl Phone {
         }
         // A repetition is equal to the byte, as the product and its peers keep what they sent.
         if self.received.contains(&message) {
-            self.repetitions += 1;
+            self.repeated.push(message);
         } else {
             self.received.push(message);
         }

@@ -12,6 +12,7 @@ pub mod asterisk;
 pub mod collector;
 pub mod http;
 pub mod metrics;
+pub mod namespace;
 pub mod pbx;
 pub mod phone;
 pub mod process;

@@ -30,6 +30,7 @@ pub struct Phone {
     unanswered: Vec<Unanswered>,
     received: Vec<Message>,
     repeated: Vec<Message>,
+    sent_again: u32,
 }
 
 /// What a phone knows of the other side.
@@ -66,6 +67,7 @@ impl Phone {
             unanswered: Vec::new(),
             received: Vec::new(),
             repeated: Vec::new(),
+            sent_again: 0,
         }
     }
 
@@ -136,6 +138,11 @@ impl Phone {
         self.repeated.iter().filter(|message| message.is_final(method)).count()
     }
 
+    /// How many requests it sent again because no answer came.
+    pub const fn sent_again(&self) -> u32 {
+        self.sent_again
+    }
+
     /// The first lines of what came, for a failed assertion.
     pub fn story(&self) -> String {
         let lines =
@@ -166,6 +173,7 @@ impl Phone {
         let now = Instant::now();
         for request in self.unanswered.iter_mut().filter(|request| request.again <= now) {
             self.wire.send(&request.text);
+            self.sent_again += 1;
             let longest = if request.method == "INVITE" { PATIENCE } else { T2 };
             request.pause = (request.pause * 2).min(longest);
             request.again = now + request.pause;

@@ -122,10 +122,14 @@ impl Phone {
         self.wait_for(|message| message.is_final("BYE")) && self.codes("BYE") == [200]
     }
 
-    /// The different final responses to requests with the method, by code.
+    /// The different final responses to requests with the method.
+    pub fn finals(&self, method: &str) -> impl Iterator<Item = &Message> {
+        self.received.iter().filter(move |message| message.is_final(method))
+    }
+
+    /// Their codes.
     pub fn codes(&self, method: &str) -> Vec<u16> {
-        let finals = self.received.iter().filter(|message| message.is_final(method));
-        finals.filter_map(Message::code).collect()
+        self.finals(method).filter_map(Message::code).collect()
     }
 
     /// The bodies of the requests received with the method.

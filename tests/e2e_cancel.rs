@@ -174,7 +174,7 @@ fn run(transport: Transport, silent: SocketAddr) {
         ends.push((race, call.join().unwrap_or_else(|_| panic!("{race} went wrong"))));
     }
     for code in [200, 487] {
-        let crossed = ends.iter().any(|end| *end == ("crossing the 200", code));
+        let crossed = ends.contains(&("crossing the 200", code));
         assert!(crossed, "no CANCEL that crossed a 200 ended in {code}: the moments are not spread enough");
     }
 

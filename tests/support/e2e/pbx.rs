@@ -1,7 +1,6 @@
 //! Two Asterisks as set `pbx` behind the product.
 
 use super::asterisk::Asterisk;
-use super::metrics::Scrape;
 use super::product::{Config, Sipwarden};
 use super::wait;
 use super::workspace::Workspace;
@@ -38,12 +37,6 @@ impl Pbx {
     /// Waits until no channel is left in either Asterisk; gives the number of calls that each has had.
     pub fn wait_until_idle(&self) -> [u32; 2] {
         wait_until_idle(&self.peers)
-    }
-
-    /// Final responses sent to callers and, for what an Asterisk began, to that.
-    pub fn finished(&self, scrape: &Scrape, method: &str, code: &str) -> f64 {
-        let labels = [("method", method), ("code", code), ("origin", "upstream")];
-        scrape.sum_or_zero("sipwarden_transactions_total", &labels)
     }
 }
 

@@ -95,6 +95,19 @@ const RACES: &[Race] = &[
         codes: &[487],
     },
     Race {
+        // It rings 300 ms after it has been given up, and must be told that nobody wants it.
+        name: "while a late destination is given up",
+        set: "late",
+        user: "ring",
+        calls: 30,
+        run: |phone, number| {
+            phone.invite();
+            phone.listen(Duration::from_millis(200) + Duration::from_millis(20) * number);
+            phone.cancel();
+        },
+        codes: &[487],
+    },
+    Race {
         name: "while a destination refuses",
         set: "refusing",
         user: "ring",
@@ -156,7 +169,13 @@ fn run(transport: Transport, silent: SocketAddr) {
     let workspace = Workspace::new(&format!("cancel-{}", transport.word()));
     let peers = [Asterisk::start(&workspace), Asterisk::start(&workspace)];
     let refusing = Callee::start(&workspace, "callee_refuses", transport, Duration::ZERO);
-    let first_choices = [("silent", silent), ("refusing", refusing.address), ("gone", address::endpoint())];
+    let late = Callee::start(&workspace, "callee_late", transport, Duration::from_millis(600));
+    let first_choices = [
+        ("silent", silent),
+        ("late", late.address),
+        ("refusing", refusing.address),
+        ("gone", address::endpoint()),
+    ];
     let sipwarden = Sipwarden::start(&workspace, &config(transport, &peers, &first_choices));
     sipwarden.wait_until_up("pbx", 2);
 
@@ -187,9 +206,12 @@ fn run(transport: Transport, silent: SocketAddr) {
     let scrape = sipwarden.scrape();
     assert!(is(scrape.sum("sipwarden_transactions_total", &invites), f64::from(made)));
     assert!(is(scrape.sum("sipwarden_dialogs", &[]), 0.0), "a call was left behind");
-    for set in ["silent", "refusing", "gone"] {
+    for set in ["silent", "late", "refusing", "gone"] {
         assert!(scrape.sum("sipwarden_failovers_total", &[("set", set)]) > 0.5, "no failover in {set}");
     }
+    wait::until_true("the late destination has been told of every call", Duration::from_secs(5), || {
+        late.tally().is_some_and(|told| told.failed == 0 && told.successful == 30)
+    });
 }
 
 /// Makes one call, checks how it ended, and gives the code.

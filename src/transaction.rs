@@ -242,15 +242,15 @@ impl Transactions {
             // The INVITE has its final response: its CANCEL need not be repeated.
             self.forget(cancel);
         }
-        match action {
-            ClientAction::Deliver | ClientAction::DeliverAndAck => Delivered::To(owner),
-            ClientAction::AckAgain | ClientAction::Absorb => {
-                if let Some(target) = target {
-                    out.event(Event::ResponseAbsorbed { target });
-                }
-                Delivered::Absorbed
-            }
+        let (delivered, is_repeated) = match action {
+            // A further 2xx goes up each time (RFC 6026 §7.2).
+            ClientAction::Deliver | ClientAction::DeliverAndAck => (Delivered::To(owner), !was_open),
+            ClientAction::AckAgain | ClientAction::Absorb => (Delivered::Absorbed, true),
+        };
+        if let Some(target) = target.filter(|_| is_repeated) {
+            out.event(Event::ResponseRepeated { target });
         }
+        delivered
     }
 
     /// Sends a CANCEL for an INVITE without a final response, once (RFC 3261 §9.1); the caller

@@ -83,12 +83,13 @@ fn every_call_succeeds_once_although_a_tenth_of_all_datagrams_is_lost() {
     let absorbed = scrape.sum("sipwarden_client_retransmissions_total", &[("kind", "request")]);
     let repeated = ends.iter().map(|end| end.sent_again).sum::<u32>() + caller.doubled();
     assert!(absorbed > 0.5 && absorbed < f64::from(repeated) + 0.5, "{absorbed} of {repeated} absorbed");
-    for kind in ["request", "response"] {
-        let repeated = scrape.sum("sipwarden_destination_retransmissions_total", &[("kind", kind)]);
-        assert!(repeated > 0.5, "no {kind} was repeated on the way to or from an Asterisk");
-    }
+    // Of 200 answers and BYEs, a tenth is lost, and so are ACKs: both sides have much to repeat.
+    let [to, from] = ["request", "response"]
+        .map(|kind| scrape.sum("sipwarden_destination_retransmissions_total", &[("kind", kind)]));
+    assert!(to > 5.0 && from > 5.0, "{to} repeated to the Asterisks, {from} by them");
     println!(
-        "{CALLS} calls, {processed:?} at the Asterisks; lost {:?}, doubled {:?}, absorbed {absorbed}",
+        "{CALLS} calls, {processed:?} at the Asterisks; lost {:?}, doubled {:?}, absorbed {absorbed}, \
+         repeated to the Asterisks {to}, by them {from}",
         [caller, proxy, one, two].map(harness::namespace::Host::lost),
         [caller, proxy, one, two].map(harness::namespace::Host::doubled),
     );

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Brings what the tests need beside the Rust toolchain: SIPp, Prometheus (as a program, not as a
-# service) and two Asterisks in a Debian chroot. As root on Debian it installs what is missing;
-# elsewhere it says what is missing and how to get it, and exits 1.
+# service), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root on Debian
+# it installs what is missing; elsewhere it says what is missing and how to get it, and exits 1.
 #
-#   E2E_PEERS=DIR   where the Asterisk chroot is kept (default: target/peers)
+#   E2E_PEERS=DIR             where the Asterisk chroot is kept (default: target/peers)
+#   E2E_ASTERISK_SUITE=SUITE  take Asterisk from this Debian suite (see tests/peers/asterisk.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PATH:/usr/sbin:/sbin"
 
 # command it is found by : Debian package
 needs=(
@@ -15,6 +17,8 @@ needs=(
   prometheus:prometheus
   promtool:prometheus
   debootstrap:debootstrap
+  ip:iproute2
+  nft:nftables
 )
 
 missing_packages() {

@@ -267,16 +267,16 @@ impl Transactions {
             // The INVITE has its final response: its CANCEL need not be repeated.
             self.forget(cancel);
         }
-        match action {
-            ClientAction::Deliver => Delivered::To(owner),
-            ClientAction::DeliverAndAck => Delivered::Unacknowledged(owner),
-            ClientAction::AckAgain | ClientAction::Absorb => {
-                if let Some(target) = target {
-                    out.event(Event::ResponseAbsorbed { target });
-                }
-                Delivered::Absorbed
-            }
+        let (delivered, is_repeated) = match action {
+            // A further 2xx goes up each time (RFC 6026 §7.2).
+            ClientAction::Deliver => (Delivered::To(owner), !was_open),
+            ClientAction::DeliverAndAck => (Delivered::Unacknowledged(owner), false),
+            ClientAction::AckAgain | ClientAction::Absorb => (Delivered::Absorbed, true),
+        };
+        if let Some(target) = target.filter(|_| is_repeated) {
+            out.event(Event::ResponseRepeated { target });
         }
+        delivered
     }
 
     /// Acknowledges the final response other than 2xx that came for an INVITE, given as it was sent

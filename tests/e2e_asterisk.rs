@@ -3,23 +3,14 @@
 #[path = "support/e2e/harness.rs"]
 mod harness;
 
-use harness::asterisk::Asterisk;
 use harness::metrics::is;
-use harness::product::{Config, Sipwarden};
+use harness::pbx::Pbx;
 use harness::sipp::{Calls, Transport};
-use harness::wait;
-use harness::workspace::Workspace;
-use std::time::Duration;
 
 #[test]
 fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {
-    let workspace = Workspace::new("asterisk");
-    let peers = [Asterisk::start(&workspace), Asterisk::start(&workspace)];
-    let [first, second] = &peers;
-    let config =
-        Config::new().with_set("pbx", "udp", &[("first", first.address), ("second", second.address)]);
-    let sipwarden = Sipwarden::start(&workspace, &config);
-    sipwarden.wait_until_up("pbx", 2);
+    let pbx = Pbx::start("asterisk", "udp");
+    let Pbx { sipwarden, workspace, .. } = &pbx;
     let probes = sipwarden.scrape();
     for id in ["first", "second"] {
         let place = [("set", "pbx"), ("destination", id)];
@@ -27,22 +18,17 @@ fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {
     }
 
     let echo = Calls { user: "echo", ..Calls::to(sipwarden.sip, 80, 20) };
-    echo.make(&workspace).expect_all_successful();
+    echo.make(workspace).expect_all_successful();
     let over_tcp = Calls { count: 20, transport: Transport::Tcp, ..echo };
-    over_tcp.make(&workspace).expect_all_successful();
+    over_tcp.make(workspace).expect_all_successful();
     let busy = Calls { user: "busy", count: 10, scenario: "caller_busy", ..echo };
-    busy.make(&workspace).expect_all_successful();
+    busy.make(workspace).expect_all_successful();
     let cancelled = Calls { user: "ring", count: 10, scenario: "caller_cancels", ..echo };
-    cancelled.make(&workspace).expect_all_successful();
+    cancelled.make(workspace).expect_all_successful();
 
-    wait::until_true("no channel is left in either Asterisk", Duration::from_secs(10), || {
-        peers.iter().all(|peer| peer.calls().0 == 0)
-    });
-    let processed: u32 = peers.iter().map(|peer| peer.calls().1).sum();
-    assert_eq!(processed, 120, "calls that reached an Asterisk");
-    for peer in &peers {
-        assert!(peer.calls().1 >= 30, "{} had {} calls of 120", peer.address, peer.calls().1);
-    }
+    let processed = pbx.wait_until_idle();
+    assert_eq!(processed.iter().sum::<u32>(), 120, "calls that reached an Asterisk");
+    assert!(processed.iter().all(|calls| *calls >= 30), "shares of 120 calls: {processed:?}");
     let scrape = sipwarden.scrape();
     for (code, count) in [("200", 100.0), ("486", 10.0), ("487", 10.0)] {
         let labels = [("set", "pbx"), ("method", "INVITE"), ("code", code), ("origin", "upstream")];

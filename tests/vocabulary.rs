@@ -132,7 +132,7 @@ fn samples(now: Instant) -> Vec<Row> {
             Event::RequestRetransmitted { target: A },
             &[r#"destination_retransmissions_total{D,kind="request"}"#],
         ),
-        (Event::ResponseAbsorbed { target: A }, &[r#"destination_retransmissions_total{D,kind="response"}"#]),
+        (Event::ResponseRepeated { target: A }, &[r#"destination_retransmissions_total{D,kind="response"}"#]),
         (
             Event::AttemptTimedOut { target: A, timer: FatalTimer::B },
             &[r#"destination_timeouts_total{D,timer="B"}"#],
@@ -271,7 +271,7 @@ fn variant(event: &Event) -> usize {
         Event::AttemptStarted { .. } => 11,
         Event::ResponseReceived { .. } => 12,
         Event::RequestRetransmitted { .. } => 13,
-        Event::ResponseAbsorbed { .. } => 14,
+        Event::ResponseRepeated { .. } => 14,
         Event::AttemptTimedOut { .. } => 15,
         Event::FailedOver { .. } => 16,
         Event::FailoversExhausted { .. } => 17,

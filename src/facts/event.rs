@@ -64,8 +64,8 @@ pub enum Event {
     },
     /// A request to a destination was sent again (timers A, E).
     RequestRetransmitted { target: Target },
-    /// A destination sent a response again.
-    ResponseAbsorbed { target: Target },
+    /// A destination sent a response again; a further 2xx counts as one.
+    ResponseRepeated { target: Target },
     /// A client transaction towards a destination was ended by a timer.
     AttemptTimedOut { target: Target, timer: FatalTimer },
     /// An attempt was given up in favour of another destination.

@@ -112,7 +112,7 @@ impl Streams {
     }
 
     async fn accepted(&self, worker: WorkerId, listener: ListenerId, stream: TcpStream, remote: SocketAddr) {
-        let admitted = self.table().admit(remote.ip());
+        let admitted = self.table().admit(Transport::Tcp, remote);
         let result = if admitted.is_some() { ConnectResult::Ok } else { ConnectResult::Refused };
         let role = ConnectionRole::Inbound;
         self.happened(worker, Event::ConnectionOpened { transport: Transport::Tcp, role, result }).await;

@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// Gives up on an open attempt without ending its transaction.
-    fn abandon(&mut self, context: &mut Context, index: usize, now: Instant) {
+    pub fn abandon(&mut self, context: &mut Context, index: usize, now: Instant) {
         let Some(attempt) = context.attempts.get_mut(index).filter(|attempt| attempt.is_open()) else {
             return;
         };

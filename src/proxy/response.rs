@@ -149,6 +149,17 @@ impl Engine {
         self.conclude(context, now);
     }
 
+    /// Gives up on the last attempt of a request other than INVITE. Its transaction runs on, so that a
+    /// late answer is known for one.
+    pub fn give_up(&mut self, context: &mut Context, index: usize, outcome: Outcome, now: Instant) {
+        self.abandon(context, index, now);
+        self.end_dialog(context);
+        let silence = Best { code: 408, response: Vec::new() };
+        context.best = Some(Best::choose(context.best.take(), silence));
+        self.note_exhausted(context, index, outcome);
+        self.conclude(context, now);
+    }
+
     /// Sends the best response up once no attempt is left whose outcome counts.
     pub fn conclude(&mut self, context: &mut Context, now: Instant) {
         if context.is_answered || context.has_live_attempt() {

@@ -155,7 +155,7 @@ impl Engine {
         if self.try_next(id, context, index, outcome, now) || context.method == Method::Invite {
             return;
         }
-        self.on_failure(id, context, index, outcome, AttemptOutcome::GivenUp, now);
+        self.give_up(context, index, outcome, now);
     }
 
     /// Timer C (RFC 3261 §16.8). It usually runs beyond Timer B, so that a provisional response has come.

@@ -140,9 +140,9 @@ impl Writer {
                 let (set, destination) = line.names(*target);
                 trace!(set, destination, "request sent again");
             }
-            Event::ResponseAbsorbed { target } => {
+            Event::ResponseRepeated { target } => {
                 let (set, destination) = line.names(*target);
-                trace!(set, destination, "response absorbed");
+                trace!(set, destination, "response received again");
             }
             Event::AttemptTimedOut { target, timer } => {
                 let (set, destination) = line.names(*target);

@@ -178,7 +178,7 @@ impl Metrics {
                 let kind = MessageKind::Request as usize;
                 count_target(index, *target, F::DestinationRetransmissions, &[kind]);
             }
-            Event::ResponseAbsorbed { target } => {
+            Event::ResponseRepeated { target } => {
                 let kind = MessageKind::Response as usize;
                 count_target(index, *target, F::DestinationRetransmissions, &[kind]);
             }

@@ -72,7 +72,7 @@ impl Writer {
             | Event::AttemptStarted { .. }
             | Event::ResponseReceived { .. }
             | Event::RequestRetransmitted { .. }
-            | Event::ResponseAbsorbed { .. }
+            | Event::ResponseRepeated { .. }
             | Event::AttemptTimedOut { .. }
             | Event::FailedOver { .. }
             | Event::FailoversExhausted { .. } => {}

@@ -297,7 +297,7 @@ families! {
         "Client transactions ended by a timer.", "the timer of RFC 3261 fires";
     DestinationRetransmissions = counter "destination_retransmissions_total" Destination Event [kind: KINDS]
         "Retransmissions to and from the destination.",
-        "request: sent by timers A, E; response: received again";
+        "request: sent by timers A, E; response: received again, 2xx included";
     ClientRetransmissions = counter "client_retransmissions_total" Listener Event [kind: KINDS]
         "Retransmissions on the caller's side.", "request: absorbed; response: sent by timer G";
     Rejections = counter "rejections_total" SetOrNone Event [reason: REFUSALS]

@@ -145,6 +145,7 @@ fn a_repeated_2xx_goes_up_again_and_its_ack_down_again() {
     world.receive(CALLER, &call.ack());
     world.sent_to(D1, "ACK");
     assert_eq!(world.records("INVITE").len(), 1);
+    assert_eq!(world.count(|event| matches!(event, Event::ResponseRepeated { .. })), 1);
     world.settle();
 }
 

@@ -125,7 +125,7 @@ fn timer_k_absorbs_a_repeated_answer() {
     world.drain(CALLER);
     world.advance(4_999);
     world.receive(D1, &answer);
-    assert_eq!(world.count(|event| matches!(event, Event::ResponseAbsorbed { .. })), 1);
+    assert_eq!(world.count(|event| matches!(event, Event::ResponseRepeated { .. })), 1);
     world.advance(1);
     world.receive(D1, &answer);
     world.quiet(CALLER);

@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# A real Asterisk as a SIP peer of the tests, in a Debian chroot of its own; loopback only.
+# A real Asterisk as a SIP peer of the tests, in a Debian chroot of its own; on loopback or in a
+# network namespace of the tests only.
 #
 #   asterisk.sh setup               make the chroot, once (needs root; about a minute)
 #   asterisk.sh run NAME ADDR PORT  write the instance's configuration and become it (for a parent
 #                                   that ends it by signal)
 #   asterisk.sh cli NAME COMMAND…   ask a running instance
 #
-#   E2E_PEERS=DIR   where the chroot is kept (default: target/peers)
+#   E2E_PEERS=DIR             where the chroot is kept (default: target/peers)
+#   E2E_ASTERISK_SUITE=SUITE  the Debian suite to take Asterisk from, in a chroot of its own beside
+#                             the default one; forky and sid have Asterisk 22, bullseye has 16
 #
-# Extensions: echo answers and plays back; busy is 486; ring rings until it is cancelled; any
-# other number rings briefly, answers and hangs up after five minutes.
+# Extensions: echo answers and plays back; busy is 486; ring rings and mute only tries until it is
+# cancelled; soon rings for 0.3 s and answers; early has media before it answers; refresh answers,
+# sends a re-INVITE with another codec and hangs up; talk is a bridge to echo, for transfers to
+# tone, which rings and plays; any other number rings briefly, answers and hangs up after five
+# minutes.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 peers=${E2E_PEERS:-$repo/target/peers}
-root=$peers/asterisk
+only=${E2E_ASTERISK_SUITE:-}
+root=$peers/asterisk${only:+-$only}
 stamp=$root/.ready
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
@@ -32,8 +39,8 @@ setup() {
   exec 9>"$peers/.lock"
   flock 9
   [ -f "$stamp" ] && return 0
-  local suite log=$peers/setup.log
-  for suite in bullseye sid; do
+  local suite log=$root.setup.log
+  for suite in ${only:-bullseye sid}; do
     echo "making the Asterisk chroot from Debian $suite in $root (about a minute)"
     rm -rf "$root"
     if bootstrap "$suite" >"$log" 2>&1; then
@@ -46,8 +53,11 @@ setup() {
 }
 
 bootstrap() {
-  local quiet=(-qq -o Acquire::Check-Valid-Until=false)
-  debootstrap --variant=minbase "$1" "$root" "$mirror" || return 1
+  # The Release file of a moving suite expires, and a mirror's copy may be past its date.
+  local quiet=(-qq -o Acquire::Check-Valid-Until=false) script=$1
+  # An older debootstrap does not know the names of newer suites.
+  [ -e "/usr/share/debootstrap/scripts/$1" ] || script=sid
+  debootstrap --variant=minbase "$1" "$root" "$mirror" "$script" || return 1
   cp /etc/resolv.conf /etc/hosts "$root/etc/" || return 1
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
@@ -83,8 +93,8 @@ configure() {
       res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb \
       res_pjproject res_pjsip res_pjsip_session res_pjsip_sdp_rtp res_rtp_asterisk \
       res_pjsip_pubsub res_pjsip_endpoint_identifier_anonymous res_pjsip_caller_id res_pjsip_nat \
-      res_pjsip_rfc3326 res_pjsip_logger chan_pjsip \
-      pbx_config app_echo bridge_simple codec_ulaw codec_alaw
+      res_pjsip_refer res_pjsip_rfc3326 res_pjsip_logger chan_pjsip \
+      pbx_config app_dial app_echo app_playtones bridge_simple codec_ulaw codec_alaw
   } >"$dir/etc/modules.conf"
   printf '[general]\nrtpstart = 20000\nrtpend = 29999\n' >"$dir/etc/rtp.conf"
   cat >"$dir/etc/pjsip.conf" <<PJSIP
@@ -109,6 +119,7 @@ context = callers
 disallow = all
 allow = ulaw
 direct_media = no
+100rel = yes
 PJSIP
   # An OPTIONS without user part looks for extension s; without it the answer is 404.
   cat >"$dir/etc/extensions.conf" <<'DIALPLAN'
@@ -123,6 +134,28 @@ exten = busy,1,Busy(0)
 exten = ring,1,Ringing()
  same = n,Wait(30)
  same = n,Hangup(19)
+exten = mute,1,Wait(30)
+ same = n,Hangup(19)
+exten = soon,1,Ringing()
+ same = n,Wait(0.3)
+ same = n,Answer()
+ same = n,Echo()
+exten = early,1,Progress()
+ same = n,Wait(0.3)
+ same = n,Answer()
+ same = n,Echo()
+exten = refresh,1,Answer()
+ same = n,Wait(0.3)
+ same = n,Set(PJSIP_MEDIA_OFFER(audio)=!all,alaw)
+ same = n,Set(PJSIP_SEND_SESSION_REFRESH()=invite)
+ same = n,Wait(0.5)
+ same = n,Hangup()
+exten = talk,1,Dial(Local/echo@callers/n)
+exten = tone,1,Ringing()
+ same = n,Wait(0.2)
+ same = n,Playtones(425/100)
+ same = n,Wait(1)
+ same = n,Hangup()
 exten = _X.,1,Ringing()
  same = n,Wait(1)
  same = n,Answer()
@@ -138,7 +171,8 @@ run)
   [ $# = 4 ] || fail "run NAME ADDR PORT"
   [ -f "$stamp" ] || fail "the chroot is not there: run scripts/test-deps.sh"
   [ "$(id -u)" = 0 ] || fail "running Asterisk in its chroot needs root"
-  case $3 in 127.*) ;; *) fail "$3 is not a loopback address" ;; esac
+  # 198.18.0.0/15 is for tests (RFC 2544): nobody has it outside a namespace made for one.
+  case $3 in 127.* | 198.18.*) ;; *) fail "$3 is neither a loopback address nor one for tests" ;; esac
   configure "$2" "$3" "$4"
   exec chroot --userspec=asterisk:asterisk "$root" /usr/sbin/asterisk -f -n -C "/srv/$2/etc/asterisk.conf"
   ;;
@@ -149,7 +183,7 @@ cli)
   exec chroot "$root" /usr/sbin/asterisk -C "/srv/$name/etc/asterisk.conf" -rx "$*"
   ;;
 *)
-  sed -n '2,14s/^# \{0,1\}//p' "$0"
+  sed -n '2,22s/^# \{0,1\}//p' "$0"
   exit 2
   ;;
 esac

@@ -20,6 +20,7 @@ pub(super) struct Table {
     limit_per_source: usize,
     open: HashMap<ConnectionId, Entry, State>,
     outbound: HashMap<(Transport, SocketAddr), ConnectionId, State>,
+    accepted: HashMap<(Transport, SocketAddr), ConnectionId, State>,
     inbound_by_source: HashMap<IpAddr, usize, State>,
     inbound: usize,
 }
@@ -32,7 +33,7 @@ struct Entry {
 
 #[derive(Debug, Clone, Copy)]
 enum Peer {
-    Inbound(IpAddr),
+    Inbound(Transport, SocketAddr),
     Outbound(Transport, SocketAddr),
 }
 
@@ -57,6 +58,7 @@ impl Table {
             limit_per_source,
             open: HashMap::default(),
             outbound: HashMap::default(),
+            accepted: HashMap::default(),
             inbound_by_source: HashMap::default(),
             inbound: 0,
         }
@@ -64,8 +66,11 @@ impl Table {
 
     /// Finds the connection for a message, or makes the entry of a new one.
     pub(super) fn claim(&mut self, hop: &Hop) -> Claim {
-        let reusable = self.outbound.get(&(hop.transport, hop.remote)).copied();
-        let known = [hop.connection, reusable].into_iter().flatten();
+        let remote = (hop.transport, hop.remote);
+        let opened = self.outbound.get(&remote).copied();
+        // A phone's Contact is often the very port that it called from, where nobody listens (RFC 3261 §18).
+        let accepted = self.accepted.get(&remote).copied();
+        let known = [hop.connection, opened, accepted].into_iter().flatten();
         let live = known.filter_map(|id| self.open.get(&id)).find(|entry| !entry.queue.is_closed());
         if let Some(entry) = live {
             return Claim::Open(entry.queue.clone());
@@ -80,14 +85,20 @@ impl Table {
     }
 
     /// Makes the entry of an accepted connection, unless a limit is reached.
-    pub(super) fn admit(&mut self, source: IpAddr) -> Option<(ConnectionId, mpsc::Receiver<Outgoing>)> {
+    pub(super) fn admit(
+        &mut self,
+        transport: Transport,
+        remote: SocketAddr,
+    ) -> Option<(ConnectionId, mpsc::Receiver<Outgoing>)> {
+        let source = remote.ip();
         let from_source = self.inbound_by_source.get(&source).copied().unwrap_or(0);
         if self.inbound >= self.limit || from_source >= self.limit_per_source {
             return None;
         }
         self.inbound += 1;
         self.inbound_by_source.insert(source, from_source + 1);
-        let (id, (_, receiver)) = self.insert(Peer::Inbound(source));
+        let (id, (_, receiver)) = self.insert(Peer::Inbound(transport, remote));
+        self.accepted.insert((transport, remote), id);
         Some((id, receiver))
     }
 
@@ -95,7 +106,8 @@ impl Table {
     pub(super) fn remove(&mut self, id: ConnectionId) {
         let Some(entry) = self.open.remove(&id) else { return };
         match entry.peer {
-            Peer::Inbound(source) => {
+            Peer::Inbound(transport, remote) => {
+                let source = remote.ip();
                 self.inbound = self.inbound.saturating_sub(1);
                 let left = self.inbound_by_source.get(&source).map_or(0, |count| count.saturating_sub(1));
                 if left == 0 {
@@ -103,12 +115,10 @@ impl Table {
                 } else {
                     self.inbound_by_source.insert(source, left);
                 }
+                forget(&mut self.accepted, (transport, remote), id);
             }
             Peer::Outbound(transport, remote) => {
-                // A younger connection may have taken the place of one that was closing.
-                if self.outbound.get(&(transport, remote)) == Some(&id) {
-                    self.outbound.remove(&(transport, remote));
-                }
+                forget(&mut self.outbound, (transport, remote), id);
             }
         }
     }
@@ -132,6 +142,17 @@ impl Table {
     }
 }
 
+/// Takes a connection out, unless a younger one has taken its place while it was closing.
+fn forget(
+    connections: &mut HashMap<(Transport, SocketAddr), ConnectionId, State>,
+    remote: (Transport, SocketAddr),
+    id: ConnectionId,
+) {
+    if connections.get(&remote) == Some(&id) {
+        connections.remove(&remote);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +161,10 @@ mod tests {
     fn hop(port: u16, connection: Option<ConnectionId>) -> Hop {
         let remote = ([192, 0, 2, 1], port).into();
         Hop { transport: Transport::Tcp, listener: ListenerId::new(0), remote, connection }
+    }
+
+    fn source(last: u8, port: u16) -> SocketAddr {
+        ([192, 0, 2, last], port).into()
     }
 
     #[test]
@@ -153,7 +178,7 @@ mod tests {
     #[test]
     fn a_connection_that_is_gone_falls_back_to_the_remote() {
         let mut table = Table::new(10, 10);
-        let (id, receiver) = table.admit([192, 0, 2, 1].into()).unwrap();
+        let (id, receiver) = table.admit(Transport::Tcp, source(1, 7)).unwrap();
         assert!(matches!(table.claim(&hop(9, Some(id))), Claim::Open(_)));
         drop(receiver);
         assert!(matches!(table.claim(&hop(9, Some(id))), Claim::Opening(..)));
@@ -162,18 +187,32 @@ mod tests {
     }
 
     #[test]
+    fn an_accepted_connection_serves_its_remote_until_it_is_gone() {
+        let mut table = Table::new(10, 10);
+        let (id, _receiver) = table.admit(Transport::Tcp, source(1, 7)).unwrap();
+        assert!(matches!(table.claim(&hop(7, None)), Claim::Open(_)));
+        assert!(matches!(table.claim(&hop(8, None)), Claim::Opening(..)));
+        table.remove(id);
+        assert!(matches!(table.claim(&hop(7, None)), Claim::Opening(..)));
+    }
+
+    #[test]
     fn limits_hold_by_source_and_in_total_and_closing_makes_room() {
         let mut table = Table::new(3, 2);
-        let source = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let (first, _a) = table.admit(source(1)).unwrap();
-        let _b = table.admit(source(1)).unwrap();
-        assert!(table.admit(source(1)).is_none());
-        let _c = table.admit(source(2)).unwrap();
-        assert!(table.admit(source(3)).is_none());
+        let mut port = 1_000;
+        let mut admit = |table: &mut Table, last| {
+            port += 1;
+            table.admit(Transport::Tcp, source(last, port))
+        };
+        let (first, _a) = admit(&mut table, 1).unwrap();
+        let _b = admit(&mut table, 1).unwrap();
+        assert!(admit(&mut table, 1).is_none());
+        let _c = admit(&mut table, 2).unwrap();
+        assert!(admit(&mut table, 3).is_none());
         table.remove(first);
         table.remove(first);
-        assert!(table.admit(source(1)).is_some());
-        assert!(table.admit(source(3)).is_none());
+        assert!(admit(&mut table, 1).is_some());
+        assert!(admit(&mut table, 3).is_none());
     }
 
     #[test]

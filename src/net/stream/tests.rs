@@ -106,6 +106,16 @@ async fn an_answer_leaves_on_the_connection_that_the_request_came_on() {
 }
 
 #[tokio::test]
+async fn a_request_to_a_remote_leaves_on_the_connection_that_it_opened() {
+    let mut bench = bench(limits());
+    let mut peer = TcpStream::connect(bench.address).await.unwrap();
+    peer.write_all(MESSAGE).await.unwrap();
+    bench.message().await;
+    bench.streams.send(WorkerId(0), towards(peer.local_addr().unwrap()), MESSAGE).unwrap();
+    assert_eq!(read_exactly(&mut peer, MESSAGE.len()).await, MESSAGE);
+}
+
+#[tokio::test]
 async fn a_keep_alive_is_answered_with_one_line_end() {
     let bench = bench(limits());
     let mut peer = TcpStream::connect(bench.address).await.unwrap();

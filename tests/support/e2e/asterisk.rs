@@ -21,7 +21,11 @@ pub struct Asterisk {
 impl Asterisk {
     /// Starts one on an address of its own and waits until it has booted.
     pub fn start(workspace: &Workspace) -> Self {
-        let address = address::endpoint();
+        Self::start_at(workspace, address::endpoint())
+    }
+
+    /// The same on a given address.
+    pub fn start_at(workspace: &Workspace, address: SocketAddr) -> Self {
         let name = format!("peer-{}", address.ip());
         let mut command = Command::new(script());
         command.args(["run", &name, &address.ip().to_string(), &address.port().to_string()]);

@@ -86,7 +86,21 @@ impl Sipwarden {
     /// Starts it and waits until it is ready.
     pub fn start(workspace: &Workspace, config: &Config) -> Self {
         let file = workspace.write("sipwarden.yaml", config.text());
-        let process = Process::start(workspace, "sipwarden", command(&["run", "-c"]).arg(&file));
+        Self::start_by(workspace, config, file.clone(), command(&["run", "-c"]).arg(&file))
+    }
+
+    /// The same with an `/etc/hosts` of its own, in a mount namespace of its own (needs root).
+    pub fn start_with_hosts(workspace: &Workspace, config: &Config, hosts: &str) -> Self {
+        let file = workspace.write("sipwarden.yaml", config.text());
+        let hosts = workspace.write("hosts", hosts);
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$1\" run -c \"$2\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(hosts).arg(binary()).arg(&file);
+        Self::start_by(workspace, config, file, &mut command)
+    }
+
+    fn start_by(workspace: &Workspace, config: &Config, file: PathBuf, command: &mut Command) -> Self {
+        let process = Process::start(workspace, "sipwarden", command);
         let mut running = Self { sip: config.sip, http: config.http, file, process };
         wait::until_true("sipwarden is ready", START, || {
             running.process.expect_alive();

@@ -1,4 +1,4 @@
-//! SIPp as caller and as callee.
+//! SIPp as caller and as callee, with scenarios of `tests/sipp` or, as `sipp:NAME`, its own.
 
 use super::address;
 use super::process::Process;
@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// What marks a scenario that is SIPp's own.
+const BUILT_IN: &str = "sipp:";
 
 /// SIPp's name of one socket over a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,7 @@ pub struct Callee {
     /// Where it answers.
     pub address: SocketAddr,
     process: Process,
+    statistics: PathBuf,
 }
 
 impl Callee {
@@ -70,12 +74,18 @@ impl Callee {
         let name = format!("callee-{address}");
         let mut command = sipp(workspace, &name, scenario, transport, address);
         command.args(["-d", &pause.as_millis().to_string(), "-timeout", "170s"]);
+        let statistics = write_statistics(workspace, &name, &mut command);
         let mut process = Process::start(workspace, &name, &mut command);
         wait::until_true("the callee is bound", Duration::from_secs(10), || {
             process.expect_alive();
             sockets::is_bound(transport.kind(), address)
         });
-        Self { address, process }
+        Self { address, process, statistics }
+    }
+
+    /// How the calls stand that it has been sent.
+    pub fn tally(&self) -> Option<Tally> {
+        Tally::read(&self.statistics, 0)
     }
 
     /// Ends it without a word (SIGKILL).
@@ -101,13 +111,15 @@ pub struct Calls<'a> {
     pub rate: u32,
     /// How long a call is held.
     pub hold: Duration,
+    /// Where the other half of a controller of two calls is (3PCC).
+    pub twin: Option<SocketAddr>,
 }
 
 impl<'a> Calls<'a> {
     /// Calls of the plain caller over UDP to the SIPp callee, hardly held.
     pub fn to(to: SocketAddr, count: u32, rate: u32) -> Self {
         let (scenario, transport, user) = ("caller", Transport::Udp, "callee");
-        Self { scenario, to, transport, user, count, rate, hold: Duration::from_millis(100) }
+        Self { scenario, to, transport, user, count, rate, hold: Duration::from_millis(100), twin: None }
     }
 
     /// With another scenario.
@@ -124,12 +136,14 @@ impl<'a> Calls<'a> {
     pub fn start(self, workspace: &Workspace) -> Caller {
         let address = if self.to.is_ipv6() { address::endpoint_v6() } else { address::endpoint() };
         let name = format!("{}-{address}", self.scenario);
-        let statistics = workspace.path(&format!("{name}.csv"));
         let mut command = sipp(workspace, &name, self.scenario, self.transport, address);
         command.arg(self.to.to_string()).args(["-s", self.user]);
         command.args(["-m", &self.count.to_string(), "-r", &self.rate.to_string()]);
         command.args(["-d", &self.hold.as_millis().to_string(), "-recv_timeout", "20s"]);
-        command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(&statistics);
+        if let Some(twin) = self.twin {
+            command.args(["-3pcc", &twin.to_string()]);
+        }
+        let statistics = write_statistics(workspace, &name, &mut command);
         let process = Process::start(workspace, &name, &mut command);
         let seconds = u64::from(self.count / self.rate.max(1));
         let patience = Duration::from_secs(seconds + 40) + self.hold;
@@ -210,6 +224,12 @@ impl Tally {
     }
 }
 
+fn write_statistics(workspace: &Workspace, name: &str, command: &mut Command) -> PathBuf {
+    let file = workspace.path(&format!("{name}.csv"));
+    command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(&file);
+    file
+}
+
 fn sipp(
     workspace: &Workspace,
     name: &str,
@@ -217,9 +237,16 @@ fn sipp(
     transport: Transport,
     address: SocketAddr,
 ) -> Command {
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{scenario}.xml"));
     let mut command = Command::new("sipp");
-    command.arg("-sf").arg(scenario).args(["-t", transport.mode(), "-nostdin"]);
+    match scenario.strip_prefix(BUILT_IN) {
+        Some(own) => command.args(["-sn", own]),
+        None => {
+            let file = Path::new("tests/sipp").join(scenario).with_extension("xml");
+            command.arg("-sf").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
+        }
+    };
+    // SIPp looks here for the media that its own scenarios play.
+    command.current_dir(workspace.path("")).args(["-t", transport.mode(), "-nostdin"]);
     // SIPp wants an IPv6 address in brackets.
     let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
     command.args(["-i", &host, "-p", &address.port().to_string()]);

@@ -1,0 +1,335 @@
+//! The load: caller and callees in one thread that never sleeps while it measures, so that the proxy
+//! does not pay for waking it and latencies are not blurred by scheduling.
+//!
+//! The callees answer from the start. Once a line comes on standard input (or at once, with `--now`), the
+//! load begins. On standard output: `listening`, `probed` when every destination has had an OPTIONS,
+//! `counting` when the warm-up is over, `counted` at the end of the time that counts, then one line of JSON.
+
+mod alarms;
+pub mod behaviour;
+mod callee;
+pub mod callees;
+mod caller;
+mod calls;
+mod histogram;
+mod messages;
+pub mod report;
+mod wire;
+
+use std::io::BufRead;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use alarms::{Alarm, Alarms};
+use behaviour::Behaviour;
+use callee::Seen;
+use callees::Callees;
+use calls::Calls;
+use messages::Messages;
+use report::{Clocks, Report};
+
+const SECOND: u64 = 1_000_000_000;
+const T1: u64 = SECOND / 2;
+/// Datagrams read from one socket before the other has its turn.
+const BATCH: usize = 32;
+
+/// What is asked of the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// INVITE, 100, 180, 200, ACK, BYE, 200
+    Invite,
+    /// MESSAGE, 200
+    Message,
+    /// OPTIONS to the proxy itself, 200
+    Options,
+    /// Nothing: only the destinations are there
+    None,
+}
+
+/// Command line of `compare generate`.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// The proxy
+    #[arg(long)]
+    pub target: SocketAddrV4,
+    /// Address of the caller
+    #[arg(long, default_value = "127.0.0.2:6000")]
+    pub caller: SocketAddrV4,
+    /// Port of every destination; they are 127.0.1.1, 127.0.1.2, …
+    #[arg(long, default_value_t = 7000)]
+    pub port: u16,
+    /// How many destinations there are
+    #[arg(long, default_value_t = 1)]
+    pub destinations: u32,
+    /// What to send
+    #[arg(long, value_enum, default_value = "invite")]
+    pub mode: Mode,
+    /// Closed loop: so many calls at a time
+    #[arg(long, default_value_t = 1)]
+    pub window: u32,
+    /// Open loop instead: so many new calls a second
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Seconds that do not count
+    #[arg(long, default_value_t = 1.0)]
+    pub warm: f64,
+    /// Seconds that count
+    #[arg(long, default_value_t = 5.0)]
+    pub count: f64,
+    /// Seconds to wait for the last calls
+    #[arg(long, default_value_t = 4.0)]
+    pub drain: f64,
+    /// Seconds after which a call has failed
+    #[arg(long, default_value_t = 4.0)]
+    pub patience: f64,
+    /// Milliseconds from ACK to BYE
+    #[arg(long, default_value_t = 0.0)]
+    pub hold: f64,
+    /// Milliseconds from 180 to 200
+    #[arg(long, default_value_t = 0.0)]
+    pub ring: f64,
+    /// Bytes of an INVITE
+    #[arg(long, default_value_t = 756)]
+    pub size: usize,
+    /// FIRST[-LAST]=answer|mute|dead|CODE[@SECONDS]: how destinations treat requests, from when on
+    #[arg(long)]
+    pub behave: Vec<Behaviour>,
+    /// Begin without a line on standard input
+    #[arg(long)]
+    pub now: bool,
+}
+
+struct Generator<'a> {
+    options: &'a Options,
+    target: SocketAddrV4,
+    caller: UdpSocket,
+    callees: Callees,
+    messages: Messages,
+    calls: Calls,
+    alarms: Alarms,
+    seen: Vec<Seen>,
+    unprobed: u32,
+    report: Report,
+    clocks: Clocks,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    going: bool,
+    start: Instant,
+    now: u64,
+    patience: u64,
+    hold: u64,
+    ring: u64,
+    /// The time that counts.
+    window: (u64, u64),
+}
+
+/// Plays the load and prints the report.
+pub fn run(options: &Options) -> Result<()> {
+    ensure!(
+        options.rate.is_none_or(|rate| rate > 0.0) && options.window > 0,
+        "a load needs a rate or a window"
+    );
+    let mut generator = Generator::new(options)?;
+    println!("listening");
+    if !options.now {
+        generator.wait_for_word();
+    }
+    generator.play()?;
+    println!("{}", serde_json::to_string(&generator.report)?);
+    Ok(())
+}
+
+impl<'a> Generator<'a> {
+    fn new(options: &'a Options) -> Result<Self> {
+        let nanoseconds = |seconds: f64| (seconds * SECOND as f64) as u64;
+        let caller = UdpSocket::bind(options.caller).with_context(|| format!("bind {}", options.caller))?;
+        caller.set_nonblocking(true)?;
+        callees::roomy(&caller)?;
+        // Calls of an earlier run against the same proxy must not be taken for ours.
+        let mark = format!("{:08x}", std::process::id() ^ (Instant::now().elapsed().subsec_nanos() << 22));
+        let messages = Messages::new(options.target, options.caller, options.mode, &mark, options.size)?;
+        let warm = nanoseconds(options.warm);
+        Ok(Generator {
+            options,
+            target: options.target,
+            caller,
+            callees: Callees::bind(options.port)?,
+            messages,
+            calls: Calls::default(),
+            alarms: Alarms::default(),
+            seen: vec![Seen::default(); options.destinations as usize],
+            unprobed: options.destinations,
+            report: Report::default(),
+            clocks: Clocks::new(),
+            buffer: vec![0; 65536],
+            scratch: Vec::with_capacity(16384),
+            going: false,
+            start: Instant::now(),
+            now: 0,
+            patience: nanoseconds(options.patience),
+            hold: nanoseconds(options.hold / 1000.0),
+            ring: nanoseconds(options.ring / 1000.0),
+            window: (warm, warm + nanoseconds(options.count)),
+        })
+    }
+
+    /// Answers probes until the driver says go. When the driver is gone, so are we.
+    fn wait_for_word(&mut self) {
+        let go = Arc::new(AtomicBool::new(false));
+        let told = go.clone();
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                if line.is_err() {
+                    break;
+                }
+                told.store(true, Ordering::Relaxed);
+            }
+            std::process::exit(3);
+        });
+        while !go.load(Ordering::Relaxed) {
+            if !self.receive() {
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        }
+    }
+
+    fn play(&mut self) -> Result<()> {
+        self.start = Instant::now();
+        self.going = true;
+        let (mut begun, mut busy, mut marks) = (0, 0, ["counting", "counted"].iter());
+        let mut bounds = [self.window.0, self.window.1].into_iter();
+        let mut next_mark = bounds.next();
+        let mut cpu = (0, 0);
+        loop {
+            let before = self.tick();
+            if next_mark.is_some_and(|at| before >= at) {
+                cpu = (cpu.1, cpu_time()?);
+                println!("{}", marks.next().expect("as many as bounds"));
+                next_mark = bounds.next();
+            }
+            let sending = before < self.window.1;
+            if !sending && (self.calls.going_on() == 0 || self.over()) && next_mark.is_none() {
+                break;
+            }
+            let worked = self.receive() | self.ring_alarms() | (sending && self.begin_calls(&mut begun));
+            let after = self.tick();
+            if worked && self.counts()(before) {
+                busy += after - before;
+            }
+        }
+        let counted = (self.window.1 - self.window.0).max(1);
+        self.report.busy = busy as f64 / counted as f64;
+        self.report.cpu = (cpu.1 - cpu.0) as f64 / counted as f64;
+        self.conclude();
+        Ok(())
+    }
+
+    /// The last of the waiting for calls that are still open.
+    fn over(&self) -> bool {
+        self.now >= self.window.1 + (self.options.drain * SECOND as f64) as u64
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now = self.start.elapsed().as_nanos() as u64;
+        self.now
+    }
+
+    fn invites(&self) -> bool {
+        self.options.mode == Mode::Invite
+    }
+
+    /// Whether a moment is in the time that counts.
+    fn counts(&self) -> impl Fn(u64) -> bool + use<> {
+        let (from, to) = self.window;
+        move |moment| (from..to).contains(&moment)
+    }
+
+    fn receive(&mut self) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut worked = false;
+        for _ in 0..BATCH {
+            let Some(asked) = self.callees.receive(&mut buffer) else { break };
+            self.tick();
+            self.on_request(&buffer[..asked.length], asked);
+            worked = true;
+        }
+        for _ in 0..BATCH {
+            // An error other than emptiness is an ICMP answer; the next turn reads on.
+            let Ok(length) = self.caller.recv(&mut buffer) else { break };
+            self.tick();
+            self.on_response(&buffer[..length]);
+            worked = true;
+        }
+        self.buffer = buffer;
+        worked
+    }
+
+    fn ring_alarms(&mut self) -> bool {
+        let mut worked = false;
+        while let Some((call, alarm)) = self.alarms.pop(self.now) {
+            worked = true;
+            match alarm {
+                Alarm::Request(n) => self.resend_request(call, n),
+                Alarm::Bye(n) => self.resend_bye(call, n),
+                Alarm::Answer(n) => self.resend_answer(call, n),
+                Alarm::PickUp => self.pick_up(call),
+                Alarm::HangUp => self.hang_up(call),
+                Alarm::GiveUp => self.give_up(call),
+            }
+        }
+        worked
+    }
+
+    /// Begins what is due: by the schedule, or as many as have ended.
+    fn begin_calls(&mut self, begun: &mut u64) -> bool {
+        if self.options.mode == Mode::None {
+            return false;
+        }
+        let before = *begun;
+        match self.options.rate {
+            Some(rate) => {
+                while *begun < before + BATCH as u64 {
+                    let due = (*begun as f64 * SECOND as f64 / rate) as u64;
+                    if due > self.now {
+                        break;
+                    }
+                    if self.counts()(due) {
+                        self.clocks.slip.add(self.now - due);
+                    }
+                    self.call();
+                    *begun += 1;
+                }
+            }
+            None => {
+                while self.calls.going_on() < self.options.window as usize {
+                    self.call();
+                    *begun += 1;
+                }
+            }
+        }
+        *begun > before
+    }
+
+    fn conclude(&mut self) {
+        let calls = || self.seen.iter().map(|seen| seen.calls);
+        self.report.destinations_used = calls().filter(|&calls| calls > 0).count() as u64;
+        self.report.destinations_range = (calls().min().unwrap_or(0), calls().max().unwrap_or(0));
+        self.report.left_open = self.calls.going_on() as u64;
+        self.report.counted_s = self.options.count;
+        self.report.latency = self.clocks.latencies();
+        self.report.slip = self.clocks.slip.quantiles();
+    }
+}
+
+/// CPU time of this process in nanoseconds.
+fn cpu_time() -> Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as u64 * 1000)
+}

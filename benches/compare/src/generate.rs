@@ -108,7 +108,6 @@ pub struct Options {
 
 struct Generator<'a> {
     options: &'a Options,
-    target: SocketAddrV4,
     caller: UdpSocket,
     callees: Callees,
     messages: Messages,
@@ -151,6 +150,7 @@ impl<'a> Generator<'a> {
         let nanoseconds = |seconds: f64| (seconds * SECOND as f64) as u64;
         let caller = UdpSocket::bind(options.caller).with_context(|| format!("bind {}", options.caller))?;
         caller.set_nonblocking(true)?;
+        caller.connect(options.target)?;
         callees::roomy(&caller)?;
         // Calls of an earlier run against the same proxy must not be taken for ours.
         let mark = format!("{:08x}", std::process::id() ^ (Instant::now().elapsed().subsec_nanos() << 22));
@@ -158,7 +158,6 @@ impl<'a> Generator<'a> {
         let warm = nanoseconds(options.warm);
         Ok(Generator {
             options,
-            target: options.target,
             caller,
             callees: Callees::bind(options.port)?,
             messages,

@@ -6,6 +6,8 @@ mod forward;
 mod generate;
 mod sink;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -29,12 +31,19 @@ enum Part {
     Sink(sink::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Command::parse().part {
+fn main() -> ExitCode {
+    let done = match Command::parse().part {
         Part::Run(options) => driver::run(&options),
         Part::List => driver::list(),
         Part::Generate(options) => generate::run(&options),
         Part::Forward(options) => forward::run(&options),
         Part::Sink(options) => sink::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -94,6 +94,19 @@ use Algorithm::{Hash, RoundRobin};
 
 /// All of them.
 pub const LOADS: &[Load] = &[
+    Load {
+        pace: Pace::Window(8),
+        behave: &["0=503"],
+        warm_s: 1.0,
+        patience_s: 30.0,
+        drain_s: 30.0,
+        ..saturated(
+            "smoke",
+            "whether it works at all: 8 calls at a time, the first of 2 refuses",
+            2,
+            RoundRobin,
+        )
+    },
     Load { pace: Pace::Window(16), ..saturated("sat16", "16 calls at a time", 10, RoundRobin) },
     saturated("sat64", "64 calls at a time, 10 destinations, round robin", 10, RoundRobin),
     saturated("sat64_hash", "the same by Call-ID", 10, Hash),

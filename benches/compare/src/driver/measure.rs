@@ -93,7 +93,7 @@ impl Rig<'_> {
         drop(proxy);
         if let Some(sink) = &mut sink {
             sink.hush();
-            record.spans = Some(serde_json::from_str(&sink.line(PATIENCE)?)?);
+            record.spans = Some(sink.json(PATIENCE)?);
         }
         Ok(record)
     }
@@ -232,7 +232,7 @@ impl Rig<'_> {
         let after = self.sample(pid);
         let peak = memory();
         let end = go.elapsed();
-        let report: Report = serde_json::from_str(&generator.line(patience(load.drain_s))?)?;
+        let report: Report = generator.json(patience(load.drain_s))?;
         self.figures(load, &report, before, after, record);
         let put = &mut record.figures;
         if pid.is_some() {

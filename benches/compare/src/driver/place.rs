@@ -56,9 +56,11 @@ impl Place {
         (place.proxy_core, place.generator_core) = match (cores, &allowed[..]) {
             (Some(cores), _) => cores,
             (None, [first, .., last]) => (*last, *first),
-            (None, _) => {
-                bail!("two cores are needed: one for the proxy, one for the load (or name them with --cores)")
+            (None, &[only]) => {
+                eprintln!("one core for proxy and load alike: it works, but no figure means anything");
+                (only, only)
             }
+            (None, []) => bail!("no core to run on"),
         };
         let mut set = CpuSet::new();
         set.set(place.generator_core)?;

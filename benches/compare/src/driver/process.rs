@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
 
 use super::procfs;
 
@@ -72,7 +73,7 @@ impl Process {
     }
 
     /// The next line of its output.
-    pub fn line(&mut self, patience: Duration) -> Result<String> {
+    fn line(&mut self, patience: Duration) -> Result<String> {
         match self.lines.recv_timeout(patience) {
             Ok(line) => Ok(line),
             Err(_) => bail!("{} said nothing for {} s{}", self.name, patience.as_secs(), self.last_words()),
@@ -83,6 +84,16 @@ impl Process {
     pub fn expect(&mut self, wanted: &str, patience: Duration) -> Result<()> {
         while self.line(patience).with_context(|| format!("waiting for `{wanted}`"))? != wanted {}
         Ok(())
+    }
+
+    /// Reads until the line of JSON comes that it ends with.
+    pub fn json<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T> {
+        loop {
+            let line = self.line(patience).context("waiting for its report")?;
+            if line.starts_with('{') {
+                return Ok(serde_json::from_str(&line)?);
+            }
+        }
     }
 
     /// Writes a line to its standard input.

@@ -16,9 +16,10 @@ pub fn render(records: &[Record], loads: &[Load], names: &[String]) -> String {
                 continue;
             }
             let mut cells = vec![load.name.to_owned(), (*figure).to_owned()];
-            cells.extend(
-                names.iter().map(|name| cell(&of(name).iter().map(|value| value.1).collect::<Vec<_>>())),
-            );
+            cells.extend(names.iter().map(|name| {
+                let mark = if disturbed(records, load.name, name) { " \\*" } else { "" };
+                cell(&of(name).iter().map(|value| value.1).collect::<Vec<_>>()) + mark
+            }));
             cells.extend(names[1..].iter().map(|name| ratio(&of(&names[0]), &of(name))));
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
         }
@@ -90,18 +91,31 @@ fn failovers(records: &[Record], names: &[String]) -> String {
     if out.is_empty() { out } else { format!("{out}\n(two loads compared: only good with --interleave)\n") }
 }
 
+fn disturbed(records: &[Record], load: &str, name: &str) -> bool {
+    records
+        .iter()
+        .any(|record| record.load == load && record.contestant == name && record.disturbed.is_some())
+}
+
 fn remarks(records: &[Record]) -> String {
     let mut out = String::new();
+    let disturbed = records.iter().filter(|record| record.disturbed.is_some()).count();
+    if disturbed > 0 {
+        let all = records.len();
+        out.push_str(&format!(
+            "\n- \\* others took processor time in {disturbed} of {all} runs; results.json says how much"
+        ));
+    }
     for record in records {
         let run = format!("{} {} #{}", record.load, record.contestant, record.repetition);
         if let Some(error) = &record.error {
             out.push_str(&format!("\n- **no figures**: {run}: {error}"));
         }
-        if let Some(why) = &record.disturbed {
-            out.push_str(&format!("\n- disturbed: {run}: {why}"));
-        }
-        if record.figures.get("generator_busy").is_some_and(|busy| *busy > 0.97) {
-            out.push_str(&format!("\n- the generator was the limit: {run}: calls/s are a lower bound, CPU per call is the figure"));
+        let full = |name| record.figures.get(name).is_some_and(|share| *share > 0.97);
+        if record.disturbed.is_none() && full("generator_busy") && !full("cpu_util") {
+            out.push_str(&format!(
+                "\n- the generator was the limit: {run}: calls/s are a lower bound, CPU per call is the figure"
+            ));
         }
     }
     out
@@ -138,12 +152,14 @@ mod tests {
 
     #[test]
     fn a_run_that_was_disturbed_or_failed_is_named() {
-        let mut records = [record("a", "sat64", 1, 1.0), record("a", "sat64", 2, 1.0)];
+        let mut records = [record("a", "sat64", 1, 0.5), record("a", "sat64", 2, 0.5)];
         records[0].disturbed = Some("others".into());
         records[1].error = Some("it died".into());
         let table = render(&records, &loads::find("sat64").unwrap(), &["a".into()]);
         assert!(
-            table.contains("disturbed: sat64 a #1: others") && table.contains("sat64 a #2: it died"),
+            table.contains("| 0.50 \\* |")
+                && table.contains("in 1 of 2 runs")
+                && table.contains("sat64 a #2: it died"),
             "{table}"
         );
     }

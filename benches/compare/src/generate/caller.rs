@@ -23,9 +23,9 @@ impl Generator<'_> {
     }
 
     fn send_up(&self, message: &[u8]) {
-        if self.caller.send_to(message, self.target).is_err() {
+        if self.caller.send(message).is_err() {
             // What fails first is the error that an earlier datagram brought upon the socket.
-            let _ = self.caller.send_to(message, self.target);
+            let _ = self.caller.send(message);
         }
     }
 

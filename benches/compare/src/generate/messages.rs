@@ -19,8 +19,9 @@ const TEXT: &str = "the quick brown fox jumps over the lazy dog\r\n";
 
 /// Who talks to whom, and the parts of messages that never change.
 pub struct Messages {
-    target: SocketAddrV4,
-    caller: SocketAddrV4,
+    target: String,
+    caller: String,
+    host: String,
     mark: String,
     method: &'static str,
     extras: &'static str,
@@ -41,7 +42,15 @@ impl Messages {
             Mode::Message => ("MESSAGE", TEXT.to_owned()),
             Mode::Options | Mode::None => ("OPTIONS", String::new()),
         };
-        let mut messages = Messages { target, caller, mark: mark.to_owned(), method, extras: EXTRAS, body };
+        let mut messages = Messages {
+            target: target.to_string(),
+            caller: caller.to_string(),
+            host: caller.ip().to_string(),
+            mark: mark.to_owned(),
+            method,
+            extras: EXTRAS,
+            body,
+        };
         if mode == Mode::Invite {
             messages.fit(size)?;
         }
@@ -83,7 +92,7 @@ impl Messages {
 
     /// The request that begins call `number`.
     pub fn request(&self, number: u32, out: &mut Vec<u8>) {
-        let (target, caller, mark, method) = (self.target, self.caller, &self.mark, self.method);
+        let (target, caller, mark, method) = (&self.target, &self.caller, &self.mark, self.method);
         out.clear();
         write_to(
             out,
@@ -91,7 +100,7 @@ impl Messages {
                 "{method} sip:4711@{target} SIP/2.0\r\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bK-1-{number:08x}-{mark}\r\n\
                  Max-Forwards: 70\r\nFrom: \"Caller\" <sip:caller@{caller}>;tag=c{number:08x}\r\nTo: <sip:4711@{target}>\r\n\
                  Call-ID: {number:08x}-{mark}@{}\r\nCSeq: 1 {method}\r\n",
-                caller.ip()
+                self.host
             ),
         );
         if self.method != "MESSAGE" {
@@ -117,7 +126,7 @@ impl Messages {
             }
         }
         let request = |method: &str, sequence: u32| {
-            let (caller, mark) = (self.caller, &self.mark);
+            let (caller, mark) = (&self.caller, &self.mark);
             let mut out = Vec::with_capacity(640);
             write_to(&mut out, format_args!("{method} "));
             out.extend_from_slice(contact);
@@ -141,7 +150,7 @@ impl Messages {
 
     /// The ACK for a final response that is not a 2xx.
     pub fn ack_of_failure(&self, number: u32, to: &[u8]) -> Vec<u8> {
-        let (target, caller, mark) = (self.target, self.caller, &self.mark);
+        let (target, caller, mark) = (&self.target, &self.caller, &self.mark);
         let mut out = Vec::with_capacity(400);
         write_to(
             &mut out,
@@ -155,14 +164,14 @@ impl Messages {
     }
 
     fn finish(&self, out: &mut Vec<u8>, number: u32, to: &[u8], method: &str, sequence: u32) {
-        let (caller, mark) = (self.caller, &self.mark);
+        let (caller, mark) = (&self.caller, &self.mark);
         write_to(out, format_args!("From: \"Caller\" <sip:caller@{caller}>;tag=c{number:08x}\r\nTo: "));
         out.extend_from_slice(to);
         write_to(
             out,
             format_args!(
                 "\r\nCall-ID: {number:08x}-{mark}@{}\r\nCSeq: {sequence} {method}\r\nContent-Length: 0\r\n\r\n",
-                caller.ip()
+                self.host
             ),
         );
     }

@@ -107,6 +107,7 @@ pub fn run(options: &Options) -> Result<()> {
             write(&work, &machine, &records)?;
         }
     }
+    ensure!(!records.is_empty(), "none of these contestants can do any of these loads");
     let names: Vec<String> = contestants.into_iter().map(|contestant| contestant.name).collect();
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let table = format!("{machine}\n`compare {command}`\n\n{}", table::render(&records, &loads, &names));
@@ -146,7 +147,7 @@ fn choose(options: &Options) -> Result<Vec<Contestant>> {
     let mut known = contestants::known();
     for contestant in &mut known {
         if let Kind::Sipwarden { binary, .. } = &mut contestant.kind {
-            *binary = options.sipwarden.as_deref().map(Path::canonicalize).transpose()?;
+            binary.clone_from(&options.sipwarden);
         }
     }
     let mut names: Vec<&str> = options.only.split(',').collect();

@@ -77,6 +77,9 @@ pub struct Options {
     /// Open loop instead: so many new calls a second
     #[arg(long)]
     pub rate: Option<f64>,
+    /// End after so many calls, if that is before the time is up
+    #[arg(long)]
+    pub calls: Option<u64>,
     /// Seconds that do not count
     #[arg(long, default_value_t = 1.0)]
     pub warm: f64,
@@ -202,32 +205,37 @@ impl<'a> Generator<'a> {
     fn play(&mut self) -> Result<()> {
         self.start = Instant::now();
         self.going = true;
-        let (mut begun, mut busy, mut marks) = (0, 0, ["counting", "counted"].iter());
-        let mut bounds = [self.window.0, self.window.1].into_iter();
-        let mut next_mark = bounds.next();
-        let mut cpu = (0, 0);
-        loop {
+        let (mut busy, mut cpu, mut marks) = (0, (0, 0), ["counting", "counted"].into_iter().peekable());
+        while marks.peek().is_some() || (self.calls.going_on() > 0 && !self.over()) {
             let before = self.tick();
-            if next_mark.is_some_and(|at| before >= at) {
+            if self.enough() && self.calls.going_on() == 0 {
+                self.window.1 = self.window.1.min(before).max(self.window.0);
+            }
+            let bound = if marks.peek() == Some(&"counting") { self.window.0 } else { self.window.1 };
+            if before >= bound
+                && let Some(mark) = marks.next()
+            {
                 cpu = (cpu.1, cpu_time()?);
-                println!("{}", marks.next().expect("as many as bounds"));
-                next_mark = bounds.next();
+                println!("{mark}");
             }
-            let sending = before < self.window.1;
-            if !sending && (self.calls.going_on() == 0 || self.over()) && next_mark.is_none() {
-                break;
-            }
-            let worked = self.receive() | self.ring_alarms() | (sending && self.begin_calls(&mut begun));
+            let begun = before < self.window.1 && self.begin_calls();
+            let worked = self.receive() | self.ring_alarms() | begun;
             let after = self.tick();
             if worked && self.counts()(before) {
                 busy += after - before;
             }
         }
         let counted = (self.window.1 - self.window.0).max(1);
+        self.report.counted_s = counted as f64 / SECOND as f64;
         self.report.busy = busy as f64 / counted as f64;
         self.report.cpu = (cpu.1 - cpu.0) as f64 / counted as f64;
         self.conclude();
         Ok(())
+    }
+
+    /// Whether all calls that were asked for have begun.
+    fn enough(&self) -> bool {
+        self.options.calls.is_some_and(|calls| self.report.started >= calls)
     }
 
     /// The last of the waiting for calls that are still open.
@@ -287,33 +295,26 @@ impl<'a> Generator<'a> {
     }
 
     /// Begins what is due: by the schedule, or as many as have ended.
-    fn begin_calls(&mut self, begun: &mut u64) -> bool {
-        if self.options.mode == Mode::None {
-            return false;
-        }
-        let before = *begun;
-        match self.options.rate {
-            Some(rate) => {
-                while *begun < before + BATCH as u64 {
-                    let due = (*begun as f64 * SECOND as f64 / rate) as u64;
+    fn begin_calls(&mut self) -> bool {
+        let before = self.report.started;
+        while self.options.mode != Mode::None && !self.enough() && self.report.started < before + BATCH as u64
+        {
+            match self.options.rate {
+                Some(rate) => {
+                    let due = (self.report.started as f64 * SECOND as f64 / rate) as u64;
                     if due > self.now {
                         break;
                     }
                     if self.counts()(due) {
                         self.clocks.slip.add(self.now - due);
                     }
-                    self.call();
-                    *begun += 1;
                 }
+                None if self.calls.going_on() >= self.options.window as usize => break,
+                None => {}
             }
-            None => {
-                while self.calls.going_on() < self.options.window as usize {
-                    self.call();
-                    *begun += 1;
-                }
-            }
+            self.call();
         }
-        *begun > before
+        self.report.started > before
     }
 
     fn conclude(&mut self) {
@@ -321,7 +322,6 @@ impl<'a> Generator<'a> {
         self.report.destinations_used = calls().filter(|&calls| calls > 0).count() as u64;
         self.report.destinations_range = (calls().min().unwrap_or(0), calls().max().unwrap_or(0));
         self.report.left_open = self.calls.going_on() as u64;
-        self.report.counted_s = self.options.count;
         self.report.latency = self.clocks.latencies();
         self.report.slip = self.clocks.slip.quantiles();
     }

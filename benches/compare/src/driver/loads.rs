@@ -51,6 +51,7 @@ pub struct Load {
     pub behave: &'static [&'static str],
     pub silence_ms: u32,
     pub probe_s: u32,
+    pub calls: Option<u64>,
     pub memory: Option<Memory>,
 }
 
@@ -74,6 +75,7 @@ const BASE: Load = Load {
     behave: &[],
     silence_ms: 2000,
     probe_s: 10,
+    calls: None,
     memory: None,
 };
 
@@ -85,9 +87,8 @@ const fn paced(name: &'static str, about: &'static str, rate: f64, destinations:
     Load { name, about, pace: Pace::Rate(rate), hold_ms: 50.0, destinations, ..BASE }
 }
 
-const fn memory(name: &'static str, about: &'static str, memory: Memory, rate: f64, count_s: f64) -> Load {
-    let (pace, memory) = (Pace::Rate(rate), Some(memory));
-    Load { name, about, pace, memory, warm_s: 0.0, count_s, patience_s: 300.0, ..BASE }
+const fn memory(name: &'static str, about: &'static str, memory: Memory) -> Load {
+    Load { name, about, memory: Some(memory), warm_s: 0.0, count_s: 120.0, patience_s: 300.0, ..BASE }
 }
 
 use Algorithm::{Hash, RoundRobin};
@@ -172,23 +173,24 @@ pub const LOADS: &[Load] = &[
         ..saturated("idle_d1000", "nothing, 1,000 destinations", 1000, RoundRobin)
     },
     Load {
+        pace: Pace::Rate(2500.0),
+        count_s: 4.0,
         ring_ms: 6000.0,
         drain_s: 8.0,
-        ..memory("mem_pending", "10,000 calls that ring", Memory::Pending, 2500.0, 4.0)
+        ..memory("mem_pending", "10,000 calls that ring", Memory::Pending)
     },
-    memory("mem_finished", "12,000 calls within 4 s that are over", Memory::Finished, 3000.0, 4.0),
     Load {
+        calls: Some(20_000),
+        ..memory("mem_finished", "20,000 calls that are just over", Memory::Finished)
+    },
+    Load {
+        pace: Pace::Rate(500.0),
+        count_s: 80.0,
         hold_ms: 300_000.0,
         drain_s: 0.0,
-        ..memory(
-            "mem_established",
-            "500 calls/s that stay, from second 40 to 80",
-            Memory::Established,
-            500.0,
-            80.0,
-        )
+        ..memory("mem_established", "500 calls/s that stay, from second 40 to 80", Memory::Established)
     },
-    memory("mem_back", "100,000 calls, then 40 s of rest", Memory::Back, 4000.0, 25.0),
+    Load { calls: Some(100_000), ..memory("mem_back", "100,000 calls, then 40 s of rest", Memory::Back) },
 ];
 
 /// Names for several loads.

@@ -134,6 +134,7 @@ impl Rig<'_> {
                 Pace::Rate(rate) => ("--rate", rate.to_string()),
             },
         ];
+        options.extend(load.calls.map(|calls| ("--calls", calls.to_string())));
         options.extend(load.behave.iter().map(|&behaviour| ("--behave", behaviour.to_owned())));
         let mut words = vec![std::env::current_exe()?.display().to_string(), "generate".to_owned()];
         words.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));

@@ -1,11 +1,13 @@
 //! The driver: loads against contestants in alternation, each run against a fresh process.
 
 mod contestants;
+mod figures;
 mod loads;
 mod measure;
 mod place;
 mod process;
 mod procfs;
+mod ready;
 mod table;
 
 use std::fs;

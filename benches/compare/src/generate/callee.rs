@@ -25,12 +25,12 @@ impl Generator<'_> {
         let seconds = if self.going { self.now as f64 / SECOND as f64 } else { 0.0 };
         let manner = Behaviour::of(&self.options.behave, index, seconds);
         let method = first_word(message);
-        self.note(method, index, seconds);
+        let number = headers(message).find(|line| line.header == Header::CallId);
+        let number = number.and_then(|line| self.messages.number(line.value));
+        self.note(method, index, number, seconds);
         if manner == Manner::Dead {
             return;
         }
-        let number = headers(message).find(|line| line.header == Header::CallId);
-        let number = number.and_then(|line| self.messages.number(line.value));
         match (method, number) {
             (b"INVITE", Some(number)) => self.on_invite(message, asked, number, manner),
             (b"ACK", Some(number)) => {
@@ -51,13 +51,15 @@ impl Generator<'_> {
         }
     }
 
-    fn note(&mut self, method: &[u8], index: u32, seconds: f64) {
+    fn note(&mut self, method: &[u8], index: u32, number: Option<u32>, seconds: f64) {
         let seen = &mut self.seen[index as usize];
         match method {
             b"INVITE" | b"MESSAGE" => {
                 seen.calls += 1;
-                if index == 0 {
-                    self.report.last_invite_to_first_s = seconds;
+                let call = number.filter(|_| index == 0).and_then(|number| self.calls.get(number));
+                if let Some(call) = call.filter(|call| !call.asked_first) {
+                    call.asked_first = true;
+                    self.report.last_call_to_first_s = seconds;
                 }
             }
             b"OPTIONS" if !seen.probed => {

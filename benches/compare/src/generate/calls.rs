@@ -27,6 +27,8 @@ pub struct Call {
     pub began: u64,
     /// A provisional response has come.
     pub progressed: bool,
+    /// Destination 0 has been asked.
+    pub asked_first: bool,
     /// ACK and BYE, from the 2xx on.
     pub dialog: Option<Box<(Vec<u8>, Vec<u8>)>>,
     /// The callee's side, from the INVITE on.
@@ -61,7 +63,14 @@ pub struct Calls {
 impl Calls {
     /// A new call; gives its number.
     pub fn begin(&mut self, stage: Stage, now: u64) -> u32 {
-        self.kept.push_back(Call { stage, began: now, progressed: false, dialog: None, callee: None });
+        self.kept.push_back(Call {
+            stage,
+            began: now,
+            progressed: false,
+            asked_first: false,
+            dialog: None,
+            callee: None,
+        });
         self.going_on += 1;
         self.first + self.kept.len() as u32 - 1
     }

@@ -45,8 +45,8 @@ pub struct Report {
     pub destinations_used: u64,
     /// Calls of the least and of the most used destination.
     pub destinations_range: (u64, u64),
-    /// When destination 0 last had an INVITE, in seconds.
-    pub last_invite_to_first_s: f64,
+    /// When destination 0 last had the first INVITE of a call, in seconds.
+    pub last_call_to_first_s: f64,
 }
 
 /// Retransmissions by the generator.

@@ -263,3 +263,62 @@ fn cpu_time() -> Result<u64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     Ok((usage.user_time() + usage.system_time()).num_microseconds() as u64 * 1000)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV4;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// 50 calls straight to destination 0, on free ports.
+    fn report(more: &[&str]) -> Report {
+        let free = || UdpSocket::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+        let (caller, port) = (free().to_string(), free().port());
+        let target = SocketAddrV4::new(callees::address(0), port).to_string();
+        let port = port.to_string();
+        let line =
+            ["-", "--target", &target, "--caller", &caller, "--port", &port, "--warm", "0", "--calls", "50"];
+        let line = Line::parse_from(line.iter().chain(&["--count", "60"]).chain(more));
+        let mut generator = Generator::new(&line.options).unwrap();
+        generator.play().unwrap();
+        generator.report
+    }
+
+    #[test]
+    fn calls_ring_talk_and_end_well_and_the_load_is_over_with_the_last() {
+        let report = report(&["--window", "8", "--ring", "5", "--hold", "5", "--patience", "60"]);
+        assert_eq!((report.started, report.completed, report.failed, report.left_open), (50, 50, 0, 0));
+        let latency = report.latency;
+        assert_eq!((latency.progress.count, latency.answer.count, latency.other.count), (50, 50, 0));
+        assert!(latency.answer.p50 >= 5000.0 && report.counted_s < 60.0, "{report:?}");
+        assert_eq!((report.request_bytes, report.destinations_range), (756, (50, 50)));
+    }
+
+    #[test]
+    fn a_refused_call_has_failed_with_its_code() {
+        let report = report(&["--rate", "1000", "--behave", "0=503"]);
+        assert_eq!((report.failed, report.codes.get(&503), report.latency.other.count), (50, Some(&50), 50));
+    }
+
+    #[test]
+    fn messages_and_options_are_asked_and_answered() {
+        for mode in ["message", "options"] {
+            let report = report(&["--mode", mode]);
+            assert_eq!((report.completed, report.latency.other.count), (50, 50), "{mode}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_answered_asks_again_and_gives_up() {
+        let report = report(&["--window", "50", "--behave", "0=mute", "--patience", "0.7"]);
+        assert_eq!((report.given_up, report.failed, report.resent.request), (50, 50, 50));
+    }
+}

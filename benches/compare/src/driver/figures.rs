@@ -27,7 +27,8 @@ impl Sample {
 /// Fills in what the generator and /proc have to say, and whether others disturbed the run.
 pub fn put(load: &Load, report: &Report, samples: (Sample, Sample), record: &mut Record) {
     let used = Used::between(samples, report);
-    let calls = report.counted.max(1) as f64;
+    // The samples are taken when we hear of the moments, a little late: calls of as long a time.
+    let calls = (report.counted as f64 * used.seconds / report.counted_s).max(1.0);
     let left_open = if load.memory == Some(Memory::Established) { 0 } else { report.left_open };
     let up = (report.resent.request + report.resent.bye + report.resent.answer) as f64;
     let down = (report.repeated.invite + report.repeated.bye + report.repeated.answer) as f64;

@@ -1,5 +1,5 @@
 # What a developer runs; .ci/run runs the same steps on a clean clone.
-.PHONY: fmt lint test doc deny docs ci
+.PHONY: fmt lint test doc deny docs compare ci
 
 fmt:            ## format the sources
 	cargo fmt
@@ -18,6 +18,10 @@ docs:           ## print docs/configuration.md, metrics.md and spans.md from the
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
 	cargo deny --locked --offline check licenses bans sources
+
+compare:        ## against Kamailio, under load (root, two cores; ARGS="--loads quick"; benches/compare/README.md)
+	cargo build --release --locked
+	cargo run --release --locked --manifest-path benches/compare/Cargo.toml -- run $(ARGS)
 
 ci:             ## all that CI runs
 	.ci/run

@@ -1,12 +1,17 @@
+//! Plays calls through a core, for a profiler that counts: `instructions CALLS`.
+#![expect(missing_docs, reason = "a program, not a library")]
+
 #[path = "support/rig.rs"]
+#[expect(dead_code, reason = "shared with the tests and the other benches, which use the rest")]
 mod rig;
+
 use rig::{Rig, Shape};
+
 fn main() {
-    let n: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(4000);
-    let mut rig = Rig::new(Shape::default(), true);
-    for _ in 0..n {
+    let calls = std::env::args().nth(1).and_then(|argument| argument.parse().ok()).unwrap_or(2_000);
+    let mut rig = Rig::new(Shape::default());
+    for _ in 0..calls {
         rig.call();
     }
-    println!("{} calls {:?}", rig.calls(), rig.core().holdings());
     rig.end();
 }

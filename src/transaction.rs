@@ -340,6 +340,7 @@ impl Transactions {
     /// Ends a client transaction without telling its owner; a late response will be a stray.
     pub fn forget(&mut self, id: Id<Client>) {
         if let Some(mut client) = self.clients.remove(id) {
+            client.alarm.cancel(&mut self.wheel);
             self.linger.weigh_client(id, weight_of_client(&client), 0);
             self.messages.free(&mut client.sent);
             if client.is_open() {

@@ -4,7 +4,8 @@
 use std::io::Write;
 
 /// A body as telephones send it: two audio codecs and telephone events.
-const SDP: &[u8] = b"v=0\r\no=caller 53655765 2353687637 IN IP4 10.9.0.1\r\ns=-\r\nc=IN IP4 10.9.0.1\r\nt=0 0\r\n\
+const SDP: &[u8] =
+    b"v=0\r\no=caller 53655765 2353687637 IN IP4 10.9.0.1\r\ns=-\r\nc=IN IP4 10.9.0.1\r\nt=0 0\r\n\
 m=audio 49170 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
 a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\na=ptime:20\r\n";
 

@@ -54,6 +54,7 @@ pub struct Dialogs {
     secret: Secret,
     by_key: HashMap<DialogKey, Dialog, foldhash::fast::RandomState>,
     contacts: Store<CHUNK>,
+    scratch: Vec<u8>,
     next_sweep: Option<Instant>,
 }
 
@@ -77,6 +78,7 @@ impl Dialogs {
             secret: secret.derive("dialogs"),
             by_key: HashMap::default(),
             contacts: Store::default(),
+            scratch: Vec::new(),
             next_sweep: None,
         }
     }
@@ -160,6 +162,13 @@ impl Dialogs {
     /// Keeps a Contact until [`Dialogs::confirm`] or [`Dialogs::forget`].
     pub fn keep(&mut self, contact: &[u8]) -> Contact {
         self.contacts.keep(contact)
+    }
+
+    /// Keeps another copy of a Contact.
+    pub fn keep_again(&mut self, contact: &Contact) -> Contact {
+        self.scratch.clear();
+        self.contacts.copy(contact, &mut self.scratch);
+        self.contacts.keep(&self.scratch)
     }
 
     /// Frees a Contact of which no dialog was made.

@@ -336,7 +336,8 @@ impl Engine {
         let dialog = Dialog {
             target: attempt.target,
             set: context.set,
-            caller: Party { contact: std::mem::take(&mut context.contact), hop: context.from },
+            // A further 2xx, from a destination given up, may open another dialog of the same caller.
+            caller: Party { contact: self.dialogs.keep_again(&context.contact), hop: context.from },
             callee: Party { contact: self.dialogs.keep(contact), hop: attempt.hop },
             trace: context.record.as_ref().map(|record| record.trace),
             created: now,

@@ -46,7 +46,8 @@ impl Core {
     pub(super) fn settle(&mut self, id: Id<Context>) {
         let Some(context) = self.contexts.get_mut(id) else { return };
         if context.is_over() {
-            if let Some(context) = self.contexts.remove(id) {
+            if let Some(mut context) = self.contexts.remove(id) {
+                context.alarm.cancel(&mut self.deadlines);
                 self.engine.release(context);
             }
         } else {

@@ -84,6 +84,7 @@ impl Transactions {
 
     pub(super) fn end_server(&mut self, id: Id<Server>) {
         let Some(mut server) = self.servers.remove(id) else { return };
+        server.alarm.cancel(&mut self.wheel);
         self.linger.weigh_server(id, server.method, weight_of_server(&server), 0);
         self.messages.free(&mut server.last);
         if self.by_key.get(&server.key) == Some(&id) {

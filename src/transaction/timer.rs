@@ -1,8 +1,8 @@
 //! Deadlines: a hierarchical timing wheel (Varghese and Lauck, 1987) of one millisecond per tick.
 //!
-//! Entries are never removed: whoever is woken looks whether its deadline has come, and an
-//! [`Alarm`] keeps that to one live entry per owner. The entries of all slots live in one slab and
-//! are linked, so nothing allocates once that has grown.
+//! Whoever is woken looks whether its deadline has come; an [`Alarm`] keeps that to one entry per
+//! owner, and takes it out when the owner ends. The entries of all slots live in one slab and are
+//! linked, so nothing allocates once that has grown.
 
 use super::slab::{Id, Slab};
 use std::time::{Duration, Instant};
@@ -17,27 +17,56 @@ const HORIZON: u64 = (1 << (BITS * 6)) - 1;
 struct Entry<K> {
     tick: u64,
     key: K,
-    next: Option<Id<Entry<K>>>,
+    before: Option<Id<Entry<K>>>,
+    behind: Option<Id<Entry<K>>>,
+    home: Home,
+}
+
+/// Which list an entry is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Ready,
+    Slot { level: u8, slot: u8 },
+}
+
+/// Names an entry of a wheel, until that is given or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryId {
+    index: u32,
+    generation: u32,
 }
 
 /// Entries in the order in which they came.
 #[derive(Debug)]
 struct List<K> {
-    ends: Option<(Id<Entry<K>>, Id<Entry<K>>)>,
+    first: Option<Id<Entry<K>>>,
+    last: Option<Id<Entry<K>>>,
 }
 
 impl<K> List<K> {
-    const EMPTY: Self = Self { ends: None };
+    const EMPTY: Self = Self { first: None, last: None };
 
     fn push(&mut self, id: Id<Entry<K>>, entries: &mut Slab<Entry<K>>) {
-        let Some((first, last)) = self.ends else {
-            self.ends = Some((id, id));
-            return;
-        };
-        if let Some(last) = entries.get_mut(last) {
-            last.next = Some(id);
+        if let Some(entry) = entries.get_mut(id) {
+            (entry.before, entry.behind) = (self.last, None);
         }
-        self.ends = Some((first, id));
+        match self.last.and_then(|last| entries.get_mut(last)) {
+            Some(last) => last.behind = Some(id),
+            None => self.first = Some(id),
+        }
+        self.last = Some(id);
+    }
+
+    /// Takes out an entry that was in this list.
+    fn unlink(&mut self, entry: &Entry<K>, entries: &mut Slab<Entry<K>>) {
+        match entry.before.and_then(|before| entries.get_mut(before)) {
+            Some(before) => before.behind = entry.behind,
+            None => self.first = entry.behind,
+        }
+        match entry.behind.and_then(|behind| entries.get_mut(behind)) {
+            Some(behind) => behind.before = entry.before,
+            None => self.last = entry.before,
+        }
     }
 }
 
@@ -71,22 +100,40 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Adds a key that [`Wheel::pop`] gives once `when` has come, rounded up to a millisecond.
-    pub fn insert(&mut self, when: Instant, key: K) {
+    pub fn insert(&mut self, when: Instant, key: K) -> EntryId {
         let since = when.saturating_duration_since(self.base);
         let begun = u64::from(!since.subsec_nanos().is_multiple_of(1_000_000));
         let tick = since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + begun;
         let tick = tick.min(self.elapsed + HORIZON);
-        let id = self.entries.insert_with(|_| Entry { tick, key, next: None });
+        let entry = |_| Entry { tick, key, before: None, behind: None, home: Home::Ready };
+        let id = self.entries.insert_with(entry);
         self.put(tick, id);
+        let (index, generation) = id.parts();
+        EntryId { index, generation }
+    }
+
+    /// Takes an entry out, if it has not been given.
+    pub fn remove(&mut self, id: EntryId) {
+        let Some(entry) = self.entries.remove(Id::from_parts(id.index, id.generation)) else { return };
+        match entry.home {
+            Home::Ready => self.ready.unlink(&entry, &mut self.entries),
+            Home::Slot { level, slot } => {
+                let Some(level) = self.levels.get_mut(usize::from(level)) else { return };
+                let Some(list) = level.slots.get_mut(usize::from(slot)) else { return };
+                list.unlink(&entry, &mut self.entries);
+                if list.first.is_none() {
+                    level.occupied &= !(1 << slot);
+                }
+            }
+        }
     }
 
     /// The next key that is due at `now`.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
         let until = u64::try_from(now.saturating_duration_since(self.base).as_millis()).unwrap_or(u64::MAX);
         loop {
-            if let Some((first, last)) = self.ready.ends {
-                let entry = self.entries.remove(first)?;
-                self.ready.ends = entry.next.map(|next| (next, last));
+            if let Some(entry) = self.ready.first.and_then(|first| self.entries.remove(first)) {
+                self.ready.unlink(&entry, &mut self.entries);
                 return Some(entry.key);
             }
             match self.earliest() {
@@ -101,25 +148,36 @@ impl<K: Copy> Wheel<K> {
 
     /// When [`Wheel::pop`] should next be asked; at the latest when the first key is due.
     pub fn next(&self) -> Option<Instant> {
-        let tick = if self.ready.ends.is_none() { self.earliest()?.2 } else { self.elapsed };
+        let tick = if self.ready.first.is_none() { self.earliest()?.2 } else { self.elapsed };
         Some(self.base + Duration::from_millis(tick))
     }
 
     fn put(&mut self, tick: u64, id: Id<Entry<K>>) {
+        let home = self.home_of(tick);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.home = home;
+        }
+        match home {
+            Home::Ready => self.ready.push(id, &mut self.entries),
+            Home::Slot { level, slot } => {
+                let Some(level) = self.levels.get_mut(usize::from(level)) else { return };
+                if let Some(list) = level.slots.get_mut(usize::from(slot)) {
+                    list.push(id, &mut self.entries);
+                    level.occupied |= 1 << slot;
+                }
+            }
+        }
+    }
+
+    fn home_of(&self, tick: u64) -> Home {
         if tick <= self.elapsed {
-            self.ready.push(id, &mut self.entries);
-            return;
+            return Home::Ready;
         }
         // The level is that of the highest bit in which the tick differs from the present.
         let highest = 63 - ((self.elapsed ^ tick) | (SLOTS as u64 - 1)).leading_zeros();
         let level = ((highest / BITS) as usize).min(LEVELS - 1);
-        let slot = slot_of(tick, level);
-        if let Some(level) = self.levels.get_mut(level)
-            && let Some(list) = level.slots.get_mut(slot)
-        {
-            list.push(id, &mut self.entries);
-            level.occupied |= 1 << slot;
-        }
+        let narrow = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+        Home::Slot { level: narrow(level), slot: narrow(slot_of(tick, level)) }
     }
 
     /// Level, slot and tick of the first occupied slot. A lower level always comes first, because
@@ -144,10 +202,10 @@ impl<K: Copy> Wheel<K> {
         let Some(level) = self.levels.get_mut(level) else { return };
         level.occupied &= !(1 << slot);
         let list = level.slots.get_mut(slot).map_or(List::EMPTY, |list| std::mem::replace(list, List::EMPTY));
-        let mut next = list.ends.map(|(first, _)| first);
+        let mut next = list.first;
         while let Some(id) = next {
-            let Some(entry) = self.entries.get_mut(id) else { return };
-            next = entry.next.take();
+            let Some(entry) = self.entries.get(id) else { return };
+            next = entry.behind;
             let tick = entry.tick;
             self.put(tick, id);
         }
@@ -163,7 +221,7 @@ fn slot_of(tick: u64, level: usize) -> usize {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Alarm {
     deadline: Option<Instant>,
-    entry: Option<Instant>,
+    entry: Option<(Instant, EntryId)>,
 }
 
 impl Alarm {
@@ -171,11 +229,17 @@ impl Alarm {
     pub fn set<K: Copy>(&mut self, deadline: Option<Instant>, wheel: &mut Wheel<K>, key: K) {
         self.deadline = deadline;
         if let Some(when) = deadline
-            && self.entry.is_none_or(|entry| when < entry)
+            && self.entry.is_none_or(|(entry, _)| when < entry)
         {
-            self.entry = Some(when);
-            wheel.insert(when, key);
+            self.drop_entry(wheel);
+            self.entry = Some((when, wheel.insert(when, key)));
         }
+    }
+
+    /// Takes the deadline away for good.
+    pub fn cancel<K: Copy>(&mut self, wheel: &mut Wheel<K>) {
+        self.deadline = None;
+        self.drop_entry(wheel);
     }
 
     /// Called when the wheel gave the owner's key: whether the deadline has come. If it lies
@@ -190,11 +254,14 @@ impl Alarm {
             self.entry = None;
             return true;
         }
-        if self.entry.is_some_and(|entry| entry <= now) {
-            self.entry = Some(deadline);
-            wheel.insert(deadline, key);
-        }
+        self.entry = Some((deadline, wheel.insert(deadline, key)));
         false
+    }
+
+    fn drop_entry<K: Copy>(&mut self, wheel: &mut Wheel<K>) {
+        if let Some((_, id)) = self.entry.take() {
+            wheel.remove(id);
+        }
     }
 }
 
@@ -244,6 +311,28 @@ mod tests {
                 assert!(wheel.next().unwrap() <= expected[&last]);
             }
         }
+    }
+
+    #[test]
+    fn what_is_removed_is_not_given_and_costs_nothing() {
+        let base = Instant::now();
+        let mut wheel = Wheel::new(base);
+        let ids: Vec<_> =
+            (0..3_000u64).map(|n| wheel.insert(after(base, (n * 7_919) % 100_003), n)).collect();
+        assert_eq!(wheel.pop(base), Some(0));
+        for (n, id) in ids.iter().enumerate() {
+            if n % 3 != 1 {
+                wheel.remove(*id);
+                wheel.remove(*id);
+            }
+        }
+        let mut given = Vec::new();
+        while let Some(at) = wheel.next() {
+            given.extend(std::iter::from_fn(|| wheel.pop(at)));
+        }
+        given.sort_unstable();
+        assert_eq!(given, (0..3_000).filter(|n| n % 3 == 1).collect::<Vec<_>>());
+        assert!(wheel.entries.is_empty());
     }
 
     #[test]

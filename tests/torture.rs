@@ -31,7 +31,7 @@ fn run_table(way: Way) {
             if case.expected(way) == "-" {
                 continue;
             }
-            let bytes = case.message(&rig, way);
+            let bytes = case.message(rig.places(), way);
             let outcome = rig.run(way, &bytes);
             let expected = case.expected(way);
             if !rig::fits(&outcome, expected) {

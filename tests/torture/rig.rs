@@ -8,6 +8,8 @@ use super::harness::address;
 use super::harness::metrics::Scrape;
 use super::harness::product::{Config, Sipwarden, usize_of};
 use super::harness::workspace::Workspace;
+pub use super::table::Way;
+use super::table::{self, Places};
 use socket2::{Domain, Socket, Type};
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
@@ -22,25 +24,6 @@ const PONG: &[u8] = b"\r\n";
 
 /// Ports to which replies go besides the caller's: the sent-by ports of the messages tried.
 const FURTHER_PORTS: [u16; 1] = [5050];
-
-/// What a message comes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// In a datagram.
-    Udp,
-    /// At the beginning of a connection.
-    Tcp,
-}
-
-impl Way {
-    /// Its name in Via.
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        }
-    }
-}
 
 /// The running product between a caller and a destination.
 pub struct Rig {
@@ -133,6 +116,11 @@ impl Rig {
     /// Where the only destination is.
     pub fn destination(&self) -> SocketAddr {
         self.destination.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Who is where.
+    pub fn places(&self) -> Places {
+        Places { proxy: self.proxy(), destination: self.destination(), caller: self.caller() }
     }
 
     /// Sends a message and tells what became of it: `forward` for each copy the destination got,
@@ -466,7 +454,7 @@ fn end_of_first(buffer: &[u8]) -> Option<usize> {
     if buffer.starts_with(PONG) {
         return Some(PONG.len());
     }
-    let head = super::table::find(buffer, b"\r\n\r\n")? + 4;
+    let head = table::find(buffer, b"\r\n\r\n")? + 4;
     let length = compare::values(buffer, "content-length");
     let length = length.first().and_then(|value| String::from_utf8_lossy(value).parse::<usize>().ok());
     let end = head + length.unwrap_or(0);

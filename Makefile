@@ -1,5 +1,5 @@
 # What a developer runs; .ci/run runs the same steps on a clean clone.
-.PHONY: fmt lint test doc deny docs ci
+.PHONY: fmt lint test doc deny docs fuzz ci
 
 fmt:            ## format the sources
 	cargo fmt
@@ -18,6 +18,9 @@ docs:           ## print docs/configuration.md, metrics.md and spans.md from the
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
 	cargo deny --locked --offline check licenses bans sources
+
+fuzz:           ## each fuzz target for a minute
+	./scripts/fuzz.sh 60
 
 ci:             ## all that CI runs
 	.ci/run

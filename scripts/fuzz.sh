@@ -14,9 +14,11 @@ if [ $# -gt 0 ]; then shift; fi
 targets=("$@")
 [ $# -gt 0 ] || targets=(message stream config core)
 jobs=${FUZZ_JOBS:-2}
-base=${CARGO_TARGET_DIR:-target}/fuzz
-mkdir -p "$base/log" "$base/found"
-base=$(cd "$base" && pwd)
+target_dir=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target_dir/fuzz/log" "$target_dir/fuzz/found"
+target_dir=$(cd "$target_dir" && pwd)
+base=$target_dir/fuzz
+programs=$target_dir/debug
 
 if ! command -v c++ >/dev/null 2>&1; then
   how="libFuzzer is C++, and there is no C++ compiler here: apt-get install g++"
@@ -31,11 +33,13 @@ if ! command -v c++ >/dev/null 2>&1; then
 fi
 
 begin=$SECONDS
-CARGO_TARGET_DIR=$base RUSTC_WRAPPER=$PWD/scripts/fuzz-rustc.sh \
-  cargo build --release --locked --quiet --manifest-path fuzz/Cargo.toml --bins --example seeds
+# In the tests' own directory, so that what they have built already is used; only what is explored is
+# built with optimization (see fuzz/Cargo.toml).
+RUSTC_WRAPPER=$PWD/scripts/fuzz-rustc.sh \
+  cargo build --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir "$target_dir" --bins --example seeds
 echo "built in $((SECONDS - begin)) s"
 rm -rf "$base/seeds"
-"$base/release/examples/seeds" "$base/seeds"
+"$programs/examples/seeds" "$base/seeds"
 
 longest() { # TARGET: bytes of an input at most
   case $1 in
@@ -51,10 +55,10 @@ run() { # TARGET
     -print_final_stats=1 -artifact_prefix="$base/found/$target-")
   [ ! -f "$dictionary" ] || options+=(-dict="$dictionary")
   mkdir -p "$base/corpus/$target"
-  "$base/release/$target" "${options[@]}" "$base/corpus/$target" "$base/seeds/$target" >"$base/log/$target" 2>&1
+  "$programs/$target" "${options[@]}" "$base/corpus/$target" "$base/seeds/$target" >"$base/log/$target" 2>&1
 }
 
-declare -A names
+declare -A names=()
 failed=()
 await() { # one of those that run
   local pid status=0
@@ -64,7 +68,7 @@ await() { # one of those that run
 }
 trap '[ ${#names[@]} = 0 ] || kill "${!names[@]}" 2>/dev/null || true' EXIT
 for target in "${targets[@]}"; do
-  [ -x "$base/release/$target" ] || { echo "fuzz.sh: no target $target" >&2; exit 1; }
+  [ -x "$programs/$target" ] || { echo "fuzz.sh: no target $target" >&2; exit 1; }
   [ "${#names[@]}" -lt "$jobs" ] || await
   run "$target" &
   names[$!]=$target
@@ -84,7 +88,7 @@ for target in "${failed[@]}"; do
   grep -a -m 1 -A 3 'panicked at\|ERROR: libFuzzer' "$base/log/$target" || tail -n 20 "$base/log/$target"
   input=$(sed -n 's/.*Test unit written to //p' "$base/log/$target" | tail -n 1)
   if [ -n "$input" ]; then
-    echo "replay: $base/release/$target $input"
+    echo "replay: $programs/$target $input"
     if [ "$(wc -c <"$input")" -le 8192 ]; then
       echo "the input: base64 -d >INPUT <<<$(base64 -w 0 "$input")"
     fi

@@ -24,8 +24,22 @@ const ADMIN: [Admin; 3] = [Admin::Enabled, Admin::Draining, Admin::Disabled];
 const STEPS: [u64; 7] = [1, 40, 500, 2_000, 7_000, 33_000, 190_000];
 /// What a message may be spliced with: what its readers look for.
 const PIECES: [&[u8]; 16] = [
-    b"\r\n", b"\r\n ", b";", b",", b"<", b">", b"\"", b":", b"@", b" ", b"\0", b";rport", b";lr", b";tag=x",
-    b"\r\nRoute: <sip:192.0.2.99;lr>", b";maddr=255.255.255.255",
+    b"\r\n",
+    b"\r\n ",
+    b";",
+    b",",
+    b"<",
+    b">",
+    b"\"",
+    b":",
+    b"@",
+    b" ",
+    b"\0",
+    b";rport",
+    b";lr",
+    b";tag=x",
+    b"\r\nRoute: <sip:192.0.2.99;lr>",
+    b";maddr=255.255.255.255",
 ];
 
 /// Other sets, algorithms and limits, and a destination with a name.

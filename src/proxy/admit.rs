@@ -36,7 +36,7 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
     if is_loop {
         return Err(Rejection::new(482, Refusal::Loop, "the request has been here unchanged"));
     }
-    if let Some(required) = request.header("Proxy-Require") {
+    if let Some(required) = request.headers("Proxy-Require").find(|tags| !tags.is_empty()) {
         let rejection =
             Rejection::new(420, Refusal::BadRequest, "no extension of Proxy-Require is supported");
         return Err(rejection.with_header("Unsupported", required));

@@ -135,9 +135,13 @@ impl World {
     }
 
     pub fn receive_over(&mut self, transport: Transport, from: &str, text: &str) {
+        self.receive_bytes(transport, from, text.as_bytes());
+    }
+
+    pub fn receive_bytes(&mut self, transport: Transport, from: &str, bytes: &[u8]) {
         let listener = ListenerId::new(u8::from(transport == Transport::Tcp));
         let hop = Hop { transport, listener, remote: address(from), connection: None };
-        self.input(Input::Message { hop, bytes: text.as_bytes() });
+        self.input(Input::Message { hop, bytes });
     }
 
     pub fn input(&mut self, input: Input<'_>) {
@@ -167,7 +171,8 @@ impl World {
     fn take_output(&mut self, told: Option<&[u8]>) {
         let at = self.now.duration_since(self.base);
         let outbox = self.core.outbox();
-        let sent: Vec<(Hop, Vec<u8>)> = outbox.transmits().map(|(hop, bytes)| (hop, bytes.to_vec())).collect();
+        let sent: Vec<(Hop, Vec<u8>)> =
+            outbox.transmits().map(|(hop, bytes)| (hop, bytes.to_vec())).collect();
         let events: Vec<Event> = outbox.drain_events().collect();
         outbox.clear();
         self.promises.step(told, &sent, &events);

@@ -35,6 +35,8 @@ pub struct Rig {
     /// What has been received: what comes again is a retransmission.
     seen: HashSet<Vec<u8>>,
     barriers: u32,
+    /// The longest time in which an OPTIONS behind a message was answered.
+    pub slowest: Duration,
     requests_received: usize,
     responses_received: usize,
     _workspace: Workspace,
@@ -97,6 +99,7 @@ impl Rig {
             destination,
             seen: HashSet::new(),
             barriers: 0,
+            slowest: Duration::ZERO,
             requests_received: 0,
             responses_received: 0,
             _workspace: workspace,
@@ -182,8 +185,10 @@ impl Rig {
         let (options, id) = self.barrier(Way::Udp);
         let proxy = self.proxy();
         self.caller.send_to(message, proxy).expect("a datagram can be sent");
+        let asked = Instant::now();
         self.caller.send_to(&options, proxy).expect("a datagram can be sent");
         let mut answers = self.receive_until(&options, |answer| is_answer_to(answer, &id));
+        self.slowest = self.slowest.max(asked.elapsed());
         for socket in &self.further {
             answers.extend(drain(socket).into_iter().map(|(bytes, _)| bytes));
         }
@@ -227,6 +232,7 @@ impl Rig {
         let (first, first_id) = self.barrier(Way::Tcp);
         let (second, id) = self.barrier(Way::Tcp);
         let all = [message, &first, &second].concat();
+        let asked = Instant::now();
         // A broken stream is closed while it is being written.
         let _ = stream.write_all(&all);
         let mut answers = Vec::new();
@@ -237,6 +243,9 @@ impl Rig {
             }
             is_last
         });
+        if !closed {
+            self.slowest = self.slowest.max(asked.elapsed());
+        }
         (self.keep_new(answers), closed)
     }
 
@@ -317,6 +326,9 @@ impl Rig {
             {
                 outcome.push(format!("({difference})"));
             }
+            if injected(&copy) > injected(bytes) {
+                outcome.push("(a line that was none has become one)".into());
+            }
             outcome.push("forward".into());
             if compare::method(&copy) != b"ACK" {
                 let code = if copy.starts_with(b"INVITE ") { 486 } else { 200 };
@@ -357,6 +369,11 @@ impl Rig {
         self.caller.send_to(&options, self.proxy()).expect("a datagram can be sent");
         let rest = self.receive_until(&options, |answer| is_answer_to(answer, &id));
         self.responses_received += rest.len();
+        // An answer whose connection is gone makes it try the sender (RFC 3261 §18.2.2), where nobody listens.
+        let connected = [("role", "outbound"), ("result", "ok")];
+        let connected =
+            usize_of(self.product.scrape().sum_or_zero("sipwarden_transport_connects_total", &connected));
+        assert_eq!(connected, 0, "the product is connected to somebody else");
         // Retransmissions go on: it must add up in a moment without any.
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -386,6 +403,12 @@ impl Rig {
         }
         assert!(!self.product.process.log().contains("panicked"), "{}", self.product.process.log());
     }
+}
+
+/// Header lines that a message of the seeds tries to smuggle in, to any reader of line ends.
+fn injected(message: &[u8]) -> usize {
+    let lines = message.split(|byte| matches!(byte, b'\r' | b'\n'));
+    lines.filter(|line| line.to_ascii_lowercase().starts_with(b"x-injected")).count()
 }
 
 /// Datagrams that a closed port refused, and datagrams that could not be sent for other reasons.

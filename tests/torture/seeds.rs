@@ -31,7 +31,8 @@ pub fn folder(variable: &str, name: &str, what: &str) -> Option<PathBuf> {
     None
 }
 
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// The files of a directory, by name.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<(String, Vec<u8>)> = entries
         .map(|entry| {
@@ -96,7 +97,11 @@ fn survive(way: Way, set: &str) {
         assert!(!found.iter().any(|series| series.contains("Injected") || series.contains("z9hG4bK")));
         known = found;
     }
-    eprintln!("{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB", files.len());
+    eprintln!(
+        "{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB, slowest OPTIONS {:?}",
+        files.len(),
+        rig.slowest
+    );
     let growth = match memory[..] {
         [.., before, after] => after.saturating_sub(before),
         _ => unreachable!("there are at least three passes"),

@@ -13,11 +13,12 @@
 use std::net::SocketAddr;
 
 /// The files of the table.
-pub const FILES: [(&str, &str); 5] = [
+pub const FILES: [(&str, &str); 6] = [
     ("valid.sip", include_str!("valid.sip")),
     ("invalid.sip", include_str!("invalid.sip")),
     ("proxy.sip", include_str!("proxy.sip")),
     ("smuggling.sip", include_str!("smuggling.sip")),
+    ("fields.sip", include_str!("fields.sip")),
     ("ipv6.sip", include_str!("ipv6.sip")),
 ];
 

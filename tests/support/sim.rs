@@ -249,16 +249,16 @@ impl World {
     }
 
     pub fn target(&self, id: &str) -> Target {
-        self.destination(id).target
-    }
-
-    pub fn destination(&self, id: &str) -> DestinationSnapshot {
-        self.find_destination(id).unwrap_or_else(|| panic!("no destination {id}"))
+        self.find(id).unwrap_or_else(|| panic!("no destination {id}"))
     }
 
     /// The target of the first destination with an id, if one is configured.
     pub fn find(&self, id: &str) -> Option<Target> {
         self.find_destination(id).map(|destination| destination.target)
+    }
+
+    pub fn destination(&self, id: &str) -> DestinationSnapshot {
+        self.find_destination(id).unwrap_or_else(|| panic!("no destination {id}"))
     }
 
     fn find_destination(&self, id: &str) -> Option<DestinationSnapshot> {

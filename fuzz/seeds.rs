@@ -55,7 +55,7 @@ const SIP_WORDS: [&str; 36] = [
 ];
 
 /// Stories as the target `core` reads them: see its operations.
-const STORIES: [&[u8]; 8] = [
+const STORIES: [&[u8]; 9] = [
     // A call that is answered and ended.
     &[0, 0, 0, 3, 0, 1, 3, 0, 3, 6, 0, 2, 0, 0, 1, 3, 0, 3],
     // Ringing, cancelled, ended with 487.
@@ -67,6 +67,8 @@ const STORIES: [&[u8]; 8] = [
     &[11, 0, 2, 11, 1, 3, 9, 5, 0, 0, 0],
     // Another configuration, a name that gets an address, a call to it.
     &[13, 4, 1, 13, 9, 1, 0, 0, 0, 3, 1, 3, 13, 4, 0],
+    // Drain and abort with a call that nobody has answered, a late 200, the 503 again.
+    &[0, 0, 0, 10, 4, 13, 11, 3, 0, 3, 9, 5],
     // Drain and abort with a call ringing.
     &[0, 0, 0, 3, 0, 1, 13, 10, 0, 1, 0, 13, 11],
 ];

@@ -57,10 +57,12 @@ impl Promises {
         if let Some(name) = request.clone().filter(|_| is_new) {
             self.servers.entry(name).or_default().begun += 1;
         }
-        let is_stateless = !is_new
-            && events
-                .iter()
-                .any(|event| matches!(event, Event::ParseFailed { .. } | Event::RequestRefused { .. }));
+        // Refused without a transaction: too broken, or one too many.
+        let is_stateless = events.iter().any(|event| match event {
+            Event::ParseFailed { .. } => true,
+            Event::RequestRefused { .. } => request.is_some() && !is_new,
+            _ => false,
+        });
         for (_, bytes) in sent.iter().filter(|(_, bytes)| bytes.starts_with(b"SIP/") && !is_stateless) {
             self.on_response(bytes, request.as_ref().filter(|_| !is_new));
         }

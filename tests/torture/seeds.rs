@@ -4,7 +4,7 @@
 //! The directory that SIPWARDEN_SEEDS names holds `protos-style` (single messages) and `framing` (streams,
 //! `NAME.N.raw`, N the messages to be seen before an error). Without it a loud line says so.
 
-use super::rig::{Rig, Way};
+use super::rig::{PROMPT, Rig, Way};
 use std::path::{Path, PathBuf};
 
 /// Growth of resident memory that a pass over a set may cause, in KiB.
@@ -98,9 +98,10 @@ fn survive(way: Way, set: &str) {
         known = found;
     }
     eprintln!(
-        "{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB, slowest OPTIONS {:?}",
+        "{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB, slowest OPTIONS {:?}, {} above {PROMPT:?}",
         files.len(),
-        rig.slowest
+        rig.slowest,
+        rig.late
     );
     let growth = match memory[..] {
         [.., before, after] => after.saturating_sub(before),

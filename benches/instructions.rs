@@ -1,5 +1,4 @@
 //! Plays calls through a core, for a profiler that counts: `instructions CALLS`.
-#![expect(missing_docs, reason = "a program, not a library")]
 
 #[path = "support/rig.rs"]
 #[expect(dead_code, reason = "shared with the tests and the other benches, which use the rest")]

@@ -3,9 +3,14 @@
 #[path = "support/e2e/harness.rs"]
 mod harness;
 
+use harness::asterisk::Asterisk;
 use harness::metrics::is;
 use harness::pbx::Pbx;
+use harness::product::{Config, Sipwarden};
 use harness::sipp::{Calls, Transport};
+use harness::wait;
+use harness::workspace::Workspace;
+use std::time::Duration;
 
 #[test]
 fn a_hundred_calls_a_busy_line_and_a_caller_who_hangs_up() {

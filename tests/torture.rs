@@ -8,8 +8,14 @@
 #[path = "support/e2e/harness.rs"]
 mod harness;
 
+#[path = "support/sim.rs"]
+#[allow(dead_code, reason = "shared with the flow tests, which use the rest")]
+mod sim;
+
 #[path = "torture/compare.rs"]
 mod compare;
+#[path = "torture/elsewhere.rs"]
+mod elsewhere;
 #[path = "torture/rfc4475.rs"]
 mod rfc4475;
 #[path = "torture/rig.rs"]
@@ -31,7 +37,7 @@ fn run_table(way: Way) {
             if case.expected(way) == "-" {
                 continue;
             }
-            let bytes = case.message(&rig, way);
+            let bytes = case.message(rig.places(), way);
             let outcome = rig.run(way, &bytes);
             let expected = case.expected(way);
             if !rig::fits(&outcome, expected) {

@@ -1,5 +1,6 @@
 //! Any sequence of inputs into a whole core: calls, answers, CANCELs, broken and doubled messages,
-//! lost destinations, reloads, time. Afterwards nothing is left of any request.
+//! lost destinations, other configurations, names, drain, time. What `tests/support/promises.rs`
+//! watches holds in every step, nothing goes to anybody else, and in the end nothing is left.
 #![no_main]
 
 #[path = "../../tests/support/sim.rs"]
@@ -7,16 +8,65 @@
 mod sim;
 
 use libfuzzer_sys::fuzz_target;
-use sim::{CALLER, Call, D1, D2, Health, TWO, World, header, reply};
-use sipwarden::facts::event::TransportReason;
+use sim::{CALLER, Call, D1, D2, Health, Sent, TWO, World, header, reply};
+use sipwarden::facts::event::{DnsResult, ReloadTrigger, TransportReason};
+use sipwarden::facts::names::Names;
 use sipwarden::facts::{Admin, Hop, ListenerId, Transport};
-use sipwarden::proxy::Input;
+use sipwarden::proxy::{Input, Plan};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 const CODES: [u16; 14] = [100, 180, 183, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503, 603];
 const METHODS: [&str; 8] =
     ["INVITE", "BYE", "MESSAGE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE", "NOTIFY"];
 const HEALTH: [Health; 4] = [Health::Answers(200), Health::Answers(503), Health::Silent, Health::Unreachable];
 const ADMIN: [Admin; 3] = [Admin::Enabled, Admin::Draining, Admin::Disabled];
+const STEPS: [u64; 7] = [1, 40, 500, 2_000, 7_000, 33_000, 190_000];
+/// What a message may be spliced with: what its readers look for.
+const PIECES: [&[u8]; 16] = [
+    b"\r\n",
+    b"\r\n ",
+    b";",
+    b",",
+    b"<",
+    b">",
+    b"\"",
+    b":",
+    b"@",
+    b" ",
+    b"\0",
+    b";rport",
+    b";lr",
+    b";tag=x",
+    b"\r\nRoute: <sip:192.0.2.99;lr>",
+    b";maddr=255.255.255.255",
+];
+
+/// Other sets, algorithms and limits, and a destination with a name.
+const OTHER: &str = "
+listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]
+limits: {transactions: 3}
+sip: {record_route: false}
+sets:
+  pbx:
+    algorithm: hash
+    hash: {key: [from, \"header:Contact\"]}
+    destinations: [{id: named, uri: \"sip:pbx.example\"}, {id: d2, uri: \"sip:10.0.1.2:5060\"}]
+    probe: {interval: 3s, timeout: 1s, down_after: 1, up_after: 2}
+    failover: {no_response_after: 500ms, no_progress_after: 3s, max_attempts: 2, after_18x: false}
+  messages:
+    algorithm: weighted_round_robin
+    destinations: [{id: d1, uri: \"sip:10.0.1.1:5060\", weight: 3}, {id: d2, uri: \"sip:10.0.1.2:5060\", priority: 1}]
+    probe: {enabled: false}
+routes: [{methods: [MESSAGE, OPTIONS], set: messages}, {from_set: messages, set: pbx}, {set: pbx}]
+";
+
+/// Compiled once: reading a configuration takes longer than a whole story.
+static PLANS: LazyLock<([Arc<Plan>; 2], Names)> = LazyLock::new(|| {
+    let mut names = Names::default();
+    let plans = [TWO, OTHER].map(|yaml| sim::plan(yaml, &mut names));
+    (plans, names)
+});
 
 fuzz_target!(|data: &[u8]| {
     let mut story = Story::new(data);
@@ -35,8 +85,11 @@ struct Story<'a> {
 
 impl<'a> Story<'a> {
     fn new(data: &'a [u8]) -> Self {
+        let (plans, names) = &*PLANS;
+        let mut world = World::with_plan(Arc::clone(&plans[0]), names.clone());
+        world.advance(1_500);
         let calls = (0..4).map(|n| Call::new(&format!("fuzz-{n}"))).collect();
-        Self { data: data.iter(), world: World::new(TWO), calls, last: [None, None], said: String::new() }
+        Self { data: data.iter(), world, calls, last: [None, None], said: String::new() }
     }
 
     fn byte(&mut self) -> usize {
@@ -45,23 +98,25 @@ impl<'a> Story<'a> {
 
     fn step(&mut self) -> bool {
         let Some(&operation) = self.data.next() else { return false };
-        match operation % 12 {
+        match operation % 14 {
             0..=2 => self.request(),
             3..=5 => self.answer(),
             6 => self.companion(),
-            7 => self.mangled(),
-            8 => {
-                let ms = [1, 40, 500, 2_000, 7_000, 33_000, 190_000][self.byte() % 7];
+            7 => self.mangled_request(),
+            8 => self.mangled_answer(),
+            9 | 10 => {
+                let ms = STEPS[self.byte() % 7];
                 self.world.advance(ms);
             }
-            9 => {
+            11 => {
                 let (at, health) = (self.destination(), HEALTH[self.byte() % 4]);
                 self.world.set_health(at, health);
             }
-            10 => self.undeliverable(),
+            12 => self.undeliverable(),
             _ => self.control(),
         }
         self.collect();
+        self.world.check_counts();
         true
     }
 
@@ -77,36 +132,62 @@ impl<'a> Story<'a> {
     }
 
     fn companion(&mut self) {
-        let (call, kind) = (self.byte() % 4, self.byte() % 3);
-        self.said = match kind {
-            0 => self.calls[call].companion("CANCEL"),
-            1 => self.calls[call].companion("ACK"),
-            _ => self.calls[call].ack(),
-        };
+        let (call, kind) = (self.byte() % 4, self.byte() % 4);
+        match kind {
+            0 => self.said = self.calls[call].companion("CANCEL"),
+            1 => self.said = self.calls[call].companion("ACK"),
+            2 => self.said = self.calls[call].ack(),
+            // The same again.
+            _ => {}
+        }
         let said = self.said.clone();
         self.world.receive(CALLER, &said);
     }
 
-    fn answer(&mut self) {
+    /// A destination's answer to what it received last.
+    fn reply(&mut self) -> Option<(&'static str, String)> {
         let (which, code) = (self.byte() % 2, CODES[self.byte() % 14]);
-        let Some((_, request)) = self.last[which].clone() else { return };
+        let (_, request) = self.last[which].as_ref()?;
         let at = [D1, D2][which];
-        self.world.receive(at, &reply(&request, code, "callee", &format!("sip:1000@{at}")));
+        Some((at, reply(request, code, "callee", &format!("sip:1000@{at}"))))
     }
 
-    /// The caller's last message again, with some bytes changed.
-    fn mangled(&mut self) {
-        let mut bytes = self.said.clone().into_bytes();
+    fn answer(&mut self) {
+        if let Some((at, text)) = self.reply() {
+            self.world.receive(at, &text);
+        }
+    }
+
+    /// The caller's last message again, damaged.
+    fn mangled_request(&mut self) {
+        let said = self.said.clone();
+        self.receive_mangled(CALLER, said);
+    }
+
+    fn mangled_answer(&mut self) {
+        if let Some((at, text)) = self.reply() {
+            self.receive_mangled(at, text);
+        }
+    }
+
+    fn receive_mangled(&mut self, from: &str, text: String) {
+        let mut bytes = text.into_bytes();
         for _ in 0..self.byte() % 4 {
-            let (place, value) = (self.byte() << 8 | self.byte(), self.byte());
-            if let Some(byte) = bytes.len().checked_sub(1).and_then(|end| bytes.get_mut(place % (end + 1))) {
-                *byte = u8::try_from(value).expect("a byte");
+            let (place, kind, value) = (self.byte() << 8 | self.byte(), self.byte(), self.byte());
+            let at = place % (bytes.len() + 1);
+            let end = (at + 1).min(bytes.len());
+            match kind % 4 {
+                0 => drop(bytes.splice(at..end, [u8::try_from(value).expect("a byte")])),
+                1 => drop(bytes.splice(at..at, PIECES[value % PIECES.len()].iter().copied())),
+                2 => drop(bytes.drain(at..(at + value).min(bytes.len()))),
+                _ => bytes.extend_from_within(at..),
             }
         }
+        let is_tcp = self.byte() % 4 == 1;
         let hop = Hop {
-            transport: Transport::Udp,
-            listener: ListenerId::new(0),
-            remote: sim::address(CALLER),
+            transport: if is_tcp { Transport::Tcp } else { Transport::Udp },
+            listener: ListenerId::new(u8::from(is_tcp)),
+            remote: sim::address(from),
             connection: None,
         };
         self.world.input(Input::Message { hop, bytes: &bytes });
@@ -120,40 +201,64 @@ impl<'a> Story<'a> {
     }
 
     fn control(&mut self) {
-        match self.byte() % 3 {
-            0 => {
+        match self.byte() % 12 {
+            0..=3 => {
                 let (id, admin) = (["d1", "d2"][self.byte() % 2], ADMIN[self.byte() % 3]);
-                self.world.set_admin(id, admin);
+                if let Some(target) = self.world.find(id) {
+                    self.world.input(Input::SetAdmin { target, admin });
+                }
             }
-            1 => self.world.reload(TWO),
-            _ => {
+            4..=6 => {
+                let plan = Arc::clone(&PLANS.0[self.byte() % 2]);
+                self.world.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+            }
+            7 | 8 => {
                 let at = self.destination();
                 let is_unreachable = self.byte() % 2 == 0;
                 self.world.set_unreachable(at, is_unreachable);
             }
+            9 => self.resolved(),
+            10 => self.world.input(Input::Drain),
+            _ => {
+                self.world.input(Input::Drain);
+                self.world.input(Input::Abort);
+            }
         }
     }
 
+    /// The name of a destination gets an address, another one, or none.
+    fn resolved(&mut self) {
+        let (result, addresses) = match self.byte() % 4 {
+            0 => (DnsResult::Ok, vec![sim::address(D1).ip()]),
+            1 => (DnsResult::Ok, vec![sim::address(D2).ip(), sim::address(D1).ip()]),
+            2 => (DnsResult::NxDomain, Vec::new()),
+            _ => (DnsResult::Timeout, Vec::new()),
+        };
+        let name = "pbx.example".into();
+        self.world.input(Input::Resolved { name, result, addresses, took: Duration::ZERO });
+    }
+
+    /// Looks at everything that was sent, and has the caller learn from its answers.
     fn collect(&mut self) {
-        for (which, at) in [D1, D2].into_iter().enumerate() {
-            if let Some(sent) =
-                self.world.drain(at).into_iter().rfind(|sent| !sent.text.starts_with("SIP/2.0"))
-            {
-                self.last[which] = Some((sent.hop, sent.text));
+        for sent in self.world.drain_all() {
+            let to = sent.hop.remote.ip();
+            let party = [D1, D2, CALLER].into_iter().position(|party| sim::address(party).ip() == to);
+            let party = party.unwrap_or_else(|| panic!("sent to {}:\n{}", sent.hop.remote, sent.text));
+            let is_response = sent.text.starts_with("SIP/2.0");
+            if let Some(last) = self.last.get_mut(party).filter(|_| !is_response) {
+                *last = Some((sent.hop, sent.text));
+            } else if sent.text.starts_with("SIP/2.0 2") {
+                self.learn(&sent);
             }
         }
-        for sent in self.world.drain(CALLER) {
-            let is_answer = sent.text.starts_with("SIP/2.0 2");
-            let id = header(&sent.text, "Call-ID").map(str::to_owned);
-            if let Some(call) =
-                self.calls.iter_mut().find(|call| Some(&call.id) == id.as_ref()).filter(|_| is_answer)
-            {
-                call.learn(&sent.text);
-            }
+        self.world.events.clear();
+    }
+
+    fn learn(&mut self, answer: &Sent) {
+        let id = header(&answer.text, "Call-ID");
+        let call = self.calls.iter_mut().find(|call| Some(call.id.as_str()) == id);
+        if let Some(call) = call.filter(|_| header(&answer.text, "To").is_some()) {
+            call.learn(&answer.text);
         }
-        self.world.events.retain(|event| {
-            use sipwarden::facts::event::Event;
-            matches!(event, Event::RequestReceived { .. } | Event::TransactionFinished(_))
-        });
     }
 }

@@ -27,6 +27,7 @@ pub struct Outbox {
     arena: Vec<u8>,
     transmits: Vec<Transmit>,
     events: Vec<Event>,
+    #[expect(clippy::vec_box, reason = "an event carries its record in a box, which is what is used again")]
     spare_records: Vec<Box<TransactionRecord>>,
 }
 

@@ -38,7 +38,7 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
     if is_loop {
         return Err(Rejection::new(482, Refusal::Loop, "the request has been here unchanged"));
     }
-    if request.header("Proxy-Require").is_some() {
+    if request.headers("Proxy-Require").any(|tags| !tags.is_empty()) {
         let rejection =
             Rejection::new(420, Refusal::BadRequest, "no extension of Proxy-Require is supported");
         return Err(rejection.echoing("Unsupported", "Proxy-Require"));

@@ -197,10 +197,11 @@ impl<T> Slab<T> {
 
     /// Every entry alive, in the order of its slots.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        let pages = (0u32..).zip(&self.pages).filter_map(|(number, page)| Some((number, page.as_ref()?)));
-        pages.flat_map(|(number, page)| {
+        let numbered = (0u32..).step_by(PAGE).zip(&self.pages);
+        let pages = numbered.filter_map(|(first, page)| Some((first, page.as_ref()?)));
+        pages.flat_map(|(first, page)| {
             (0u32..).zip(&page.slots).filter_map(move |(slot, entry)| {
-                let index = number * PAGE as u32 + slot;
+                let index = first + slot;
                 let id = Id { index, generation: entry.generation, of: PhantomData };
                 entry.value.as_ref().map(|value| (id, value))
             })

@@ -186,6 +186,9 @@ fn options_to_us_is_answered_and_a_request_that_has_gone_too_far_refused() {
     world.receive(CALLER, &call.request_with("MESSAGE", "Proxy-Require: foo\r\n"));
     let refused = world.sent_to(CALLER, "SIP/2.0 420");
     assert_eq!(header(&refused.text, "Unsupported"), Some("foo"));
+    world.receive(CALLER, &call.request_with("MESSAGE", "Proxy-Require:\r\nProxy-Require: bar\r\n"));
+    let refused = world.sent_to(CALLER, "SIP/2.0 420");
+    assert_eq!(header(&refused.text, "Unsupported"), Some("bar"));
     call.uri = "ftp:1000@example.net".into();
     world.receive(CALLER, &call.request("MESSAGE"));
     world.sent_to(CALLER, "SIP/2.0 416");

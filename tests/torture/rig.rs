@@ -8,6 +8,8 @@ use super::harness::address;
 use super::harness::metrics::Scrape;
 use super::harness::product::{Config, Sipwarden, usize_of};
 use super::harness::workspace::Workspace;
+pub use super::table::Way;
+use super::table::{self, Places};
 use socket2::{Domain, Socket, Type};
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
@@ -15,6 +17,8 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Within this an OPTIONS is answered on a machine that has time.
+pub const PROMPT: Duration = Duration::from_millis(100);
 /// Silence after which a datagram is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The answer to a keep-alive (RFC 5626 §4.4.1).
@@ -22,25 +26,6 @@ const PONG: &[u8] = b"\r\n";
 
 /// Ports to which replies go besides the caller's: the sent-by ports of the messages tried.
 const FURTHER_PORTS: [u16; 1] = [5050];
-
-/// What a message comes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// In a datagram.
-    Udp,
-    /// At the beginning of a connection.
-    Tcp,
-}
-
-impl Way {
-    /// Its name in Via.
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        }
-    }
-}
 
 /// The running product between a caller and a destination.
 pub struct Rig {
@@ -52,6 +37,10 @@ pub struct Rig {
     /// What has been received: what comes again is a retransmission.
     seen: HashSet<Vec<u8>>,
     barriers: u32,
+    /// The longest time in which an OPTIONS behind a message was answered.
+    pub slowest: Duration,
+    /// How many were answered later than [`PROMPT`].
+    pub late: usize,
     requests_received: usize,
     responses_received: usize,
     _workspace: Workspace,
@@ -114,6 +103,8 @@ impl Rig {
             destination,
             seen: HashSet::new(),
             barriers: 0,
+            slowest: Duration::ZERO,
+            late: 0,
             requests_received: 0,
             responses_received: 0,
             _workspace: workspace,
@@ -133,6 +124,11 @@ impl Rig {
     /// Where the only destination is.
     pub fn destination(&self) -> SocketAddr {
         self.destination.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Who is where.
+    pub fn places(&self) -> Places {
+        Places { proxy: self.proxy(), destination: self.destination(), caller: self.caller() }
     }
 
     /// Sends a message and tells what became of it: `forward` for each copy the destination got,
@@ -194,13 +190,21 @@ impl Rig {
         let (options, id) = self.barrier(Way::Udp);
         let proxy = self.proxy();
         self.caller.send_to(message, proxy).expect("a datagram can be sent");
+        let asked = Instant::now();
         self.caller.send_to(&options, proxy).expect("a datagram can be sent");
         let mut answers = self.receive_until(&options, |answer| is_answer_to(answer, &id));
+        self.note_answer(asked.elapsed());
         for socket in &self.further {
             answers.extend(drain(socket).into_iter().map(|(bytes, _)| bytes));
         }
         self.responses_received += answers.len();
         self.keep_new(answers)
+    }
+
+    /// Takes note of how long an OPTIONS took. Reported and not asserted: a busy machine is slow.
+    fn note_answer(&mut self, took: Duration) {
+        self.slowest = self.slowest.max(took);
+        self.late += usize::from(took > PROMPT);
     }
 
     /// Receives at the caller until a message is the one waited for, which is not given. What asks
@@ -239,6 +243,7 @@ impl Rig {
         let (first, first_id) = self.barrier(Way::Tcp);
         let (second, id) = self.barrier(Way::Tcp);
         let all = [message, &first, &second].concat();
+        let asked = Instant::now();
         // A broken stream is closed while it is being written.
         let _ = stream.write_all(&all);
         let mut answers = Vec::new();
@@ -249,6 +254,9 @@ impl Rig {
             }
             is_last
         });
+        if !closed {
+            self.note_answer(asked.elapsed());
+        }
         (self.keep_new(answers), closed)
     }
 
@@ -329,6 +337,9 @@ impl Rig {
             {
                 outcome.push(format!("({difference})"));
             }
+            if injected(&copy) > injected(bytes) {
+                outcome.push("(a line that was none has become one)".into());
+            }
             outcome.push("forward".into());
             if compare::method(&copy) != b"ACK" {
                 let code = if copy.starts_with(b"INVITE ") { 486 } else { 200 };
@@ -369,6 +380,11 @@ impl Rig {
         self.caller.send_to(&options, self.proxy()).expect("a datagram can be sent");
         let rest = self.receive_until(&options, |answer| is_answer_to(answer, &id));
         self.responses_received += rest.len();
+        // An answer whose connection is gone makes it try the sender (RFC 3261 §18.2.2), where nobody listens.
+        let connected = [("role", "outbound"), ("result", "ok")];
+        let connected =
+            usize_of(self.product.scrape().sum_or_zero("sipwarden_transport_connects_total", &connected));
+        assert_eq!(connected, 0, "the product is connected to somebody else");
         // Retransmissions go on: it must add up in a moment without any.
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -398,6 +414,12 @@ impl Rig {
         }
         assert!(!self.product.process.log().contains("panicked"), "{}", self.product.process.log());
     }
+}
+
+/// Header lines that a message of the seeds tries to smuggle in, to any reader of line ends.
+fn injected(message: &[u8]) -> usize {
+    let lines = message.split(|byte| matches!(byte, b'\r' | b'\n'));
+    lines.filter(|line| line.to_ascii_lowercase().starts_with(b"x-injected")).count()
 }
 
 /// Datagrams that a closed port refused, and datagrams that could not be sent for other reasons.
@@ -466,7 +488,7 @@ fn end_of_first(buffer: &[u8]) -> Option<usize> {
     if buffer.starts_with(PONG) {
         return Some(PONG.len());
     }
-    let head = super::table::find(buffer, b"\r\n\r\n")? + 4;
+    let head = table::find(buffer, b"\r\n\r\n")? + 4;
     let length = compare::values(buffer, "content-length");
     let length = length.first().and_then(|value| String::from_utf8_lossy(value).parse::<usize>().ok());
     let end = head + length.unwrap_or(0);

@@ -4,7 +4,7 @@
 //! The directory that SIPWARDEN_SEEDS names holds `protos-style` (single messages) and `framing` (streams,
 //! `NAME.N.raw`, N the messages to be seen before an error). Without it a loud line says so.
 
-use super::rig::{Rig, Way};
+use super::rig::{PROMPT, Rig, Way};
 use std::path::{Path, PathBuf};
 
 /// Growth of resident memory that a pass over a set may cause, in KiB.
@@ -31,7 +31,8 @@ pub fn folder(variable: &str, name: &str, what: &str) -> Option<PathBuf> {
     None
 }
 
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// The files of a directory, by name.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<(String, Vec<u8>)> = entries
         .map(|entry| {
@@ -96,7 +97,12 @@ fn survive(way: Way, set: &str) {
         assert!(!found.iter().any(|series| series.contains("Injected") || series.contains("z9hG4bK")));
         known = found;
     }
-    eprintln!("{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB", files.len());
+    eprintln!(
+        "{set} over {way:?}: {} messages a pass, VmRSS after each pass {memory:?} kB, slowest OPTIONS {:?}, {} above {PROMPT:?}",
+        files.len(),
+        rig.slowest,
+        rig.late
+    );
     let growth = match memory[..] {
         [.., before, after] => after.saturating_sub(before),
         _ => unreachable!("there are at least three passes"),

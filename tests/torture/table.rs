@@ -1,7 +1,7 @@
 //! The project's own messages, as text.
 //!
 //! A file holds cases. Each begins with `=== NAME | ABOUT | UDP VERDICT | TCP VERDICT`, then come
-//! lines of the message. A verdict is what [`super::rig::Rig::run`] returns: `forward`, status
+//! lines of the message. A verdict is what `Rig::run` returns: `forward`, status
 //! codes of our own, `close`, or `drop` for none of it; `/` separates what is equally right,
 //! `-` is for what cannot be sent that way.
 //!
@@ -10,18 +10,49 @@
 //! `{T}` the transport the message comes over; `{n}` a number of its own; `{len}` the length of the
 //! body; `{N*text}` is text N times. `{sdp}` is a small body.
 
-use super::rig::{Rig, Way};
+use std::net::SocketAddr;
 
 /// The files of the table.
-pub const FILES: [(&str, &str); 5] = [
+pub const FILES: [(&str, &str); 6] = [
     ("valid.sip", include_str!("valid.sip")),
     ("invalid.sip", include_str!("invalid.sip")),
     ("proxy.sip", include_str!("proxy.sip")),
     ("smuggling.sip", include_str!("smuggling.sip")),
+    ("fields.sip", include_str!("fields.sip")),
     ("ipv6.sip", include_str!("ipv6.sip")),
 ];
 
 const SDP: &str = "v=0\\r\\no=a 1 1 IN IP4 192.0.2.1\\r\\ns=-\\r\\nc=IN IP4 192.0.2.1\\r\\nt=0 0\\r\\nm=audio 4000 RTP/AVP 0\\r\\n";
+
+/// What a message comes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// In a datagram.
+    Udp,
+    /// At the beginning of a connection.
+    Tcp,
+}
+
+impl Way {
+    /// Its name in Via.
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+}
+
+/// Who is where.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// Where the product listens.
+    pub proxy: SocketAddr,
+    /// Where the only destination is.
+    pub destination: SocketAddr,
+    /// Where the caller sends from.
+    pub caller: SocketAddr,
+}
 
 /// One message and its verdicts.
 #[derive(Debug)]
@@ -67,7 +98,8 @@ impl Case {
     }
 
     /// Its bytes.
-    pub fn message(&self, rig: &Rig, way: Way) -> Vec<u8> {
+    pub fn message(&self, places: Places, way: Way) -> Vec<u8> {
+        let Places { proxy, destination, caller } = places;
         let mut text = String::new();
         for line in &self.lines {
             match line.strip_suffix('~') {
@@ -80,12 +112,12 @@ impl Case {
         }
         let values = [
             ("{sdp}", SDP.to_owned()),
-            ("{proxy}", rig.proxy().to_string()),
-            ("{proxy_host}", rig.proxy().ip().to_string()),
-            ("{proxy_port}", rig.proxy().port().to_string()),
-            ("{dest}", rig.destination().to_string()),
-            ("{caller}", rig.caller().to_string()),
-            ("{caller_host}", rig.caller().ip().to_string()),
+            ("{proxy}", proxy.to_string()),
+            ("{proxy_host}", proxy.ip().to_string()),
+            ("{proxy_port}", proxy.port().to_string()),
+            ("{dest}", destination.to_string()),
+            ("{caller}", caller.to_string()),
+            ("{caller_host}", caller.ip().to_string()),
             ("{T}", way.token().to_owned()),
             ("{n}", format!("{}", self.number)),
         ];

@@ -89,7 +89,21 @@ impl Engine {
             return self.reject(arrival, rejection);
         }
         let headers: [(&str, &[u8]); 2] = [("Allow", ALLOW.as_bytes()), ("Accept", b"application/sdp")];
-        self.answer(arrival, 200, &headers);
+        self.answer_statelessly(arrival, 200, &headers);
+    }
+
+    /// Answers a request ourselves without keeping anything (RFC 3261 §8.2.7): a repetition gets the
+    /// same answer, its tag included, and counts again.
+    fn answer_statelessly(&mut self, arrival: Arrival<'_>, code: u16, headers: &[(&str, &[u8])]) {
+        let Arrival { request, from, .. } = arrival;
+        let via = request.top_via();
+        let mut record = self.new_record(arrival);
+        record.code = code;
+        let Self { outbox, replies, .. } = self;
+        outbox.send_with(reply_hop(&via, from), |out| {
+            replies.write(request, code, stamp(&via, from), headers, out);
+        });
+        outbox.event(Event::TransactionFinished(record));
     }
 
     /// Answers a request ourselves, without refusing it.

@@ -21,6 +21,7 @@ use crate::facts::Target;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ProbeRecord};
 use crate::facts::record::TransactionRecord;
+use decision::Budget;
 use draft::SpanIds;
 use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::trace::SpanData;
@@ -37,6 +38,7 @@ pub struct Writer {
     ratio: f64,
     probe_ratio: f64,
     slow: Duration,
+    budget: Budget,
     /// The span that last changed a destination's state; at most one for each destination.
     changed_by: HashMap<Target, SpanContext>,
 }
@@ -51,6 +53,7 @@ impl Writer {
             ratio: settings.ratio,
             probe_ratio: settings.probe_ratio,
             slow: settings.slow,
+            budget: Budget::default(),
             changed_by: HashMap::new(),
         }
     }
@@ -104,8 +107,9 @@ impl Writer {
     fn transaction(&mut self, index: &Index, metrics: &Metrics, record: &TransactionRecord) {
         let Some(queue) = &self.queue else { return };
         let decision = decision::of_transaction(record, self.slow, self.ratio);
+        let decision = self.budget.limit(decision, record, self.ratio);
         metrics.trace_ended(index, decision);
-        if decision != Decision::Discarded {
+        if decision.is_kept() {
             let spans = transaction::spans(index, self.clock, &mut self.ids, record);
             queue.push(metrics, spans);
         }
@@ -115,7 +119,7 @@ impl Writer {
         let Some(queue) = &self.queue else { return };
         let decision = decision::of_probe(record, self.probe_ratio);
         metrics.trace_ended(index, decision);
-        if decision == Decision::Discarded {
+        if !decision.is_kept() {
             return;
         }
         let cause = self.changed_by.get(&record.target).cloned();

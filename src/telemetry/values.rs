@@ -139,8 +139,18 @@ words! {
         KeptStateChange => "kept_state_change",
         /// Chance, as a function of the trace id.
         KeptRatio => "kept_ratio",
+        /// Not written: something failed or was slow, as in too many others of that second, and chance
+        /// did not keep it.
+        OverLimit => "over_limit",
         /// Not written.
         Discarded => "discarded",
+    }
+}
+
+impl Decision {
+    /// Whether the spans of the trace are written.
+    pub const fn is_kept(self) -> bool {
+        !matches!(self, Self::OverLimit | Self::Discarded)
     }
 }
 

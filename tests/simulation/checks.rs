@@ -208,6 +208,14 @@ impl Checks {
             return None;
         }
         let known = self.requests.contains_key(&name);
+        if known && is_new && name.2 == "OPTIONS" {
+            // It asks for us, and is answered without a transaction: again, and nobody else hears of it.
+            let is_answer = |(to, text): &(Hop, Rc<str>)| {
+                to.remote.ip() == hop.remote.ip() && matches!(wire::status(text), Some(200 | 503))
+            };
+            assert!(sent.len() == 1 && sent.iter().all(is_answer), "{name:?} is not answered again");
+            return None;
+        }
         assert!(!(known && is_new), "a request sent again was taken for a new one: {name:?}");
         if !known && !is_new {
             // A CANCEL of nothing is answered without a transaction.
@@ -402,6 +410,10 @@ impl Checks {
             assert!(!request.is_acked || code < 300, "an acknowledged answer is sent again: {name:?}");
             return None;
         }
+        if name.2 == "OPTIONS" && !request.finals.is_empty() {
+            // Asked again meanwhile, and answered by what is so now (RFC 3261 §8.2.7).
+            return None;
+        }
         // A 2xx goes up even after another final response: only the caller can end that call (RFC 3261
         // §16.7 step 5).
         let is_2xx = is_invite && (200..300).contains(&code);
@@ -472,6 +484,11 @@ impl Checks {
     fn on_finished(&mut self, record: &TransactionRecord) {
         let name = (record.call_id.as_str().to_owned(), record.cseq, record.method.as_str().to_owned());
         let request = self.requests.get_mut(&name).expect("what is finished was received");
+        if name.2 == "OPTIONS" {
+            // OPTIONS to us is answered without a transaction, and told of, as often as it comes.
+            request.is_told = true;
+            return;
+        }
         assert!(!request.is_told, "finished twice: {name:?}");
         request.is_told = true;
         let code = request.finals.first().map(|(code, _)| *code);

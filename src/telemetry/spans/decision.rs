@@ -7,7 +7,9 @@ use crate::facts::Method;
 use crate::facts::event::{Origin, ProbeRecord};
 use crate::facts::record::TransactionRecord;
 use crate::telemetry::values::Decision;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Decides on a server transaction.
 pub fn of_transaction(record: &TransactionRecord, slow: Duration, ratio: f64) -> Decision {
@@ -19,6 +21,40 @@ pub fn of_transaction(record: &TransactionRecord, slow: Duration, ratio: f64) ->
         Decision::KeptSlow
     } else {
         by_ratio(record.trace, ratio)
+    }
+}
+
+/// Transactions that one recorder keeps in a second for what happened in them. When a destination is
+/// lost under load, the first hundreds tell what the ten thousands behind them would, and neither
+/// the calls nor the collector have to pay for those.
+const PER_SECOND: u32 = 200;
+
+/// How many more transactions may be kept in this second for what happened in them.
+#[derive(Debug, Default)]
+pub struct Budget {
+    second: Option<Instant>,
+    used: u32,
+}
+
+impl Budget {
+    /// The decision within the budget: above it, chance decides as it does for all others.
+    pub fn limit(&mut self, decision: Decision, record: &TransactionRecord, ratio: f64) -> Decision {
+        match decision {
+            Decision::KeptError | Decision::KeptFailover | Decision::KeptSlow => {}
+            Decision::KeptStateChange | Decision::KeptRatio | Decision::OverLimit | Decision::Discarded => {
+                return decision;
+            }
+        }
+        let now = record.ended;
+        if self.second.is_none_or(|since| now.saturating_duration_since(since) >= SECOND) {
+            *self = Self { second: Some(now), used: 0 };
+        }
+        self.used = self.used.saturating_add(1);
+        if self.used <= PER_SECOND || by_ratio(record.trace, ratio).is_kept() {
+            decision
+        } else {
+            Decision::OverLimit
+        }
     }
 }
 
@@ -65,6 +101,27 @@ mod tests {
     use super::*;
     use crate::telemetry::samples;
     use std::time::Instant;
+
+    #[test]
+    fn of_a_flood_of_failures_only_the_first_of_each_second_and_those_by_chance_are_kept() {
+        let (base, mut budget) = (Instant::now(), Budget::default());
+        let mut kept_in = |second: u64, ratio: f64| {
+            let kept = (0..1_000_u64).filter(|n| {
+                let trace = u128::from(*n) << 54;
+                let mut record = samples::answered_call(base, trace);
+                record.ended = base + Duration::from_secs(second) + Duration::from_micros(*n);
+                budget.limit(Decision::KeptFailover, &record, ratio).is_kept()
+            });
+            kept.count()
+        };
+        assert_eq!(kept_in(0, 0.0), PER_SECOND as usize);
+        assert_eq!(kept_in(2, 0.0), PER_SECOND as usize);
+        assert_eq!(kept_in(4, 1.0), 1_000);
+        let by_chance = kept_in(6, 0.5);
+        assert!((PER_SECOND as usize + 1..1_000).contains(&by_chance), "{by_chance}");
+        let record = samples::answered_call(base, 1);
+        assert_eq!(budget.limit(Decision::Discarded, &record, 0.0), Decision::Discarded);
+    }
 
     #[test]
     fn a_failed_call_is_kept_whatever_the_ratio() {

@@ -138,7 +138,7 @@ pub(super) struct LineEnd {
 pub(super) fn line_end(bytes: &[u8], from: usize, bare: Option<bool>, dirty: &mut bool) -> Option<LineEnd> {
     let mut position = from;
     loop {
-        let found = position + memchr3(b'\r', b'\n', 0, bytes.get(position..)?)?;
+        let found = control(bytes, position)?;
         match at(bytes, found) {
             b'\n' if bare == Some(false) => *dirty = true,
             b'\n' => return Some(LineEnd { at: found, next: found + 1, bare: true }),
@@ -149,10 +149,30 @@ pub(super) fn line_end(bytes: &[u8], from: usize, bare: Option<bool>, dirty: &mu
                 }
                 _ => *dirty = true,
             },
-            _ => *dirty |= found == from || at(bytes, found - 1) != b'\\',
+            0 => *dirty |= found == from || at(bytes, found - 1) != b'\\',
+            _ => {}
         }
         position = found + 1;
     }
+}
+
+/// The first byte from `from` on that is a CR or lower in ASCII: CR, LF, NUL, and others that a head
+/// hardly holds. Eight bytes at a time: lines are too short for a call to pay.
+fn control(bytes: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const LIMIT: u8 = b'\r' + 1;
+    let mut position = from;
+    while let Some(eight) = bytes.get(position..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        // The top bit of each byte below the limit; a borrow can only wrong those behind the first.
+        let below = word.wrapping_sub(ONES * u64::from(LIMIT)) & !word & (ONES << 7);
+        if below != 0 {
+            return Some(position + below.trailing_zeros() as usize / 8);
+        }
+        position += 8;
+    }
+    let rest = bytes.get(position..)?;
+    rest.iter().position(|byte| *byte < LIMIT).map(|ahead| position + ahead)
 }
 
 /// The position behind the quoted string that begins at `open`.

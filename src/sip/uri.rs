@@ -81,7 +81,10 @@ pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
 impl<'a> Uri<'a> {
     /// Reads a URI; `None` if it has no scheme, or is a SIP URI with a broken host or port.
     pub fn parse(uri: &'a [u8]) -> Option<Self> {
-        let (scheme, rest) = cut(uri, memchr(b':', uri)?);
+        let (scheme, rest) = match uri.split_at_checked(4) {
+            Some((b"sip:", rest)) => (uri.get(..3)?, rest),
+            Some(_) | None => cut(uri, memchr(b':', uri)?),
+        };
         let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         if !at(scheme, 0).is_ascii_alphabetic() || !scheme.iter().all(valid) {
             return None;

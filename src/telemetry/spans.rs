@@ -16,7 +16,6 @@ pub use table::SPANS;
 use super::Settings;
 use super::metrics::{Index, Metrics};
 use super::otlp::Queue;
-use super::values::Decision;
 use crate::facts::Target;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ProbeRecord};

@@ -93,12 +93,14 @@ impl Messages {
     /// The request that begins call `number`.
     pub fn request(&self, number: u32, out: &mut Vec<u8>) {
         let (target, caller, mark, method) = (&self.target, &self.caller, &self.mark, self.method);
+        // Without a user it is the proxy itself that is asked.
+        let user = if method == "OPTIONS" { "" } else { "4711@" };
         out.clear();
         write_to(
             out,
             format_args!(
-                "{method} sip:4711@{target} SIP/2.0\r\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bK-1-{number:08x}-{mark}\r\n\
-                 Max-Forwards: 70\r\nFrom: \"Caller\" <sip:caller@{caller}>;tag=c{number:08x}\r\nTo: <sip:4711@{target}>\r\n\
+                "{method} sip:{user}{target} SIP/2.0\r\nVia: SIP/2.0/UDP {caller};rport;branch=z9hG4bK-1-{number:08x}-{mark}\r\n\
+                 Max-Forwards: 70\r\nFrom: \"Caller\" <sip:caller@{caller}>;tag=c{number:08x}\r\nTo: <sip:{user}{target}>\r\n\
                  Call-ID: {number:08x}-{mark}@{}\r\nCSeq: 1 {method}\r\n",
                 self.host
             ),

@@ -149,7 +149,7 @@ impl Rig {
     /// A whole scrape: snapshot and text; how long the text is.
     pub fn scrape(&self) -> usize {
         let snapshot = self.core.snapshot(self.now, Detail::Metrics);
-        self.telemetry.render(&[snapshot]).len()
+        self.telemetry.render(vec![snapshot]).map(|piece| piece.len()).sum()
     }
 
     /// Ends the rig; there is nothing to wait for.

@@ -178,7 +178,8 @@ mod tests {
         assert!(pieces.len() > 20 && pieces.iter().all(|piece| piece.len() < 8 * PIECE));
         let text = pieces.concat();
         for n in 0..300 {
-            let last = format!("sipwarden_probes_total{{set=\"pbx\",destination=\"d{n}\",result=\"timeout\"}} 0");
+            let last =
+                format!("sipwarden_probes_total{{set=\"pbx\",destination=\"d{n}\",result=\"timeout\"}} 0");
             assert!(text.lines().any(|line| line == last), "{last}");
         }
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();

@@ -23,7 +23,7 @@ mod page;
 mod settings;
 
 pub use crate::facts::clock::Clock;
-pub use control::{Control, NotSet, ReloadReport, Unavailable};
+pub use control::{Control, NotSet, Pieces, ReloadReport, Unavailable};
 pub use settings::Settings;
 
 use crate::facts::Admin;
@@ -236,7 +236,7 @@ impl Server {
         match resource {
             Resource::Page => self.page().await,
             Resource::Metrics => match self.control.metrics().await {
-                Ok(text) => Answer::text("text/plain; version=0.0.4; charset=utf-8", text),
+                Ok(pieces) => Answer::pieces("text/plain; version=0.0.4; charset=utf-8", pieces),
                 Err(unavailable) => Answer::unavailable(unavailable),
             },
             Resource::Healthy => Answer::text("text/plain; charset=utf-8", "healthy\n".to_owned()),

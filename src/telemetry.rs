@@ -12,27 +12,27 @@ mod process;
 mod reload;
 #[cfg(test)]
 mod samples;
+mod scrape;
 mod settings;
 mod spans;
 mod state;
 mod table;
 pub mod values;
 
+pub use scrape::Scrape;
 pub use settings::{LogFormat, OtlpProtocol, Settings};
 
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
 use crate::facts::event::Event;
 use crate::facts::snapshot::Snapshot;
-use metrics::{Families, Index, Metrics, Pushed, float};
+use metrics::{Index, Metrics};
 use otlp::Queue;
-use prometheus::proto::MetricFamily;
-use prometheus::{Registry, TextEncoder};
 use reload::Reloads;
+use state::View;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
-use table::Family;
 use tokio::runtime::Handle;
 
 /// Why telemetry could not start.
@@ -71,7 +71,6 @@ struct Inner {
     settings: Settings,
     clock: Clock,
     metrics: Arc<Metrics>,
-    registry: Registry,
     queue: Option<Arc<Queue>>,
     reloads: Option<Reloads>,
     seed: u64,
@@ -83,10 +82,6 @@ impl Telemetry {
     pub fn start(settings: &Settings, directory: Arc<Directory>, handle: Handle) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         metrics.apply(directory);
-        let registry = Registry::new();
-        registry
-            .register(Box::new(Pushed::new(Arc::clone(&metrics))))
-            .expect("the table's families are the registry's first and have unique names");
         let queue = match &settings.otlp {
             Some(endpoint) => {
                 let shared = Arc::clone(&metrics);
@@ -97,7 +92,7 @@ impl Telemetry {
         let reloads = queue.as_ref().map(|queue| Reloads::new(Arc::clone(queue), Arc::clone(&metrics)));
         let clock = Clock::new(Instant::now(), SystemTime::now());
         let (settings, seed) = (settings.clone(), getrandom::u64()?);
-        Ok(Self(Arc::new(Inner { settings, clock, metrics, registry, queue, reloads, seed })))
+        Ok(Self(Arc::new(Inner { settings, clock, metrics, queue, reloads, seed })))
     }
 
     /// A recorder for one thread.
@@ -127,21 +122,9 @@ impl Telemetry {
         }
     }
 
-    /// The answer to a scrape, in text format 0.0.4, from the snapshots of all workers.
-    pub fn render(&self, snapshots: &[Snapshot]) -> String {
-        let (inner, began) = (&self.0, Instant::now());
-        let index = inner.metrics.index();
-        let mut families = state::families(snapshots, inner.clock, &inner.metrics, &index);
-        families.extend(inner.registry.gather());
-        let mut own = Families::default();
-        own.number(Family::Series, vec![], float(series(&families) + 1));
-        families.extend(own.finish());
-        let mut text = String::with_capacity(64 * 1024);
-        TextEncoder::new()
-            .encode_utf8(&families, &mut text)
-            .expect("writing into a string succeeds and every family has a name and a sample");
-        inner.metrics.scraped(began.elapsed());
-        text
+    /// The answer to a scrape, in pieces, from the snapshots of all workers.
+    pub fn render(&self, snapshots: Vec<Snapshot>) -> Scrape {
+        Scrape::new(Arc::clone(&self.0.metrics), View::new(snapshots, self.0.clock))
     }
 
     /// Exports the spans finished so far; whether that ended within this time.
@@ -175,16 +158,4 @@ impl Recorder {
         self.spans.on(&self.index, metrics, event);
         self.logs.on(&self.index, metrics, event);
     }
-}
-
-/// How many sample lines these families make.
-fn series(families: &[MetricFamily]) -> u64 {
-    let lines = |family: &MetricFamily| {
-        let of = |metric: &prometheus::proto::Metric| match family.get_field_type() {
-            prometheus::proto::MetricType::HISTOGRAM => metric.get_histogram().get_bucket().len() + 3,
-            _ => 1,
-        };
-        family.get_metric().iter().map(of).sum::<usize>()
-    };
-    u64::try_from(families.iter().map(lines).sum::<usize>()).unwrap_or(u64::MAX)
 }

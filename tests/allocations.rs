@@ -2,7 +2,6 @@
 //! has to remember. Counted by the allocator, so that neither clock nor machine matters.
 
 #[path = "../benches/support/rig.rs"]
-#[expect(dead_code, reason = "shared with the benches, which use the rest")]
 mod rig;
 
 use allocation_counter::{AllocationInfo, measure};
@@ -102,5 +101,52 @@ fn what_has_finished_stays_within_its_limit_and_repetitions_are_still_absorbed()
     assert!(bytes < 2 * LIMIT, "{bytes} bytes for a limit of {LIMIT}");
     assert!(rig.linger() <= LIMIT, "{} bytes counted for a limit of {LIMIT}", rig.linger());
     assert_eq!(rig.repeat_first_invite(), 0, "a repeated INVITE goes nowhere");
+    rig.end();
+}
+
+/// A rig with that many destinations which answer no probe, after so many rounds of probes.
+fn probed(destinations: usize, rounds: u32) -> Rig {
+    let mut rig = Rig::new(Shape { destinations, probes: true, ..Shape::default() });
+    // Rounds come every 10 s. Step by step, so that probes leave and run out as they would.
+    (0..rounds * 40).for_each(|_| rig.pass(Duration::from_millis(250)));
+    rig
+}
+
+/// Bytes that one more destination takes after so many rounds of probes.
+fn bytes_per_destination(rounds: u32) -> u64 {
+    let of = |destinations| {
+        let mut rig = None;
+        let bytes = held(|| rig = Some(probed(destinations, rounds)));
+        rig.expect("it was made").end();
+        bytes
+    };
+    (of(350) - of(100)) / 250
+}
+
+#[test]
+fn a_destination_takes_at_most_7_kib() {
+    let bytes = bytes_per_destination(0);
+    println!("{bytes} bytes for each destination");
+    assert!(bytes <= 7 * 1_024, "{bytes} bytes for each destination");
+}
+
+#[test]
+fn a_destination_takes_at_most_10_kib_when_it_has_been_probed_for_long() {
+    let bytes = bytes_per_destination(25);
+    println!("{bytes} bytes for each destination after 25 rounds of probes");
+    assert!(bytes <= 10 * 1_024, "{bytes} bytes for each destination after 25 rounds of probes");
+    let longer = bytes_per_destination(50);
+    assert!(longer < bytes + 256, "{bytes} bytes became {longer} in another 25 rounds");
+}
+
+#[test]
+fn a_scrape_of_a_thousand_destinations_takes_2_mib_and_gives_them_back() {
+    let rig = probed(1_000, 2);
+    let mut text = 0;
+    let counted = measure(|| text = rig.scrape());
+    println!("{} bytes at most for a text of {text}", counted.bytes_max);
+    assert!(text > 30_000_000, "{text} bytes are not what a thousand destinations have to say");
+    assert!(counted.bytes_max <= 2 << 20, "{} bytes for a text of {text}", counted.bytes_max);
+    assert_eq!(counted.bytes_current, 0, "{counted:?} for a text of {text}");
     rig.end();
 }

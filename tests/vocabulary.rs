@@ -449,7 +449,7 @@ fn snapshot(now: Instant) -> Snapshot {
 
 /// The samples of a scrape, by series without the prefix.
 fn scrape(telemetry: &Telemetry, now: Instant) -> BTreeMap<String, f64> {
-    let text = telemetry.render(&[snapshot(now)]);
+    let text = telemetry.render(vec![snapshot(now)]).collect::<String>();
     let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let series = series.strip_prefix("sipwarden_").unwrap_or(series);
@@ -502,8 +502,8 @@ async fn each_event_moves_the_metrics_that_its_row_names_and_no_others() {
 async fn every_family_of_the_table_is_exposed_with_its_type_and_nothing_else_is() {
     let now = Instant::now();
     let telemetry = telemetry();
-    telemetry.render(&[snapshot(now)]);
-    let text = telemetry.render(&[snapshot(now)]);
+    telemetry.render(vec![snapshot(now)]).for_each(drop);
+    let text = telemetry.render(vec![snapshot(now)]).collect::<String>();
     let exposed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let table = docs::families();

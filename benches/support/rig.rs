@@ -39,6 +39,8 @@ pub struct Shape {
     pub linger_mib: u64,
     /// Whether events are recorded as metrics.
     pub records: bool,
+    /// Whether destinations are probed, in vain; calls need some that are not.
+    pub probes: bool,
 }
 
 impl Default for Shape {
@@ -50,6 +52,7 @@ impl Default for Shape {
             pace: Duration::from_millis(10),
             linger_mib: 256,
             records: true,
+            probes: false,
         }
     }
 }
@@ -70,7 +73,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A core whose destinations are all up.
+    /// A core whose destinations are all up, or probed.
     pub fn new(shape: Shape) -> Self {
         let config = config::from_str(&yaml(shape), "rig.yaml", &BTreeMap::new())
             .unwrap_or_else(|error| panic!("the rig's own configuration: {error}"));
@@ -149,7 +152,7 @@ impl Rig {
     /// A whole scrape: snapshot and text; how long the text is.
     pub fn scrape(&self) -> usize {
         let snapshot = self.core.snapshot(self.now, Detail::Metrics);
-        self.telemetry.render(&[snapshot]).len()
+        self.telemetry.render(vec![snapshot]).map(|piece| piece.len()).sum()
     }
 
     /// Ends the rig; there is nothing to wait for.
@@ -217,11 +220,11 @@ mod product {
 }
 
 fn yaml(shape: Shape) -> String {
-    let Shape { destinations, algorithm, linger_mib, .. } = shape;
+    let Shape { destinations, algorithm, linger_mib, probes, .. } = shape;
     let mut yaml = format!(
         "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\nsip: {{mtu: 65535}}\n\
          limits: {{linger: {linger_mib}MiB, transactions: 10000000}}\n\
-         sets:\n  pbx:\n    algorithm: {algorithm}\n    probe: {{enabled: false}}\n    destinations:\n"
+         sets:\n  pbx:\n    algorithm: {algorithm}\n    probe: {{enabled: {probes}}}\n    destinations:\n"
     );
     for n in 0..destinations {
         let (high, low) = (n / 250 + 1, n % 250 + 1);

@@ -2,19 +2,22 @@
 //!
 //! Owns the shape of answers and of errors (`{error, hint}`); never what they are about.
 
-use super::Unavailable;
+use super::{Pieces, Unavailable};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// One answer.
-#[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    body: Either<Full<Bytes>, Pieces>,
 }
 
 /// The body of every error.
@@ -32,12 +35,18 @@ impl Answer {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: Either::Left(Full::new(body.into())) }
     }
 
     /// A text of some type.
     pub fn text(content_type: &'static str, text: String) -> Self {
         Self::new(StatusCode::OK, content_type, text)
+    }
+
+    /// A text of some type, made while it is sent.
+    pub fn pieces(content_type: &'static str, pieces: Pieces) -> Self {
+        let whole = Self::new(StatusCode::OK, content_type, Bytes::new());
+        Self { body: Either::Right(pieces), ..whole }
     }
 
     /// A page that may run and load nothing.
@@ -73,10 +82,23 @@ impl Answer {
     }
 
     /// The answer as hyper sends it.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    pub fn into_response(self) -> Response<Either<Full<Bytes>, Pieces>> {
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
+    }
+}
+
+/// The next piece is made when the connection has room for it.
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece.into()))))
     }
 }

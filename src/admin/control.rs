@@ -7,11 +7,21 @@ use crate::facts::clock::Clock;
 use crate::facts::snapshot::{Detail, Snapshot};
 use async_trait::async_trait;
 
+/// A text that is made while it is sent.
+pub struct Pieces(pub(super) Box<dyn Iterator<Item = String> + Send>);
+
+impl Pieces {
+    /// A text of these pieces, none of which is empty.
+    pub fn new(pieces: impl Iterator<Item = String> + Send + 'static) -> Self {
+        Self(Box::new(pieces))
+    }
+}
+
 /// The process as the HTTP server sees it.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
     /// The text of `/metrics`.
-    async fn metrics(&self) -> Result<String, Unavailable>;
+    async fn metrics(&self) -> Result<Pieces, Unavailable>;
     /// What every worker knows; only worker 0 tells sets and destinations.
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable>;
     /// Whether the configuration is loaded, the sockets are bound and no drain has begun; never a

@@ -21,8 +21,9 @@ struct Fake {
 
 #[async_trait]
 impl Control for Fake {
-    async fn metrics(&self) -> Result<String, Unavailable> {
-        if self.stuck { Err(Unavailable) } else { Ok("# TYPE x gauge\nx 1\n".to_owned()) }
+    async fn metrics(&self) -> Result<Pieces, Unavailable> {
+        let pieces = ["# TYPE x gauge\n", "x 1\n"].map(str::to_owned);
+        if self.stuck { Err(Unavailable) } else { Ok(Pieces::new(pieces.into_iter())) }
     }
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {
         if self.stuck { Err(Unavailable) } else { Ok(vec![snapshot(self.started, detail)]) }
@@ -187,7 +188,9 @@ async fn metrics_health_and_readiness_answer_as_prometheus_tools_expect() {
     let address = serve_fake(None, &fake);
     let metrics = request(address, "GET", "/metrics", "").await;
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
-    assert!(metrics.ends_with("x 1\n"), "{metrics}");
+    assert!(metrics.contains("transfer-encoding: chunked"), "{metrics}");
+    let text = client(address, None).get_text("/metrics").await.unwrap();
+    assert_eq!(text, "# TYPE x gauge\nx 1\n");
     assert_eq!(status(&request(address, "GET", "/-/ready", "").await), "200");
     fake.ready.store(false, Ordering::Relaxed);
     assert_eq!(status(&request(address, "GET", "/-/ready", "").await), "503");

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Commands};
 use super::reload::{Change, Reloader};
-use crate::admin::{Control, NotSet, ReloadReport, Unavailable};
+use crate::admin::{Control, NotSet, Pieces, ReloadReport, Unavailable};
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
@@ -129,9 +129,9 @@ impl ControlPlane {
 
 #[async_trait]
 impl Control for ControlPlane {
-    async fn metrics(&self) -> Result<String, Unavailable> {
+    async fn metrics(&self) -> Result<Pieces, Unavailable> {
         let snapshots = self.snapshots(Detail::Metrics).await?;
-        Ok(self.telemetry.render(&snapshots))
+        Ok(Pieces::new(self.telemetry.render(snapshots)))
     }
 
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {

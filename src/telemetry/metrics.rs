@@ -8,7 +8,7 @@ mod expose;
 mod index;
 
 pub use block::Block;
-pub use expose::{Families, Pushed, float, label};
+pub use expose::{Families, collect, float, owners};
 pub use index::{Index, SetEntry};
 
 use super::table::Family as F;
@@ -379,13 +379,15 @@ mod tests {
     use crate::facts::event::{Cause, SelectionReason};
     use crate::facts::record::WireText;
     use crate::telemetry::samples;
-    use prometheus::Registry;
+    use crate::telemetry::table::Source;
     use std::time::Instant;
 
     fn series(metrics: &Arc<Metrics>) -> Vec<String> {
-        let registry = Registry::new();
-        registry.register(Box::new(Pushed::new(Arc::clone(metrics)))).unwrap();
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let (index, mut families) = (metrics.index(), Families::default());
+        for family in F::ALL.iter().filter(|family| family.spec().source == Source::Event) {
+            collect(&index, *family, 0..owners(&index, *family), &mut families);
+        }
+        let text = prometheus::TextEncoder::new().encode_to_string(&families.finish()).unwrap();
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     }
 

@@ -3,40 +3,94 @@
 //! A gauge here is a field of a snapshot put into words; nothing is remembered between scrapes, so
 //! a gauge cannot drift or outlive what it describes.
 
-use super::metrics::{Families, Index, Metrics, float, label};
+use super::metrics::{Families, Index, Metrics, float};
 use super::process;
-use super::table::Family as F;
+use super::table::{Family as F, Scope};
 use super::values::{METHODS, ROLES, STATES};
 use crate::facts::clock::Clock;
 use crate::facts::event::ConnectionRole;
 use crate::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot};
-use crate::facts::{Admin, State};
-use prometheus::proto::{LabelPair, MetricFamily};
+use crate::facts::{Admin, State, Target};
+use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The state families of these snapshots.
-pub fn families(snapshots: &[Snapshot], clock: Clock, metrics: &Metrics, index: &Index) -> Vec<MetricFamily> {
-    let mut out = Families::default();
-    transactions(snapshots, &mut out);
-    let mut waiting: HashMap<_, u64> = HashMap::new();
-    for (target, count) in snapshots.iter().flat_map(|snapshot| &snapshot.waiting) {
-        *waiting.entry(*target).or_default() += count;
+/// What is, as one scrape sees it.
+#[derive(Debug)]
+pub struct View {
+    snapshots: Vec<Snapshot>,
+    clock: Clock,
+    /// Every destination: the positions of its snapshot, its set, and itself in it.
+    members: Vec<(u32, u32, u32)>,
+    /// Transactions that wait, by destination.
+    waiting: HashMap<Target, u64>,
+}
+
+impl View {
+    /// Joins what the workers know.
+    pub fn new(snapshots: Vec<Snapshot>, clock: Clock) -> Self {
+        let mut waiting: HashMap<_, u64> = HashMap::new();
+        for (target, count) in snapshots.iter().flat_map(|snapshot| &snapshot.waiting) {
+            *waiting.entry(*target).or_default() += count;
+        }
+        let mut members = Vec::new();
+        for (worker, snapshot) in (0_u32..).zip(&snapshots) {
+            for (position, set) in (0_u32..).zip(&snapshot.sets) {
+                members
+                    .extend((0_u32..).zip(&set.destinations).map(|(member, _)| (worker, position, member)));
+            }
+        }
+        Self { snapshots, clock, members, waiting }
     }
-    for set in snapshots.iter().flat_map(|snapshot| &snapshot.sets) {
-        set_gauges(set, snapshots, &mut out);
-        for destination in &set.destinations {
-            let waiting = waiting.get(&destination.target).copied().unwrap_or(0);
-            let owner = Owner { set: &set.name, id: &destination.id };
-            destination_gauges(&owner, destination, waiting, clock, &mut out);
-            probe_gauges(&owner, destination, clock, &mut out);
+
+    /// Adds the families of the process.
+    pub fn process(&self, metrics: &Metrics, index: &Index, out: &mut Families) {
+        transactions(&self.snapshots, out);
+        let linger = self.snapshots.iter().map(|snapshot| snapshot.linger).sum();
+        out.number(F::LingerBytes, &[], float(linger));
+        process_gauges(metrics, index, out);
+    }
+
+    /// How many owners the families of this scope have here.
+    pub fn owners(&self, scope: Scope) -> usize {
+        match scope {
+            Scope::Process | Scope::Listener => 0,
+            Scope::Set | Scope::SetOrNone => self.sets().count(),
+            Scope::Destination => self.members.len(),
         }
     }
-    let linger = snapshots.iter().map(|snapshot| snapshot.linger).sum();
-    out.number(F::LingerBytes, vec![], float(linger));
-    process_gauges(metrics, index, &mut out);
-    out.finish()
+
+    /// Adds what is asked for of some of the owners of a scope.
+    pub fn collect(&self, scope: Scope, range: Range<usize>, out: &mut Families) {
+        let (skip, take) = (range.start, range.len());
+        match scope {
+            Scope::Process | Scope::Listener => {}
+            Scope::Set | Scope::SetOrNone => {
+                self.sets().skip(skip).take(take).for_each(|set| set_gauges(set, &self.snapshots, out));
+            }
+            Scope::Destination => {
+                for (set, destination) in
+                    self.members.iter().skip(skip).take(take).filter_map(|at| self.member(*at))
+                {
+                    let waiting = self.waiting.get(&destination.target).copied().unwrap_or(0);
+                    let owner = Owner { set: &set.name, id: &destination.id };
+                    destination_gauges(&owner, destination, waiting, self.clock, out);
+                    probe_gauges(&owner, destination, self.clock, out);
+                }
+            }
+        }
+    }
+
+    fn sets(&self) -> impl Iterator<Item = &SetSnapshot> {
+        self.snapshots.iter().flat_map(|snapshot| &snapshot.sets)
+    }
+
+    fn member(&self, (worker, set, member): (u32, u32, u32)) -> Option<(&SetSnapshot, &DestinationSnapshot)> {
+        let set = self.snapshots.get(worker as usize)?.sets.get(set as usize)?;
+        Some((set, set.destinations.get(member as usize)?))
+    }
 }
 
 struct Owner<'a> {
@@ -45,9 +99,13 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    fn labels(&self, more: &[(&str, &str)]) -> Vec<LabelPair> {
-        let own = [label("set", self.set), label("destination", self.id)];
-        own.into_iter().chain(more.iter().map(|(name, value)| label(name, value))).collect()
+    /// Adds a series of a family, if it is asked for.
+    fn number(&self, out: &mut Families, family: F, more: &[(&str, &str)], value: f64) {
+        if out.wants(family) {
+            let own = [("set", self.set), ("destination", self.id)];
+            let labels: SmallVec<[_; 6]> = own.into_iter().chain(more.iter().copied()).collect();
+            out.number(family, &labels, value);
+        }
     }
 }
 
@@ -59,35 +117,33 @@ fn transactions(snapshots: &[Snapshot], out: &mut Families) {
                 .flat_map(|snapshot| &snapshot.in_flight)
                 .filter(|(r, m, _)| *r as usize == role_index && *m as usize == method_index);
             let count = mine.map(|(_, _, count)| count).sum();
-            out.number(F::InFlight, vec![label("role", role), label("method", method)], float(count));
+            out.number(F::InFlight, &[("role", role), ("method", method)], float(count));
         }
     }
 }
 
 fn set_gauges(set: &SetSnapshot, snapshots: &[Snapshot], out: &mut Families) {
-    let labels = || vec![label("set", &set.name)];
+    let own = ("set", &*set.name);
     let members = &set.destinations;
     let count = |wanted: &dyn Fn(&DestinationSnapshot) -> bool| {
         float(u64::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(u64::MAX))
     };
-    out.number(F::SetAllDown, labels(), flag(set.all_down));
+    out.number(F::SetAllDown, &[own], flag(set.all_down));
     for state in State::ALL {
-        let labels = vec![label("set", &set.name), label("state", state.as_str())];
-        out.number(F::SetDestinations, labels, count(&|member| member.state == *state));
+        let labels = [own, ("state", state.as_str())];
+        out.number(F::SetDestinations, &labels, count(&|member| member.state == *state));
     }
-    out.number(F::SetConfigured, labels(), count(&|_| true));
-    out.number(F::SetEnabled, labels(), count(&|member| member.admin == Admin::Enabled));
-    out.number(F::SetAvailable, labels(), count(&|member| member.usable));
-    out.number(F::SetObjective, labels(), set.objective);
-    let algorithm = label("algorithm", set.algorithm.as_str());
-    out.number(F::SetInfo, vec![label("set", &set.name), algorithm], 1.0);
-    out.number(F::SetDetection, labels(), set.detection.as_secs_f64());
+    out.number(F::SetConfigured, &[own], count(&|_| true));
+    out.number(F::SetEnabled, &[own], count(&|member| member.admin == Admin::Enabled));
+    out.number(F::SetAvailable, &[own], count(&|member| member.usable));
+    out.number(F::SetObjective, &[own], set.objective);
+    out.number(F::SetInfo, &[own, ("algorithm", set.algorithm.as_str())], 1.0);
+    out.number(F::SetDetection, &[own], set.detection.as_secs_f64());
     let sum = |pick: fn(&Snapshot) -> &Vec<(crate::facts::SetId, u64)>| {
         float(snapshots.iter().flat_map(pick).filter(|(id, _)| *id == set.id).map(|(_, count)| count).sum())
     };
-    out.number(F::ProbesInFlight, labels(), sum(|snapshot| &snapshot.probes_in_flight));
-    let confirmed = vec![label("set", &set.name), label("state", "confirmed")];
-    out.number(F::Dialogs, confirmed, sum(|snapshot| &snapshot.dialogs));
+    out.number(F::ProbesInFlight, &[own], sum(|snapshot| &snapshot.probes_in_flight));
+    out.number(F::Dialogs, &[own, ("state", "confirmed")], sum(|snapshot| &snapshot.dialogs));
 }
 
 fn destination_gauges(
@@ -99,7 +155,7 @@ fn destination_gauges(
 ) {
     for state in STATES {
         let here = *state == destination.state.as_str();
-        out.number(F::DestinationState, owner.labels(&[("state", state)]), flag(here));
+        owner.number(out, F::DestinationState, &[("state", state)], flag(here));
     }
     let priority = destination.priority.to_string();
     let properties = [
@@ -108,7 +164,7 @@ fn destination_gauges(
         ("priority", &priority),
         ("source", "config"),
     ];
-    out.number(F::DestinationInfo, owner.labels(&properties), 1.0);
+    owner.number(out, F::DestinationInfo, &properties, 1.0);
     let addresses = u64::try_from(destination.addresses.len()).unwrap_or(u64::MAX);
     for (family, value) in [
         (F::DestinationUp, flag(destination.usable)),
@@ -120,7 +176,7 @@ fn destination_gauges(
         (F::DestinationDnsStale, flag(destination.dns_stale)),
         (F::DestinationInFlight, float(waiting)),
     ] {
-        out.number(family, owner.labels(&[]), value);
+        owner.number(out, family, &[], value);
     }
 }
 
@@ -135,23 +191,23 @@ fn probe_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, clock: Clo
         (F::ProbeSuccesses, f64::from(probe.consecutive_successes)),
         (F::ProbeInterval, probe.interval.as_secs_f64()),
     ] {
-        out.number(family, owner.labels(&[]), value);
+        owner.number(out, family, &[], value);
     }
     for (family, at) in [(F::ProbeLast, probe.last_finished), (F::ProbeLastSuccess, probe.last_success)] {
         if let Some(at) = at {
-            out.number(family, owner.labels(&[]), unix(clock, at));
+            owner.number(out, family, &[], unix(clock, at));
         }
     }
     for (kind, value) in [("down", probe.down_after), ("up", probe.up_after)] {
-        out.number(F::ProbeThreshold, owner.labels(&[("kind", kind)]), f64::from(value));
+        owner.number(out, F::ProbeThreshold, &[("kind", kind)], f64::from(value));
     }
 }
 
 fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
     let facts = &metrics.process;
     for role in ConnectionRole::ALL {
-        let labels = vec![label("transport", "tcp"), label("role", role.as_str())];
-        out.number(F::Connections, labels, float(metrics.open_connections(index, *role)));
+        let labels = [("transport", "tcp"), ("role", role.as_str())];
+        out.number(F::Connections, &labels, float(metrics.open_connections(index, *role)));
     }
     let seconds = |millis: u64| float(millis) / 1_000.0;
     for (family, value) in [
@@ -160,15 +216,15 @@ fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
         (F::ConfigHash, float(facts.config_hash.load(Ordering::Relaxed))),
         (F::ExportSuccess, seconds(facts.export_accepted.load(Ordering::Relaxed))),
     ] {
-        out.number(family, vec![], value);
+        out.number(family, &[], value);
     }
     let build = [
-        label("version", env!("CARGO_PKG_VERSION")),
-        label("revision", env!("BUILD_REVISION")),
-        label("rustc", env!("BUILD_RUSTC")),
-        label("features", "default"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("revision", env!("BUILD_REVISION")),
+        ("rustc", env!("BUILD_RUSTC")),
+        ("features", "default"),
     ];
-    out.number(F::BuildInfo, build.into(), 1.0);
+    out.number(F::BuildInfo, &build, 1.0);
     let Some(usage) = process::usage() else { return };
     for (family, value) in [
         (F::ProcessCpu, usage.cpu),
@@ -179,7 +235,7 @@ fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
         (F::ProcessThreads, usage.threads),
         (F::ProcessStart, usage.started),
     ] {
-        out.number(family, vec![], value);
+        out.number(family, &[], value);
     }
 }
 
@@ -196,7 +252,7 @@ mod tests {
     use super::*;
     use crate::facts::event::{ProbeOutcome, Role};
     use crate::facts::snapshot::ProbeSnapshot;
-    use crate::facts::{Algorithm, Method, SetId, Target, Transport, WorkerId};
+    use crate::facts::{Algorithm, Method, SetId, Transport, WorkerId};
     use std::time::SystemTime;
 
     fn snapshot(worker: u8, at: Instant, sets: Vec<SetSnapshot>) -> Snapshot {
@@ -258,9 +314,13 @@ mod tests {
         let at = Instant::now();
         let clock = Clock::new(at, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let metrics = Metrics::default();
-        let snapshots = [snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])];
-        let families = families(&snapshots, clock, &metrics, &metrics.index());
-        let text = prometheus::TextEncoder::new().encode_to_string(&families).unwrap();
+        let view = View::new(vec![snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])], clock);
+        let mut families = Families::default();
+        view.process(&metrics, &metrics.index(), &mut families);
+        for scope in [Scope::Set, Scope::Destination] {
+            view.collect(scope, 0..view.owners(scope), &mut families);
+        }
+        let text = prometheus::TextEncoder::new().encode_to_string(&families.finish()).unwrap();
         for expected in [
             r#"sipwarden_destination_state{set="pbx",destination="a",state="down"} 1"#,
             r#"sipwarden_destination_state{set="pbx",destination="a",state="up"} 0"#,

@@ -3,26 +3,43 @@
 //! Walks the blocks at scrape; what is bounded and expected is exposed from the start, what is
 //! merely possible (an odd status code, an algorithm the set no longer uses) once it happened.
 
+use super::SetEntry;
 use super::block::{Block, label_positions};
-use super::index::Index;
-use super::{Metrics, SetEntry};
+use super::index::{Index, TargetEntry};
 use crate::facts::{Algorithm, Method};
-use crate::telemetry::table::{BlockKind, Family, Kind, Scope, Source, Spec, TABLE, Values, block_of};
+use crate::telemetry::table::{BlockKind, Family, Kind, Scope, Values, block_of};
 use crate::telemetry::values::{is_call_final, is_usual};
-use prometheus::core::{Collector, Desc};
 use prometheus::proto;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Families under construction.
 #[derive(Debug, Default)]
-pub struct Families(BTreeMap<Family, Vec<proto::Metric>>);
+pub struct Families {
+    /// The one that is asked for; `None` for any.
+    only: Option<Family>,
+    made: BTreeMap<Family, Vec<proto::Metric>>,
+}
 
 impl Families {
+    /// Takes up one family and leaves out all others.
+    pub fn of(family: Family) -> Self {
+        Self { only: Some(family), made: BTreeMap::new() }
+    }
+
+    /// Whether a family is asked for.
+    pub fn wants(&self, family: Family) -> bool {
+        self.only.is_none_or(|only| only == family)
+    }
+
     /// Adds a counter or gauge.
-    pub fn number(&mut self, family: Family, labels: Vec<proto::LabelPair>, value: f64) {
-        let mut metric = proto::Metric::from_label(labels);
+    pub fn number(&mut self, family: Family, labels: &[(&str, &str)], value: f64) {
+        if !self.wants(family) {
+            return;
+        }
+        let mut metric = proto::Metric::from_label(pairs(labels));
         if let Kind::Counter = family.spec().kind {
             let mut counter = proto::Counter::default();
             counter.set_value(value);
@@ -32,10 +49,10 @@ impl Families {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
-        self.0.entry(family).or_default().push(metric);
+        self.made.entry(family).or_default().push(metric);
     }
 
-    fn histogram(&mut self, family: Family, labels: Vec<proto::LabelPair>, numbers: &[u64], bounds: &[f64]) {
+    fn histogram(&mut self, family: Family, labels: &[(&str, &str)], numbers: &[u64], bounds: &[f64]) {
         let mut cumulative = 0;
         let mut buckets = Vec::with_capacity(bounds.len());
         for (bound, count) in bounds.iter().zip(numbers) {
@@ -51,9 +68,9 @@ impl Families {
         histogram.set_bucket(buckets);
         histogram.set_sample_count(cumulative + above);
         histogram.set_sample_sum(float(billionths) / 1e9);
-        let mut metric = proto::Metric::from_label(labels);
+        let mut metric = proto::Metric::from_label(pairs(labels));
         metric.set_histogram(histogram);
-        self.0.entry(family).or_default().push(metric);
+        self.made.entry(family).or_default().push(metric);
     }
 
     /// The families, in the order of the table.
@@ -71,16 +88,18 @@ impl Families {
             made.set_metric(metrics);
             made
         };
-        self.0.into_iter().map(family).collect()
+        self.made.into_iter().map(family).collect()
     }
 }
 
-/// One label with its value.
-pub fn label(name: &str, value: &str) -> proto::LabelPair {
-    let mut pair = proto::LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
+fn pairs(labels: &[(&str, &str)]) -> Vec<proto::LabelPair> {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    labels.iter().map(pair).collect()
 }
 
 /// A count as a sample; exact up to 2^53.
@@ -90,50 +109,31 @@ pub fn float(count: u64) -> f64 {
     value
 }
 
-/// The pushed families as a collector of the `prometheus` crate.
-pub struct Pushed {
-    metrics: Arc<Metrics>,
-    descriptions: Vec<Desc>,
-}
-
-impl Pushed {
-    /// A collector of these metrics.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        let pushed = TABLE.iter().filter(|spec| spec.source == Source::Event);
-        let describe = |spec: &Spec| {
-            let labels =
-                spec.scope.labels().iter().copied().chain(spec.labels.iter().map(|label| label.name));
-            let labels = labels.map(str::to_owned).collect();
-            Desc::new(spec.full_name(), spec.help.to_owned(), labels, HashMap::new())
-                .expect("names and labels of the table are valid")
-        };
-        Self { metrics, descriptions: pushed.map(describe).collect() }
-    }
-}
-
-impl Collector for Pushed {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let index = self.metrics.index();
-        let mut families = Families::default();
-        for family in Family::ALL.iter().filter(|family| family.spec().source == Source::Event) {
-            collect_family(&index, *family, &mut families);
-        }
-        families.finish()
-    }
-}
-
-fn collect_family(index: &Index, family: Family, out: &mut Families) {
+/// How many owners a family of events has, by the order in which [`collect`] counts them.
+pub fn owners(index: &Index, family: Family) -> usize {
     if family == Family::FailoverEdges {
-        return collect_edges(index, out);
+        return index.targets.len();
+    }
+    match block_of(family.spec().scope) {
+        BlockKind::Process => 1,
+        BlockKind::Listener => index.listeners.len(),
+        // The last one stands for the requests of no set.
+        BlockKind::Set => index.sets.len() + 1,
+        BlockKind::Destination => index.targets.len(),
+    }
+}
+
+/// Adds the series that some of its owners have of a family of events.
+pub fn collect(index: &Index, family: Family, range: Range<usize>, out: &mut Families) {
+    let (skip, take) = (range.start, range.len());
+    let targets = || index.targets.iter().skip(skip).take(take).flatten();
+    if family == Family::FailoverEdges {
+        return targets().for_each(|entry| collect_edges(entry, out));
     }
     match block_of(family.spec().scope) {
         BlockKind::Process => collect_block(&index.process, family, &[], None, out),
         BlockKind::Listener => {
-            for listener in &index.listeners {
+            for listener in index.listeners.iter().skip(skip).take(take) {
                 collect_block(&listener.block, family, &[&listener.name], None, out);
             }
         }
@@ -142,12 +142,13 @@ fn collect_family(index: &Index, family: Family, out: &mut Families) {
                 Scope::SetOrNone => Some(&index.no_set),
                 Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => None,
             };
-            for SetEntry { name, algorithm, block } in index.sets.iter().flatten().chain(without) {
+            let sets = index.sets.iter().map(Option::as_ref).chain([without]);
+            for SetEntry { name, algorithm, block } in sets.skip(skip).take(take).flatten() {
                 collect_block(block, family, &[name], *algorithm, out);
             }
         }
         BlockKind::Destination => {
-            for entry in index.targets.iter().flatten() {
+            for entry in targets() {
                 let owner = [&*entry.set, &*entry.id];
                 collect_block(&entry.block, family, &owner, Some(entry.algorithm), out);
             }
@@ -171,27 +172,25 @@ fn collect_block(
         if !is_expected(family, &positions, algorithm) && numbers.iter().all(|number| *number == 0) {
             continue;
         }
-        let names = spec.scope.labels().iter().zip(owner).map(|(name, value)| label(name, value));
+        let names = spec.scope.labels().iter().zip(owner).map(|(name, value)| (*name, *value));
         let closed = spec.labels.iter().zip(positions).map(|(name, position)| match name.values {
-            Values::Closed(words) => label(name.name, words.get(position).copied().unwrap_or_default()),
-            Values::Configured(_) => label(name.name, ""),
+            Values::Closed(words) => (name.name, words.get(position).copied().unwrap_or_default()),
+            Values::Configured(_) => (name.name, ""),
         });
-        let labels = names.chain(closed).collect();
+        let labels: SmallVec<[(&str, &str); 6]> = names.chain(closed).collect();
         match spec.kind {
             Kind::Counter | Kind::Gauge => {
-                out.number(family, labels, float(numbers.first().copied().unwrap_or(0)));
+                out.number(family, &labels, float(numbers.first().copied().unwrap_or(0)));
             }
-            Kind::Histogram(bounds) => out.histogram(family, labels, &numbers, bounds),
+            Kind::Histogram(bounds) => out.histogram(family, &labels, &numbers, bounds),
         }
     }
 }
 
-fn collect_edges(index: &Index, out: &mut Families) {
-    for entry in index.targets.iter().flatten() {
-        for edge in &entry.edges {
-            let labels = vec![label("set", &entry.set), label("from", &entry.id), label("to", &edge.name)];
-            out.number(Family::FailoverEdges, labels, float(edge.count.load(Ordering::Relaxed)));
-        }
+fn collect_edges(entry: &TargetEntry, out: &mut Families) {
+    for edge in &entry.edges {
+        let labels = [("set", &*entry.set), ("from", &*entry.id), ("to", &*edge.name)];
+        out.number(Family::FailoverEdges, &labels, float(edge.count.load(Ordering::Relaxed)));
     }
 }
 

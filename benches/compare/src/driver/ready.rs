@@ -68,7 +68,7 @@ impl Rig<'_> {
             let mut answer = String::new();
             let mut stream = TcpStream::connect(self.place.http)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: driver\r\nConnection: close\r\n\r\n")?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
             stream.read_to_string(&mut answer)?;
             if answer.contains(&line) {
                 return Ok(());

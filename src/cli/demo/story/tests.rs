@@ -2,7 +2,7 @@
 
 use super::super::text::{Text, address, uri};
 use super::*;
-use crate::admin::{self, Clock, Control, NotSet, ReloadReport, Unavailable};
+use crate::admin::{self, Clock, Control, NotSet, Pieces, ReloadReport, Unavailable};
 use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeSnapshot, SetSnapshot, Snapshot};
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
@@ -77,7 +77,7 @@ impl Fake {
 
 #[async_trait]
 impl Control for Fake {
-    async fn metrics(&self) -> Result<String, Unavailable> {
+    async fn metrics(&self) -> Result<Pieces, Unavailable> {
         let all_down = u8::from(!self.destinations.iter().any(|address| Self::is_alive(*address)));
         let mut text = format!("sipwarden_set_all_down{{set=\"pbx\"}} {all_down}\n");
         let failovers = self.failovers.load(Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Control for Fake {
             let labels = format!("set=\"pbx\",destination=\"pbx-{}\"", index + 1);
             text += &format!("sipwarden_selections_total{{{labels}}} {count}\n");
         }
-        Ok(text)
+        Ok(Pieces::new([text].into_iter()))
     }
     async fn snapshots(&self, _: Detail) -> Result<Vec<Snapshot>, Unavailable> {
         let at = Instant::now();

@@ -1,6 +1,7 @@
 //! Commands: one file each, thin; they call the layers below or the HTTP interface.
 
-pub mod check;
+pub mod allocator;
+mod check;
 pub mod completions;
 pub mod demo;
 pub mod healthcheck;

@@ -1,6 +1,6 @@
 //! `sipwarden run`: serves until it is told to end.
 
-use super::term;
+use super::{allocator, term};
 use crate::config::{self, Config};
 use crate::facts::event::ReloadTrigger;
 use crate::runtime::{self, ConfigFile, Running};
@@ -22,6 +22,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
+    allocator::give_memory_back();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")

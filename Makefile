@@ -1,5 +1,5 @@
 # What a developer runs; .ci/run runs the same steps on a clean clone.
-.PHONY: fmt lint test doc deny docs compare ci
+.PHONY: fmt lint test doc deny docs compare instructions ci
 
 fmt:            ## format the sources
 	cargo fmt
@@ -22,6 +22,9 @@ deny:           ## licences and sources of dependencies (cargo install --locked 
 compare:        ## against Kamailio, under load (root, two cores; ARGS="--loads quick"; benches/compare/README.md)
 	cargo build --release --locked
 	cargo run --release --locked --manifest-path benches/compare/Cargo.toml -- run $(ARGS)
+
+instructions:   ## instructions of a call against the baseline (valgrind; ARGS=--bless writes it)
+	./scripts/instructions.sh $(ARGS)
 
 ci:             ## all that CI runs
 	.ci/run

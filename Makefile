@@ -1,5 +1,5 @@
 # What a developer runs; .ci/run runs the same steps on a clean clone.
-.PHONY: fmt lint test doc deny docs compare fuzz ci
+.PHONY: fmt lint test doc deny docs compare fuzz instructions ci
 
 fmt:            ## format the sources
 	cargo fmt
@@ -25,6 +25,9 @@ compare:        ## against Kamailio, under load (root, two cores; ARGS="--loads 
 
 fuzz:           ## each fuzz target for a minute
 	./scripts/fuzz.sh 60
+
+instructions:   ## instructions of a call against the baseline (valgrind; ARGS=--bless writes it)
+	./scripts/instructions.sh $(ARGS)
 
 ci:             ## all that CI runs
 	.ci/run

@@ -1,16 +1,46 @@
-//! Plays calls through a core, for a profiler that counts: `instructions CALLS`.
+//! Plays a fixed number of calls, for a profiler that counts (`scripts/instructions.sh`):
+//!
+//! - `instructions core CALLS`: through a core in memory;
+//! - `instructions udp CALLS WORKERS PROFILER…`: through the real binary, started by that command,
+//!   over loopback.
 
+#[path = "../tests/support/e2e/harness.rs"]
+mod harness;
+#[path = "support/ladder.rs"]
+mod ladder;
 #[path = "support/rig.rs"]
 #[expect(dead_code, reason = "shared with the tests and the other benches, which use the rest")]
 mod rig;
 
+use ladder::Ladder;
 use rig::{Rig, Shape};
 
+const USAGE: &str = "usage: instructions core CALLS | instructions udp CALLS WORKERS PROFILER…";
+
 fn main() {
-    let calls = std::env::args().nth(1).and_then(|argument| argument.parse().ok()).unwrap_or(2_000);
-    let mut rig = Rig::new(Shape::default());
-    for _ in 0..calls {
-        rig.call();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["core", calls] => core(number(calls)),
+        ["udp", calls, workers, profiler @ ..] => udp(number(calls), number(workers), profiler),
+        // `cargo bench` and `cargo test --benches` start every bench, and count nothing.
+        [] | ["--bench"] => println!("{USAGE}"),
+        _ => panic!("{USAGE}"),
     }
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("{word} is no number; {USAGE}"))
+}
+
+fn core(calls: u64) {
+    let mut rig = Rig::new(Shape::default());
+    (0..calls).for_each(|_| rig.call());
     rig.end();
+}
+
+fn udp(calls: u64, workers: u64, profiler: &[&str]) {
+    let mut ladder = Ladder::start(workers, profiler);
+    (0..calls).for_each(|_| ladder.call());
+    ladder.end();
 }

@@ -3,6 +3,7 @@
 # service), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root on Debian
 # it installs what is missing; elsewhere it says what is missing and how to get it, and exits 1.
 #
+#   --only COMMAND:PACKAGE…   bring these alone
 #   E2E_PEERS=DIR             where the Asterisk chroot is kept (default: target/peers)
 #   E2E_ASTERISK_SUITE=SUITE  take Asterisk from this Debian suite (see tests/peers/asterisk.sh)
 set -euo pipefail
@@ -20,6 +21,12 @@ needs=(
   ip:iproute2
   nft:nftables
 )
+only=no
+if [ "${1-}" = --only ]; then
+  shift
+  only=yes
+  needs=("$@")
+fi
 
 missing_packages() {
   local need command
@@ -31,7 +38,7 @@ missing_packages() {
 
 report_missing() {
   local need
-  echo "The tests need these commands, and they are not here:"
+  echo "These commands are needed, and they are not here:"
   for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null 2>&1 || echo "  ${need%%:*}  (Debian package ${need##*:})"
   done
@@ -94,4 +101,4 @@ if [ "${#packages[@]}" -gt 0 ]; then
   fi
 fi
 
-tests/peers/asterisk.sh setup
+[ "$only" = yes ] || tests/peers/asterisk.sh setup

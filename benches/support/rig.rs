@@ -5,7 +5,7 @@
 //! is called of it, so that a profile can tell it from the parties.
 
 #[path = "script.rs"]
-mod script;
+pub mod script;
 
 use script::Script;
 use sipwarden::config;
@@ -222,7 +222,7 @@ mod product {
 fn yaml(shape: Shape) -> String {
     let Shape { destinations, algorithm, linger_mib, probes, .. } = shape;
     let mut yaml = format!(
-        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\nsip: {{mtu: 65535}}\n\
+        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\nsip: {{mtu: 65535, timer_c: 1h}}\n\
          limits: {{linger: {linger_mib}MiB, transactions: 10000000}}\n\
          sets:\n  pbx:\n    algorithm: {algorithm}\n    probe: {{enabled: {probes}}}\n    destinations:\n"
     );

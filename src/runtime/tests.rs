@@ -104,6 +104,48 @@ async fn calls_are_served_whichever_worker_a_datagram_reaches() {
     running.stop().await;
 }
 
+/// The value of one series.
+fn value(text: &str, series: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+}
+
+/// The kernel chooses the worker that a datagram reaches, by addresses; its Call-ID or branch
+/// chooses the one that it belongs to. With two of them half the datagrams change over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_each_hands_half_of_what_it_receives_to_the_other() {
+    const CALLS: u32 = 200;
+    let text = yaml(any(), any(), &[destination().await]);
+    let running = started(&text.replace("{pbx: {", "{pbx: {probe: {enabled: false}, ")).await.unwrap();
+    let sip = address(&running, Transport::Udp);
+    let mut buffer = vec![0; 65_535];
+    for number in 0..CALLS {
+        let caller = UdpSocket::bind(any()).await.unwrap();
+        caller.send_to(invite(number, "UDP", caller.local_addr().unwrap()).as_bytes(), sip).await.unwrap();
+        loop {
+            let (length, _) = timeout(SOON, caller.recv_from(&mut buffer)).await.unwrap().unwrap();
+            match &buffer[..length] {
+                answer if answer.starts_with(b"SIP/2.0 200 ") => break,
+                answer => assert!(answer.starts_with(b"SIP/2.0 100 "), "{}", String::from_utf8_lossy(answer)),
+            }
+        }
+    }
+    let text = metrics(&running).await;
+    let handed = value(&text, "sipwarden_worker_handover_total{result=\"ok\"}");
+    let received = |kind: &str| {
+        value(
+            &text,
+            &format!("sipwarden_messages_total{{transport=\"udp\",direction=\"received\",kind=\"{kind}\"}}"),
+        )
+    };
+    let received = received("request") + received("response");
+    // Six standard deviations either way.
+    let share = handed * 100 / received;
+    assert!((35..=65).contains(&share), "{handed} of {received} datagrams were handed over");
+    assert_eq!(value(&text, "sipwarden_worker_handover_total{result=\"full\"}"), 0);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_over_a_stream_are_answered_on_it() {
     let running = started(&yaml(any(), any(), &[destination().await])).await.unwrap();

@@ -16,6 +16,7 @@ mod challenges;
 mod context;
 mod copy;
 mod dialogs;
+mod earlier;
 mod engine;
 mod failover;
 mod local;
@@ -365,7 +366,10 @@ impl Core {
     fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {
         self.engine.selector.reload(Arc::clone(plan.table()));
         self.engine.transactions.set_settings(plan.settings().timers.clone());
-        self.engine.plan = Arc::clone(&plan);
+        let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
+        let in_use = attempts.map(|attempt| attempt.epoch).collect();
+        let former = std::mem::replace(&mut self.engine.plan, Arc::clone(&plan));
+        self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {

@@ -248,6 +248,8 @@ impl Transactions {
         let before = weight_of_client(client);
         let action = client.on_response(response.status(), now, &self.settings);
         match action {
+            // Over TCP no ACK is kept: a second failure comes at most in the same step.
+            ClientAction::AckAgain if client.sent.is_empty() => {}
             ClientAction::AckAgain => {
                 out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
             }

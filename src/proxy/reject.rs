@@ -101,7 +101,8 @@ impl Replies {
         headers.push(("Warning", warning.as_bytes()));
         headers.extend(delay.as_deref().map(|delay| ("Retry-After", delay.as_bytes())));
         if let Some((name, of)) = rejection.echo {
-            headers.extend(request.headers(of).map(|value| (name, value)));
+            let values = request.headers(of).filter(|value| !value.is_empty());
+            headers.extend(values.map(|value| (name, value)));
         }
         self.write(request, rejection.code, stamp, &headers, out);
     }

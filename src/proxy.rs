@@ -235,6 +235,11 @@ impl Core {
         (self.engine.transactions.messages().len(), self.engine.dialogs.contacts_kept())
     }
 
+    /// Timers set: at most one for each context and each transaction, finished ones included.
+    pub fn timers(&self) -> usize {
+        self.engine.transactions.timers() + self.deadlines.count()
+    }
+
     fn on_message(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
         if hop.transport == Transport::Udp && is_keep_alive(bytes) {
             // RFC 5626 §3.5.1: line ends alone keep a binding open and say nothing.

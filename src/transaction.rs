@@ -422,6 +422,11 @@ impl Transactions {
         (self.clients.len(), self.servers.len())
     }
 
+    /// Timers set: at most one for each of them.
+    pub fn timers(&self) -> usize {
+        self.wheel.count()
+    }
+
     fn find(&self, branch: &Branch, method: Method) -> Option<Id<Client>> {
         if branch.worker != self.worker {
             return None;

@@ -146,6 +146,11 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// When [`Wheel::pop`] should next be asked; at the latest when the first key is due.
     pub fn next(&self) -> Option<Instant> {
         let tick = if self.ready.first.is_none() { self.earliest()?.2 } else { self.elapsed };

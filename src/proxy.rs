@@ -113,6 +113,9 @@ pub enum Input<'a> {
 /// no clock. Never used for deciding.
 pub type Stopwatch = fn() -> Instant;
 
+/// Requests under way for which there is room from the start.
+const FIRST: usize = 256;
+
 /// One worker's core.
 #[derive(Debug)]
 pub struct Core {
@@ -151,8 +154,8 @@ impl Core {
         Self {
             worker,
             engine,
-            contexts: Slab::default(),
-            deadlines: Wheel::new(now),
+            contexts: Slab::with_room(FIRST),
+            deadlines: Wheel::with_room(now, FIRST),
             warden,
             index: Index::default(),
         }

@@ -65,6 +65,9 @@ pub struct Opening {
     pub loop_hash: u64,
 }
 
+/// Bytes of messages that one transaction usually keeps.
+const USUAL: usize = 768;
+
 /// Every transaction of one worker.
 #[derive(Debug)]
 pub struct Transactions {
@@ -85,17 +88,19 @@ pub struct Transactions {
 impl Transactions {
     /// An empty layer. Keys and branches depend on the secret alone.
     pub fn new(settings: Settings, worker: WorkerId, secret: &Secret, now: Instant) -> Self {
+        let room = settings.room();
+        let transactions = room / USUAL;
         Self {
             settings,
             worker,
             secret: secret.derive("transaction keys"),
             nonces: Nonces::new(secret.derive(&format!("branches of worker {}", worker.0))),
-            clients: Slab::default(),
-            servers: Slab::default(),
+            clients: Slab::with_room(transactions / 2),
+            servers: Slab::with_room(transactions),
             by_key: HashMap::default(),
-            wheel: Wheel::new(now),
+            wheel: Wheel::with_room(now, transactions + transactions / 2),
             open: Open::default(),
-            messages: Store::default(),
+            messages: Store::with_room(room),
             linger: Linger::default(),
             tombstones: Tombstones::default(),
         }

@@ -4,6 +4,9 @@
 #
 #   scripts/mutate.sh [NAME…]     the mutations to try; all of them by default
 #
+# A mutation that neither simulation nor flows can notice names the test that does, in a line of its
+# patch: "Test: --lib NAME" or "Test: --test FILE NAME".
+#
 # The copy and its build live in target/mutations and are used again by the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,9 +39,10 @@ git ls-files -co --exclude-standard | while read -r file; do
 done
 rm -f "$tree/src/main.rs"
 
-tests() { # whether both test programs pass; what they said is in $log
-  (cd "$tree" && timeout 600 cargo test --locked --no-fail-fast --test simulation --test flows) >"$log" 2>&1
+tests() { # ARGUMENTS OF CARGO TEST: whether they pass; what they said is in $log
+  (cd "$tree" && timeout 600 cargo test --locked --no-fail-fast "$@") >"$log" 2>&1
 }
+both=(--test simulation --test flows)
 
 verdict() { # PROGRAM: what it said of the mutation
   awk -v program="tests/$1.rs" '
@@ -49,7 +53,7 @@ verdict() { # PROGRAM: what it said of the mutation
 }
 
 log=$base/log
-if ! tests; then
+if ! tests "${both[@]}"; then
   tail -n 40 "$log"
   echo "the tests fail without any mutation"
   exit 1
@@ -64,14 +68,29 @@ for patch in tests/mutations/*.patch; do
     echo "$name does not apply"
     exit 1
   fi
-  tests && status=0 || status=$?
-  if ! grep -q 'Running tests/' "$log"; then
+  read -ra named < <(sed -n 's/^Test: //p' "$patch") || true
+  if [ ${#named[@]} -eq 0 ]; then
+    tests "${both[@]}" && status=0 || status=$?
+  else
+    tests "${named[@]}" && status=0 || status=$?
+    # A name that no test has would pass for a mutation that is caught, or missed, for ever.
+    if ! grep -qE '^test result: .* [1-9][0-9]* (passed|failed)' "$log" && grep -q '^test result' "$log"; then
+      echo "$name names no test: ${named[*]}"
+      exit 1
+    fi
+  fi
+  if ! grep -qE '^ +Running ' "$log"; then
     grep -m 3 -A 6 '^error' "$log" || true
     echo "$name does not build"
     exit 1
   fi
-  said=$(sed -n 's/^\(seed [0-9]*: .*\)/\1/p' "$log" | head -n 1 | cut -c 1-90)
-  printf '%-28s %-16s %-16s %s\n' "$name" "$(verdict simulation)" "$(verdict flows)" "$said"
+  if [ ${#named[@]} -gt 0 ]; then
+    [ "$status" -ne 0 ] && said=caught || said=missed
+    printf '%-28s %-16s %-16s %s\n' "$name" - - "$said by ${named[*]}"
+  else
+    said=$(sed -n 's/^\(seed [0-9]*: .*\)/\1/p' "$log" | head -n 1 | cut -c 1-90)
+    printf '%-28s %-16s %-16s %s\n' "$name" "$(verdict simulation)" "$(verdict flows)" "$said"
+  fi
   if [ "$status" -ne 0 ]; then caught=$((caught + 1)); else missed=$((missed + 1)); fi
   patch --silent --no-backup-if-mismatch -R -d "$tree" -p1 <"$patch"
 done

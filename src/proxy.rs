@@ -16,6 +16,7 @@ mod challenges;
 mod context;
 mod copy;
 mod dialogs;
+mod earlier;
 mod engine;
 mod failover;
 mod local;
@@ -112,6 +113,9 @@ pub enum Input<'a> {
 /// no clock. Never used for deciding.
 pub type Stopwatch = fn() -> Instant;
 
+/// Requests under way for which there is room from the start.
+const FIRST: usize = 256;
+
 /// One worker's core.
 #[derive(Debug)]
 pub struct Core {
@@ -150,8 +154,8 @@ impl Core {
         Self {
             worker,
             engine,
-            contexts: Slab::default(),
-            deadlines: Wheel::new(now),
+            contexts: Slab::with_room(FIRST),
+            deadlines: Wheel::with_room(now, FIRST),
             warden,
             index: Index::default(),
         }
@@ -232,6 +236,11 @@ impl Core {
     /// its owners are.
     pub fn kept(&self) -> (usize, usize) {
         (self.engine.transactions.messages().len(), self.engine.dialogs.contacts_kept())
+    }
+
+    /// Timers set: at most one for each context and each transaction, finished ones included.
+    pub fn timers(&self) -> usize {
+        self.engine.transactions.timers() + self.deadlines.count()
     }
 
     fn on_message(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
@@ -365,7 +374,10 @@ impl Core {
     fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {
         self.engine.selector.reload(Arc::clone(plan.table()));
         self.engine.transactions.set_settings(plan.settings().timers.clone());
-        self.engine.plan = Arc::clone(&plan);
+        let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
+        let in_use = attempts.map(|attempt| attempt.epoch).collect();
+        let former = std::mem::replace(&mut self.engine.plan, Arc::clone(&plan));
+        self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {

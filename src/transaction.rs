@@ -65,6 +65,9 @@ pub struct Opening {
     pub loop_hash: u64,
 }
 
+/// Bytes of messages that one transaction usually keeps.
+const USUAL: usize = 768;
+
 /// Every transaction of one worker.
 #[derive(Debug)]
 pub struct Transactions {
@@ -85,17 +88,19 @@ pub struct Transactions {
 impl Transactions {
     /// An empty layer. Keys and branches depend on the secret alone.
     pub fn new(settings: Settings, worker: WorkerId, secret: &Secret, now: Instant) -> Self {
+        let room = settings.room();
+        let transactions = room / USUAL;
         Self {
             settings,
             worker,
             secret: secret.derive("transaction keys"),
             nonces: Nonces::new(secret.derive(&format!("branches of worker {}", worker.0))),
-            clients: Slab::default(),
-            servers: Slab::default(),
+            clients: Slab::with_room(transactions / 2),
+            servers: Slab::with_room(transactions),
             by_key: HashMap::default(),
-            wheel: Wheel::new(now),
+            wheel: Wheel::with_room(now, transactions + transactions / 2),
             open: Open::default(),
-            messages: Store::default(),
+            messages: Store::with_room(room),
             linger: Linger::default(),
             tombstones: Tombstones::default(),
         }
@@ -248,6 +253,8 @@ impl Transactions {
         let before = weight_of_client(client);
         let action = client.on_response(response.status(), now, &self.settings);
         match action {
+            // Over TCP no ACK is kept: a second failure comes at most in the same step.
+            ClientAction::AckAgain if client.sent.is_empty() => {}
             ClientAction::AckAgain => {
                 out.send_with(client.hop, |arena| self.messages.copy(&client.sent, arena));
             }
@@ -418,6 +425,11 @@ impl Transactions {
     /// Every transaction alive, finished ones that linger included: (client, server).
     pub fn alive(&self) -> (usize, usize) {
         (self.clients.len(), self.servers.len())
+    }
+
+    /// Timers set: at most one for each of them.
+    pub fn timers(&self) -> usize {
+        self.wheel.count()
     }
 
     fn find(&self, branch: &Branch, method: Method) -> Option<Id<Client>> {

@@ -85,7 +85,6 @@ fn timers(root: &Root, path: &KeyPath, problems: &Problems) -> transaction::Sett
         problems.add(Problem::value(&path.key("timer_c"), message));
     }
     let linger = usize::try_from(root.limits.linger.0).unwrap_or(usize::MAX);
-    let linger = linger / usize::from(root.workers.count().max(1));
     transaction::Settings { t1: root.sip.t1, t2: root.sip.t2, linger, ..transaction::Settings::default() }
 }
 

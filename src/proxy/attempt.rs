@@ -61,6 +61,7 @@ impl Engine {
             target,
             hop,
             fallback: over_tcp.map(|_| next.hop),
+            epoch: self.earlier.current(),
             started: now,
             phase: Phase::Calling,
             is_abandoned: false,

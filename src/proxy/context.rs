@@ -3,6 +3,7 @@
 //! Plain bookkeeping; what is sent and when is decided in `attempt` and `respond`.
 
 use super::dialogs::{Contact, DialogKey};
+use super::earlier::Epoch;
 use super::mark::MarkId;
 use super::route::RouteEdits;
 use crate::dispatch::Selection;
@@ -104,6 +105,8 @@ pub struct Attempt {
     pub hop: Hop,
     /// The UDP hop that it takes if `hop`, chosen for its size, cannot be reached.
     pub fallback: Option<Hop>,
+    /// The configuration by which it was written.
+    pub epoch: Epoch,
     /// When it was first sent.
     pub started: Instant,
     /// Where it stands.

@@ -151,8 +151,9 @@ impl Engine {
         sent.clear();
         let mut kept = self.lend(&context.request);
         if let Some(request) = kept.message() {
-            self.prepare_copy(context, request, attempt.hop, attempt.target);
-            self.copier.write(&self.plan, context, request, attempt.hop, &branch, &mut sent);
+            let plan = self.earlier.at(attempt.epoch, &self.plan);
+            self.copier.prepare(plan, &self.marks, context, request, (attempt.hop, attempt.target));
+            self.copier.write(plan, context, request, attempt.hop, &branch, &mut sent);
         }
         // What was lent is read; its memory is that of the next loan.
         self.spare_copy = std::mem::replace(&mut kept.bytes, sent);

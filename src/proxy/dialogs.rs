@@ -65,6 +65,9 @@ const MAX: usize = 1 << 20;
 /// Dialogs for which the table keeps room however few there are.
 const FEW: usize = 1_024;
 
+/// Bytes of Contacts for which there is room from the start.
+const FIRST: usize = 16 << 10;
+
 /// How many times in the life of the oldest dialog the table is swept.
 const SWEEPS: u32 = 32;
 /// Bytes of the two Contacts of a dialog that is remembered. What is longer is no address of a
@@ -77,7 +80,7 @@ impl Dialogs {
         Self {
             secret: secret.derive("dialogs"),
             by_key: HashMap::default(),
-            contacts: Store::default(),
+            contacts: Store::with_room(FIRST),
             scratch: Vec::new(),
             next_sweep: None,
         }

@@ -7,6 +7,7 @@ use super::challenges::Challenges;
 use super::context::Context;
 use super::copy::Copier;
 use super::dialogs::Dialogs;
+use super::earlier::Earlier;
 use super::mark::Marks;
 use super::mtu::Refusals;
 use super::plan::Plan;
@@ -28,6 +29,8 @@ use std::time::Instant;
 pub struct Engine {
     /// The configuration.
     pub plan: Arc<Plan>,
+    /// Those before it by which something was sent that is under way.
+    pub earlier: Earlier,
     /// The transactions.
     pub transactions: Transactions,
     /// Chooses destinations.
@@ -80,6 +83,7 @@ impl Engine {
         let selector = Selector::new(Arc::clone(plan.table()), u64::from(worker.0));
         Self {
             transactions: Transactions::new(timers, worker, secret, now),
+            earlier: Earlier::default(),
             selector,
             verdicts: Arc::default(),
             dialogs: Dialogs::new(secret),

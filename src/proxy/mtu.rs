@@ -178,10 +178,11 @@ impl Engine {
             let number = u32::try_from(index).unwrap_or(u32::MAX);
             let opening = opening(id, context, number, hop, target);
             let client = self.send_copy(context, request, opening, now);
-            let silence = self.silence(context);
+            let (silence, epoch) = (self.silence(context), self.earlier.current());
             if let Some(attempt) = context.attempts.get_mut(index) {
                 attempt.client = client;
                 attempt.hop = hop;
+                attempt.epoch = epoch;
                 attempt.phase = Phase::Calling;
                 attempt.no_response_at = silence.map(|after| now + after);
             }

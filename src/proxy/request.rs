@@ -69,7 +69,9 @@ impl Core {
         let limit = u64::from(engine.plan.settings().max_transactions);
         // What ends a call, or keeps it alive, still finds room where new ones find none.
         let reserve = if request.to_tag().is_some() { limit / RESERVE } else { 0 };
-        if engine.transactions.unfinished() >= limit + reserve {
+        // What was given up and answered still waits for its destination.
+        let waiting = u64::try_from(self.contexts.len()).unwrap_or(u64::MAX);
+        if engine.transactions.unfinished().max(waiting) >= limit + reserve {
             let rejection = Rejection::new(503, Refusal::Overload, "too many transactions");
             return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }

@@ -166,5 +166,34 @@ impl Reloader {
 
 /// Each worker holds its share of what the process may: calls are spread over them by hash.
 fn share_limits(settings: &mut proxy::Settings, workers: u8) {
-    settings.max_transactions = settings.max_transactions.div_ceil(u32::from(workers.max(1)));
+    let workers = workers.max(1);
+    settings.max_transactions = settings.max_transactions.div_ceil(u32::from(workers));
+    settings.timers.linger = settings.timers.linger.div_ceil(usize::from(workers));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_shared_by_the_workers_that_run_whatever_a_reload_says() {
+        let path = std::env::temp_dir().join(format!("sipwarden-limits-{}.yaml", std::process::id()));
+        let write = |workers: u8, linger: &str| {
+            let limits = format!("limits: {{transactions: 1000, linger: {linger}}}");
+            let sets = "sets: {pbx: {destinations: [\"sip:10.0.0.1\"]}}";
+            std::fs::write(&path, format!("workers: {workers}\n{limits}\n{sets}\n")).unwrap();
+        };
+        let limits = |plan: &Plan| (plan.settings().max_transactions, plan.settings().timers.linger);
+        write(4, "64MiB");
+        let file = ConfigFile { path: path.clone(), environment: BTreeMap::new() };
+        let config = file.load().unwrap();
+        let listeners = config.proxy.listeners.clone();
+        let mut reloader = Reloader::new(Some(file), config, listeners, Interfaces::default());
+        assert_eq!(limits(reloader.plan()), (250, 16 << 20));
+        write(1, "32MiB");
+        let change = reloader.load();
+        std::fs::remove_file(&path).unwrap();
+        let Ok(Change::Next(next)) = change else { panic!("{change:?}") };
+        assert_eq!(limits(&next.plan), (250, 8 << 20));
+    }
 }

@@ -65,9 +65,11 @@ impl Transactions {
 }
 
 fn rest_of(server: &Server) -> Rest {
-    match (server.method, server.state) {
-        (Method::Invite, ServerState::Accepted) => Rest::Answered,
-        (Method::Invite, _) => Rest::Failed,
-        _ => Rest::Other,
+    if server.method != Method::Invite {
+        Rest::Other
+    } else if server.state == ServerState::Accepted {
+        Rest::Answered
+    } else {
+        Rest::Failed
     }
 }

@@ -17,6 +17,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Bytes of messages for which there is room from the start, so that the first calls find memory
+    /// that is there: the 256th part of what may be kept, at most 1 MiB.
+    pub fn room(&self) -> usize {
+        (self.linger / 256).min(1 << 20)
+    }
+
     /// 64·T1: timers B, F, H, J, L and M.
     pub fn timeout(&self) -> Duration {
         self.t1 * 64

@@ -78,16 +78,17 @@ pub struct Slab<T> {
     room: Vec<u64>,
     /// No word of `room` before this one has a bit.
     first: usize,
-    /// One empty page is kept, so that a number of entries that goes up and down by one costs
-    /// nothing.
-    spare: Option<Page<T>>,
+    /// Empty pages, kept so that a number of entries that goes up and down a little costs nothing.
+    spares: Vec<Page<T>>,
+    /// How many of them at most.
+    most_spares: usize,
     len: usize,
     generation: u32,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), room: Vec::new(), first: 0, spare: None, len: 0, generation: 0 }
+        Self::with_room(0)
     }
 }
 
@@ -121,6 +122,13 @@ impl<T> Page<T> {
 }
 
 impl<T> Slab<T> {
+    /// An empty one that takes so many entries before it needs memory, and keeps that.
+    pub fn with_room(entries: usize) -> Self {
+        let spares: Vec<_> = std::iter::repeat_with(Page::new).take(entries.div_ceil(PAGE)).collect();
+        let most_spares = spares.len().max(1);
+        Self { pages: Vec::new(), room: Vec::new(), first: 0, spares, most_spares, len: 0, generation: 0 }
+    }
+
     /// How many entries are alive.
     pub fn len(&self) -> usize {
         self.len
@@ -133,16 +141,16 @@ impl<T> Slab<T> {
 
     /// Bytes of the pages that are there.
     pub fn memory(&self) -> usize {
-        let pages = self.pages.iter().flatten().count() + usize::from(self.spare.is_some());
+        let pages = self.pages.iter().flatten().count() + self.spares.len();
         pages * PAGE * size_of::<Slot<T>>()
     }
 
     /// Stores the value that `make` builds knowing its id.
     pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
         let number = self.page_with_room();
-        let spare = &mut self.spare;
+        let spares = &mut self.spares;
         let place = self.pages.get_mut(number).expect("a page with room has a place");
-        let page = place.get_or_insert_with(|| spare.take().unwrap_or_else(Page::new));
+        let page = place.get_or_insert_with(|| spares.pop().unwrap_or_else(Page::new));
         let slot = page.claim().expect("a page with room has a free slot");
         self.generation = self.generation.wrapping_add(1);
         let index = u32::try_from(number * PAGE + slot)
@@ -186,9 +194,9 @@ impl<T> Slab<T> {
         if let Some(page) = place {
             page.release(slot);
             if page.is_empty() {
-                let page = place.take();
-                // The other one, if any, goes back to the allocator.
-                self.spare = self.spare.take().or(page);
+                // What is beyond the spares goes back to the allocator.
+                let has_room = self.spares.len() < self.most_spares;
+                self.spares.extend(place.take().filter(|_| has_room));
             }
         }
         self.set_room(number, true);
@@ -265,6 +273,18 @@ mod tests {
         assert_eq!(first.index(), second.index());
         assert_eq!((slab.get(first), slab.get(second), slab.len()), (None, Some(&"second"), 1));
         assert_eq!(slab.remove(first), None);
+    }
+
+    #[test]
+    fn room_is_there_from_the_start_and_stays() {
+        let mut slab = Slab::with_room(2 * PAGE);
+        let memory = slab.memory();
+        for _ in 0..3 {
+            let ids: Vec<_> = (0..2 * PAGE).map(|n| slab.insert_with(|_| n)).collect();
+            assert_eq!(slab.memory(), memory);
+            ids.iter().for_each(|id| assert!(slab.remove(*id).is_some()));
+            assert_eq!(slab.memory(), memory);
+        }
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub struct Store<const CHUNK: usize = MESSAGE> {
 }
 
 impl<const CHUNK: usize> Store<CHUNK> {
+    /// An empty one that takes so many bytes before it needs memory, and keeps that.
+    pub fn with_room(bytes: usize) -> Self {
+        Self { chunks: Slab::with_room(bytes.div_ceil(CHUNK)) }
+    }
+
     /// Keeps a copy.
     pub fn keep(&mut self, bytes: &[u8]) -> Stored<CHUNK> {
         let mut next = None;

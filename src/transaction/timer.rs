@@ -89,13 +89,18 @@ pub struct Wheel<K> {
 impl<K: Copy> Wheel<K> {
     /// An empty wheel that begins at `now`.
     pub fn new(now: Instant) -> Self {
+        Self::with_room(now, 0)
+    }
+
+    /// The same with room for so many entries.
+    pub fn with_room(now: Instant, entries: usize) -> Self {
         let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| List::EMPTY) };
         Self {
             base: now,
             elapsed: 0,
             levels: std::array::from_fn(level),
             ready: List::EMPTY,
-            entries: Slab::default(),
+            entries: Slab::with_room(entries),
         }
     }
 
@@ -144,6 +149,11 @@ impl<K: Copy> Wheel<K> {
                 }
             }
         }
+    }
+
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
     }
 
     /// When [`Wheel::pop`] should next be asked; at the latest when the first key is due.

@@ -158,6 +158,26 @@ fn above_the_limit_of_transactions_calls_can_still_end() {
 }
 
 #[test]
+fn requests_given_up_count_for_the_limit_until_their_destination_cannot_answer_any_more() {
+    let failover = "failover: {no_response_after_non_invite: 500ms}\n    destinations:";
+    let yaml = format!("{}limits: {{transactions: 8}}\n", TWO.replace("destinations:", failover));
+    let mut world = World::new(&yaml);
+    for number in 0..8 {
+        world.receive(CALLER, &Call::new(&format!("silent-{number}")).request("REGISTER"));
+    }
+    world.advance(3_000);
+    assert_eq!(world.drain(CALLER).iter().filter(|sent| sent.text.starts_with("SIP/2.0 504")).count(), 8);
+    world.receive(CALLER, &Call::new("one-more").request("REGISTER"));
+    let refused = world.sent_to(CALLER, "SIP/2.0 503");
+    assert_eq!(header(&refused.text, "Warning"), Some("399 sipwarden \"too many transactions\""));
+    world.advance(40_000);
+    world.drain_all();
+    world.receive(CALLER, &Call::new("later").request("REGISTER"));
+    assert!(world.core_sent(D1) || world.core_sent(D2));
+    world.quiet(CALLER);
+}
+
+#[test]
 fn a_party_whose_contact_is_a_name_is_reached_where_its_messages_come_from() {
     let mut world = World::new(TWO);
     let mut call = Call::new("named");

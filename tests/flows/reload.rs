@@ -113,3 +113,40 @@ fn the_drain_deadline_cancels_downstream_and_answers_upstream() {
     world.quiet(CALLER);
     assert_eq!(world.core.unfinished(), 0);
 }
+
+/// Two destinations; towards them we are called `name`.
+fn advertised(name: &str) -> String {
+    let udp = format!("{{bind: \"udp://10.0.0.1:5060\", advertise: \"{name}:5060\"}}");
+    TWO.replace("\"udp://10.0.0.1:5060\"", &udp)
+}
+
+#[test]
+fn what_belongs_to_a_request_is_sent_under_the_name_that_it_was_sent_under() {
+    // RFC 3261 §17.2.3: sent-by is part of what a CANCEL, an ACK and a repetition are matched by.
+    let mut world = World::new(&advertised("before.example.net"));
+    let mut call = Call::new("renamed");
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    assert!(header(&invite.text, "Via").unwrap().contains(" before.example.net:5060;"));
+    for name in ["between", "after"] {
+        world.reload(
+            &advertised(&format!("{name}.example.net")).replace("sets:", "sip: {record_route: false}\nsets:"),
+        );
+    }
+    world.advance(600);
+    assert_eq!(world.sent_to(D1, "INVITE").text, invite.text);
+    world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+    world.receive(CALLER, &call.companion("CANCEL"));
+    let cancel = world.sent_to(D1, "CANCEL");
+    assert_eq!(header(&cancel.text, "Via"), header(&invite.text, "Via"));
+    world.receive(D1, &reply(&cancel.text, 200, "callee", ""));
+    world.receive(D1, &reply(&invite.text, 487, "callee", ""));
+    assert_eq!(header(&world.sent_to(D1, "ACK").text, "Via"), header(&invite.text, "Via"));
+
+    world.receive(CALLER, &Call::new("new").request("INVITE"));
+    let new = world.sent_to(D1, "INVITE");
+    assert!(header(&new.text, "Via").unwrap().contains(" after.example.net:5060;"));
+    world.receive(D1, &reply(&new.text, 486, "callee", ""));
+    world.sent_to(D1, "ACK");
+    world.settle();
+}

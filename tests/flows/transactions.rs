@@ -168,6 +168,18 @@ fn over_tcp_nothing_is_repeated_and_nothing_lingers() {
     assert_eq!((contexts, clients, servers), (0, 0, 0));
 }
 
+#[test]
+fn a_failure_that_comes_twice_at_once_over_tcp_is_acknowledged_once_and_nothing_empty_is_sent() {
+    let mut world = World::new(&TWO.replace("10.0.1.1:5060\"", "10.0.1.1:5060;transport=tcp\""));
+    world.receive(CALLER, &Call::new("twice").request("INVITE"));
+    let relayed = world.sent_to(D1, "INVITE");
+    for _ in 0..2 {
+        world.receive_over(Transport::Tcp, D1, &reply(&relayed.text, 486, "callee", ""));
+    }
+    world.sent_to(D1, "ACK");
+    world.quiet(D1);
+}
+
 /// A set whose second destination is tried after these codes.
 fn going_on_after(codes: &str) -> World {
     World::new(&TWO.replace("destinations:", &format!("failover: {{on: [{codes}]}}\n    destinations:")))

@@ -578,6 +578,11 @@ impl World {
             let probes: u64 = snapshot.probes_in_flight.iter().map(|(_, count)| count).sum();
             assert_eq!((contexts, servers), (0, 0), "requests left over at worker {worker}");
             assert!(clients as u64 <= probes, "{clients} client transactions left over, {probes} probes");
+            let (messages, contacts) = self.cores[worker].kept();
+            // A probe is a few chunks; Contacts belong to dialogs.
+            assert!(messages <= 4 * clients, "{messages} chunks of messages left over");
+            assert!(contacts == 0 || alive > 0, "{contacts} chunks of Contacts left over");
+            assert!(self.cores[worker].timers() <= clients, "timers left over");
             assert!(snapshot.waiting.is_empty(), "attempts left over: {:?}", snapshot.waiting);
             let in_flight: u64 = snapshot.in_flight.iter().map(|(_, _, count)| count).sum();
             assert!(in_flight <= probes, "left in flight: {:?}", snapshot.in_flight);

@@ -176,6 +176,12 @@ impl World {
         let events: Vec<Event> = outbox.drain_events().collect();
         outbox.clear();
         self.promises.step(told, &sent, &events);
+        let (contexts, clients, servers, _) = self.core.holdings();
+        let timers = self.core.timers();
+        assert!(
+            timers <= contexts + clients + servers,
+            "{timers} timers for {contexts} contexts, {clients} clients, {servers} servers"
+        );
         if let Some(verdicts) = self.core.take_verdicts() {
             self.promises.publish(verdicts);
         }

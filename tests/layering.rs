@@ -33,7 +33,7 @@ const L4: u32 = 40;
 const L6: u32 = 60;
 
 /// One crate, one door: the only modules that may name it. `net*` is `net.rs` and all of `net/`.
-const DOORS: [(&str, &[&str]); 21] = [
+const DOORS: [(&str, &[&str]); 22] = [
     ("rsip", &["sip/model"]),
     ("prometheus", &["telemetry*"]),
     ("opentelemetry", &["telemetry*"]),
@@ -51,6 +51,7 @@ const DOORS: [(&str, &[&str]); 21] = [
     ("hickory_resolver", &["net*"]),
     ("socket2", &["net*"]),
     ("nix", &["net*"]),
+    ("rustix", &["net*"]),
     ("clap", &["cli*", "main"]),
     ("anyhow", &["cli*", "runtime*", "main"]),
     ("tokio", &["net*", "telemetry*", "admin*", "config*", "runtime*", "cli*", "main"]),

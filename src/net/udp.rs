@@ -4,6 +4,7 @@
 //! datagram they quote. An error that a call returns is never charged to the datagram in hand,
 //! unless it can only be about that one (EMSGSIZE).
 
+use super::batch;
 use super::exchange::{Delivery, Exchange};
 use super::icmp::{self, Undelivered};
 use crate::facts::event::TransportReason;
@@ -100,6 +101,11 @@ impl UdpSocket {
         self.send_now(remote, bytes)
     }
 
+    /// Sends datagrams of which none has failed yet; how many have gone, see [`batch::send`].
+    pub fn send_many(&self, datagrams: &[(SocketAddr, &[u8])]) -> usize {
+        batch::send(&self.io, datagrams)
+    }
+
     /// Sends past tokio, whose record of writability is stale until its first poll and, after an
     /// error, for ever.
     fn send_now(&self, remote: SocketAddr, bytes: &[u8]) -> Result<(), TransportReason> {
@@ -187,6 +193,23 @@ mod tests {
         assert_eq!(&buffer[..length], b"second");
         let expected = Undelivered { remote: dead, quote: b"first".to_vec(), reason: TransportReason::Icmp };
         assert_eq!(found, [expected]);
+    }
+
+    #[tokio::test]
+    async fn many_leave_in_order_up_to_the_first_that_cannot() {
+        let socket = socket("127.0.0.1:0").unwrap();
+        let alive = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        alive.set_read_timeout(Some(SOON)).unwrap();
+        let (to, huge) = (alive.local_addr().unwrap(), vec![b'x'; 66_000]);
+        let datagrams: [(_, &[u8]); 4] = [(to, b"one"), (to, b"two"), (to, &huge), (to, b"four")];
+        assert_eq!(socket.send_many(&datagrams), 2);
+        assert_eq!(socket.send_many(&datagrams[2..]), 0);
+        assert_eq!(socket.send_many(&datagrams[3..]), 1);
+        let mut buffer = [0; 16];
+        for expected in [&b"one"[..], b"two", b"four"] {
+            let (length, _) = alive.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], expected);
+        }
     }
 
     #[tokio::test]

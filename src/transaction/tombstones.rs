@@ -62,10 +62,12 @@ impl Tombstones {
 
     /// Whether a request is one whose transaction is only remembered.
     pub(super) fn absorb(&self, key: Key, method: Method) -> bool {
-        let kinds: &[Rest] = match method {
-            Method::Ack => &[Rest::Failed],
-            Method::Invite => &[Rest::Failed, Rest::Answered],
-            _ => &[Rest::Other],
+        let kinds: &[Rest] = if method == Method::Ack {
+            &[Rest::Failed]
+        } else if method == Method::Invite {
+            &[Rest::Failed, Rest::Answered]
+        } else {
+            &[Rest::Other]
         };
         let has = |generation: &Generation| {
             kinds

@@ -5,9 +5,11 @@ use crate::facts::event::{
     Direction, DropReason, Event, HandoverResult, ParseReason, SocketOperation, TransportReason,
 };
 use crate::facts::{Hop, Transport, WorkerId};
-use crate::net::{Delivery, Exchange, Received, Undelivered};
+use crate::net::{Delivery, Exchange, MANY, Received, UdpSocket, Undelivered};
 use crate::proxy::Input;
 use crate::telemetry::Recorder;
+use smallvec::SmallVec;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Datagrams read from one socket, and deliveries taken, in one step.
@@ -125,35 +127,29 @@ impl Worker {
     }
 
     fn send(&mut self) {
-        let mut patient = true;
-        let Scratch { found, failed, .. } = &mut self.scratch;
+        let mut post = Post {
+            sockets: &self.sockets,
+            recorder: &mut self.recorder,
+            found: &mut self.scratch.found,
+            failed: &mut self.scratch.failed,
+            patient: true,
+            position: 0,
+            waiting: SmallVec::new(),
+        };
         for (hop, bytes) in self.core.outbox().transmits() {
-            let sent = match hop.transport {
-                Transport::Udp => {
-                    let position = self.by_listener.get(hop.listener.index()).copied().flatten();
-                    match position.and_then(|position| self.sockets.get(position)) {
-                        Some(socket) => {
-                            let sent = socket.send(hop.remote, bytes, found, &mut patient);
-                            let lost = found.drain(..);
-                            failed
-                                .extend(lost.map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)));
-                            sent
-                        }
-                        None => Err(TransportReason::Other),
+            match hop.transport {
+                Transport::Udp => match self.by_listener.get(hop.listener.index()).copied().flatten() {
+                    Some(position) => post.push(position, hop.remote, bytes),
+                    None => post.fail(hop, bytes, TransportReason::Other),
+                },
+                Transport::Tcp => {
+                    if let Err(reason) = self.streams.send(self.id, hop, bytes) {
+                        post.fail(hop, bytes, reason);
                     }
-                }
-                Transport::Tcp => self.streams.send(self.id, hop, bytes),
-            };
-            if let Err(reason) = sent {
-                let (transport, operation) = (hop.transport, SocketOperation::Send);
-                self.recorder.record(&Event::SocketFailed { transport, operation, reason });
-                // A full buffer of our own says nothing of the peer: a lost datagram, which the
-                // timers of the transaction repair. A full stream is one that is not read.
-                if transport != Transport::Udp || reason != TransportReason::WouldBlock {
-                    failed.push((hop, bytes.to_vec(), reason));
                 }
             }
         }
+        post.flush();
     }
 
     /// Tells whoever sent them of the messages that could not be delivered.
@@ -180,4 +176,59 @@ fn hand_over(exchange: &Exchange, owner: WorkerId, delivery: Delivery, recorder:
         HandoverResult::Full
     };
     recorder.record(&Event::HandedOver { result });
+}
+
+/// Datagrams on their way out, those of one socket together.
+struct Post<'a> {
+    sockets: &'a [UdpSocket],
+    recorder: &'a mut Recorder,
+    found: &'a mut Vec<Undelivered>,
+    failed: &'a mut Vec<(Hop, Vec<u8>, TransportReason)>,
+    patient: bool,
+    /// The socket of those that wait.
+    position: usize,
+    waiting: SmallVec<[(SocketAddr, &'a [u8]); MANY]>,
+}
+
+impl<'a> Post<'a> {
+    fn push(&mut self, position: usize, remote: SocketAddr, bytes: &'a [u8]) {
+        if self.waiting.len() == MANY || position != self.position {
+            self.flush();
+        }
+        self.position = position;
+        self.waiting.push((remote, bytes));
+    }
+
+    /// Sends what waits: many with one call, and one that could not go with them by itself, so that
+    /// its error is known.
+    fn flush(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(socket) = self.sockets.get(self.position) else { return };
+        let mut rest = waiting.as_slice();
+        while let [(remote, bytes), behind @ ..] = rest {
+            let sent = if behind.is_empty() { 0 } else { socket.send_many(rest) };
+            if sent > 0 {
+                rest = rest.get(sent..).unwrap_or_default();
+                continue;
+            }
+            let result = socket.send(*remote, bytes, self.found, &mut self.patient);
+            let lost = self.found.drain(..);
+            self.failed.extend(lost.map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)));
+            if let Err(reason) = result {
+                self.fail(socket.hop(*remote), bytes, reason);
+            }
+            rest = behind;
+        }
+    }
+
+    /// Tells of a message that could not be sent.
+    fn fail(&mut self, hop: Hop, bytes: &[u8], reason: TransportReason) {
+        let (transport, operation) = (hop.transport, SocketOperation::Send);
+        self.recorder.record(&Event::SocketFailed { transport, operation, reason });
+        // A full buffer of our own says nothing of the peer: a lost datagram, which the timers of the
+        // transaction repair. A full stream is one that is not read.
+        if transport != Transport::Udp || reason != TransportReason::WouldBlock {
+            self.failed.push((hop, bytes.to_vec(), reason));
+        }
+    }
 }

@@ -78,8 +78,8 @@ pub fn spans() -> String {
         Written when what they describe has ended, with its own start and end times, and sent through\n\
         OTLP (`tracing.otlp`, `tracing.protocol`). A server transaction ends with the first final response\n\
         sent upstream; branches open then are closed there with `sipwarden.abandoned=true`. Its trace is\n\
-        kept if it failed, failed over, or was slow to ring (`tracing.slow`), else by `tracing.ratio` as a\n\
-        function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
+        kept if it failed, failed over, or was slow to ring (`tracing.slow`), 200 times a second and worker\n\
+        at most; else by `tracing.ratio` as a function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
         a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: users of From, To\n\
         and Request-URI, User-Agent, bodies. Status is Error or unset; `error.type` says why.\n\n\
         Resource: `service.name=sipwarden`, `service.version`, `service.instance.id`, `host.name`, and what\n\

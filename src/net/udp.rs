@@ -101,7 +101,8 @@ impl UdpSocket {
         self.send_now(remote, bytes)
     }
 
-    /// Sends datagrams of which none has failed yet; how many have gone, see [`batch::send`].
+    /// Sends datagrams in their order with one call; how many the kernel took, 0 if the first of them
+    /// failed, which [`UdpSocket::send`] then tells more of.
     pub fn send_many(&self, datagrams: &[(SocketAddr, &[u8])]) -> usize {
         batch::send(&self.io, datagrams)
     }

@@ -3,6 +3,8 @@
 # Builds the targets of fuzz/ with the project's own toolchain (stable; no cargo-fuzz, no sanitizer)
 # and runs each for SECONDS (60), FUZZ_JOBS (2) of them at a time. What is found fails, and is kept.
 #
+# The same corpus and FUZZ_SEED (1) try the same inputs in the same order: what fails here fails again.
+#
 # Beginnings come from the tests' own messages and configurations (fuzz/seeds.rs). Everything lies in
 # target/fuzz: corpus/TARGET grows from run to run, log/TARGET has what libFuzzer said, found/ the
 # inputs that break a promise.
@@ -51,7 +53,7 @@ longest() { # TARGET: bytes of an input at most
 
 run() { # TARGET
   local target=$1 dictionary=$base/seeds/$1.dict
-  local options=(-max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=1024
+  local options=(-seed="${FUZZ_SEED:-1}" -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=1024
     -print_final_stats=1 -artifact_prefix="$base/found/$target-")
   [ ! -f "$dictionary" ] || options+=(-dict="$dictionary")
   mkdir -p "$base/corpus/$target"

@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// How long a send may wait for room in the socket's buffer: the time a 4 MiB buffer needs to
 /// drain a few messages at 100 Mbit/s, short against every SIP timer.
@@ -25,7 +26,7 @@ const SEND_PATIENCE_MS: u8 = 5;
 /// A datagram socket of a worker.
 #[derive(Debug)]
 pub struct UdpSocket {
-    io: Arc<tokio::net::UdpSocket>,
+    io: Arc<AsyncFd<std::net::UdpSocket>>,
     listener: ListenerId,
 }
 
@@ -41,9 +42,15 @@ pub enum Received {
 }
 
 impl UdpSocket {
-    /// Takes over a bound, non-blocking socket; needs a runtime around it.
+    /// Takes over a bound, non-blocking socket; needs a runtime around it. Room to write is not
+    /// watched: on loopback each datagram sent would wake the worker for it once more.
     pub fn new(socket: std::net::UdpSocket, listener: ListenerId) -> io::Result<Self> {
-        Ok(Self { io: Arc::new(tokio::net::UdpSocket::from_std(socket)?), listener })
+        let interest = Interest::READABLE.add(Interest::ERROR);
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; this one owns the socket, which is all that asks for"
+        )]
+        Ok(Self { io: Arc::new(AsyncFd::with_interest(socket, interest)?), listener })
     }
 
     /// The listener that it belongs to.
@@ -58,12 +65,12 @@ impl UdpSocket {
 
     /// Whether there is something to read; registers the task otherwise.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.poll_recv_ready(cx).map(|_| ())
+        self.io.poll_read_ready(cx).map(|_| ())
     }
 
     /// Reads one datagram, if there is one.
     pub fn receive(&self, buffer: &mut [u8]) -> Received {
-        match self.io.try_recv_from(buffer) {
+        match self.io.try_io(Interest::READABLE, |socket| socket.recv_from(buffer)) {
             Ok((length, source)) => Received::Datagram(length, source),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
             Err(error) => Received::Failed(super::reason_of(&error)),
@@ -107,8 +114,6 @@ impl UdpSocket {
         batch::send(&self.io, datagrams)
     }
 
-    /// Sends past tokio, whose record of writability is stale until its first poll and, after an
-    /// error, for ever.
     fn send_now(&self, remote: SocketAddr, bytes: &[u8]) -> Result<(), TransportReason> {
         sendto(self.io.as_raw_fd(), bytes, &SockaddrStorage::from(remote), MsgFlags::MSG_DONTWAIT)
             .map(|_| ())
@@ -128,7 +133,7 @@ impl UdpSocket {
             let mut found = Vec::new();
             while io.ready(Interest::ERROR).await.is_ok() {
                 // Clears the readiness first, so that an error arriving meanwhile sets it again.
-                let _ = io.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+                let _ = io.try_io(Interest::ERROR, |_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
                 icmp::drain(&io, &mut found);
                 for Undelivered { remote, quote, reason } in found.drain(..) {
                     let hop = Hop { transport: Transport::Udp, listener, remote, connection: None };
@@ -224,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn reads_until_empty() {
         let socket = socket("127.0.0.1:0").unwrap();
-        let address = socket.io.local_addr().unwrap();
+        let address = socket.io.get_ref().local_addr().unwrap();
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for text in [b"one", b"two"] {
             peer.send_to(text, address).unwrap();

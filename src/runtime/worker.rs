@@ -154,10 +154,11 @@ impl Worker {
             let _ = published.wait_for(Option::is_some).await;
             self.follow(Instant::now());
         }
-        self.settle(Instant::now());
+        let mut now = Instant::now();
+        self.settle(now);
         loop {
-            let woken = self.wait(alarm.as_mut()).await;
-            let now = Instant::now();
+            let woken = self.wait(alarm.as_mut(), now).await;
+            now = Instant::now();
             match woken {
                 Woken::Command(Command::Stop) | Woken::Ended => break,
                 Woken::Command(command) => self.obey(command, now),
@@ -173,10 +174,12 @@ impl Worker {
         self.streams.flush(LAST_WORDS).await;
     }
 
-    /// Waits for a command, a publication, something to read, or the core's own deadline.
-    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> Woken {
+    /// Waits for a command, a publication, something to read, or the core's own deadline. That mostly
+    /// moves away from call to call: the alarm follows it only once it is about to ring for nothing.
+    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>, now: Instant) -> Woken {
         let due = self.core.poll_timeout();
-        if let Some(due) = due.filter(|due| alarm.deadline().into_std() != *due) {
+        let set = alarm.deadline().into_std();
+        if let Some(due) = due.filter(|due| *due < set || (set <= now && *due != set)) {
             alarm.as_mut().reset(due.into());
         }
         tokio::select! {

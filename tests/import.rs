@@ -45,12 +45,10 @@ fn accepted(yaml: &str) -> Option<Config> {
         Ok(config) => Some(config),
         Err(error) => {
             let text = error.to_string();
-            let mut problems = text.split("\n\n");
-            assert!(
-                problems.all(|problem| problem.contains("not supported in this version")
-                    || problem.contains(".hash.key")),
-                "{error}\n{yaml}"
-            );
+            let is_later = |problem: &str| {
+                problem.contains("not supported in this version") || problem.starts_with("and ")
+            };
+            assert!(text.split("\n\n").all(is_later), "{error}\n{yaml}");
             None
         }
     }
@@ -102,6 +100,7 @@ fn list(text: &str) -> File {
     File { name: "dispatcher.list".into(), bytes: text.into() }
 }
 
+/// `kamcmd dispatcher.list` of Kamailio 5.6.3 shows 4, 2, 3, 1 for the first four of these lines.
 #[test]
 fn the_highest_priority_and_of_equals_the_last_line_come_first() {
     let text = "1 sip:10.0.0.1 0 0\n1 sip:10.0.0.2 0 9\n1 sip:10.0.0.3 0 0\n1 sip:10.0.0.4 0 9\n1 sip:10.0.0.5 0 -1\n";
@@ -120,6 +119,18 @@ fn what_it_is_is_told_by_the_content_and_not_by_the_name() {
         let file = File { name: "dispatcher.list".into(), bytes: text.into() };
         assert_eq!(order(&convert(&[file], false).unwrap().yaml), wanted, "{text}");
     }
+}
+
+#[test]
+fn constants_of_an_included_file_hold_if_it_is_given_too() {
+    let file = |name: &str, text: &str| File { name: name.into(), bytes: text.into() };
+    let main = file("etc/kamailio.cfg", "include_file \"set.cfg\"\nroute { ds_select_dst(SET, ALG); }\n");
+    let included = file("etc/set.cfg", "#!KAMAILIO\n#!define SET 1\n#!define ALG \"8\"\n");
+    let rows = list("1 sip:10.0.0.1\n");
+    let both = convert(&[main.clone(), rows.clone(), included], false).unwrap();
+    assert!(both.warnings.is_empty() && both.yaml.contains("algorithm: priority"), "{both:?}");
+    let alone = convert(&[main, rows], false).unwrap();
+    assert!(alone.warnings.concat().contains("etc/kamailio.cfg:1: the included file `set.cfg`"), "{alone:?}");
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -200,8 +200,11 @@ fn read(files: &[File]) -> Result<Found, String> {
             (file.name.as_str().into(), text.trim_start_matches('\u{feff}').to_owned())
         })
         .collect();
-    let is_script = |text: &str| !sql::is_sql(text) && script::is_script(text);
-    for (file, text) in texts.iter().filter(|(_, text)| is_script(text)) {
+    // A script can contain a query, a dump contains no modules.
+    let is_script =
+        |text: &str| script::is_script(text) && (!sql::is_sql(text) || text.contains("loadmodule"));
+    for (file, text) in included_first(texts.iter().filter(|(_, text)| is_script(text)).collect(), &mut found)
+    {
         found.script.read(text, file, &mut constants, &mut found.warnings);
     }
     let names = table_names(&found.script);
@@ -223,6 +226,32 @@ fn read(files: &[File]) -> Result<Found, String> {
         found.rows.extend(rows);
     }
     Ok(found)
+}
+
+/// The scripts, those that others include first, because they hold the constants. Files that are
+/// included but not given become warnings.
+fn included_first<'a>(
+    scripts: Vec<&'a (Rc<str>, String)>,
+    found: &mut Found,
+) -> impl Iterator<Item = &'a (Rc<str>, String)> + use<'a> {
+    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut included = vec![];
+    for (file, text) in &scripts {
+        for (line, name) in script::includes(text) {
+            included.push(base(name));
+            if !scripts.iter().any(|(known, _)| base(known) == base(name)) {
+                let place = place::Place { file: Rc::clone(file), line };
+                let text = format!(
+                    "the included file `{}` is not read; name it on the command line, too",
+                    shown(name)
+                );
+                found.warnings.push(Warning { place, text });
+            }
+        }
+    }
+    let (first, then): (Vec<_>, Vec<_>) =
+        scripts.into_iter().partition(|(file, _)| included.contains(&base(file)));
+    first.into_iter().chain(then)
 }
 
 fn table_names(script: &Script) -> TableNames {

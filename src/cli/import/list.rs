@@ -4,7 +4,7 @@ use super::place::{Place, Warning};
 use super::row::{Fields, Row};
 use std::rc::Rc;
 
-/// Reads every line; those that are wrong become warnings and are left out, as Kamailio does.
+/// Reads every line; those that are wrong become warnings and are left out.
 pub(super) fn read(text: &str, file: &Rc<str>, warnings: &mut Vec<Warning>) -> Vec<Row> {
     let mut rows = vec![];
     for (index, line) in text.lines().enumerate() {
@@ -16,6 +16,9 @@ pub(super) fn read(text: &str, file: &Rc<str>, warnings: &mut Vec<Warning>) -> V
                 if let Some(rest) = rest {
                     let rest = super::place::shown(&rest);
                     warn(format!("`{rest}` after the attributes is left out: they contain no blanks"));
+                }
+                if row.priority < 0 {
+                    warn("a negative priority: Kamailio 5.6 takes it for 0, here it comes after 0".into());
                 }
                 rows.push(row);
             }
@@ -60,9 +63,9 @@ mod tests {
     #[test]
     fn names_each_bad_line_and_reads_the_rest() {
         let (rows, warnings) =
-            read_all("one sip:a\n1\n1 sip:b x\n1 sip:c 0 high\n1 sip:d 0 0 weight=5 cc=1\n");
-        assert_eq!(rows.len(), 1);
+            read_all("one sip:a\n1\n1 sip:b x\n1 sip:c 0 high\n1 sip:d 0 0 weight=5 cc=1\n1 sip:e 0 -1\n");
+        assert_eq!(rows.len(), 2);
         let places: Vec<&str> = warnings.iter().filter_map(|text| text.split(": ").next()).collect();
-        assert_eq!(places, ["list:1", "list:2", "list:3", "list:4", "list:5"]);
+        assert_eq!(places, ["list:1", "list:2", "list:3", "list:4", "list:5", "list:6"]);
     }
 }

@@ -91,11 +91,6 @@ impl Script {
                         );
                     }
                 }
-                "include_file" | "import_file" => {
-                    if let Some(Token::Text(name)) = rest.first().map(|spot| &spot.token) {
-                        warn(lexer::not_read(name));
-                    }
-                }
                 _ => {
                     if let Some(function) = FUNCTIONS.iter().find(|function| function.name == word.as_str())
                         && let Err(text) = self.call(function, rest, &place)
@@ -226,6 +221,17 @@ fn show(argument: &[&Token]) -> String {
     parts.collect::<Vec<_>>().concat()
 }
 
+/// The files that a script includes, with their lines; those under an `#!ifdef`, too.
+pub(super) fn includes(text: &str) -> Vec<(usize, &str)> {
+    fn name(line: &str) -> Option<&str> {
+        let line = line.trim_start();
+        let line = line.strip_prefix("#!").or_else(|| line.strip_prefix("!!")).unwrap_or(line);
+        let rest = line.strip_prefix("include_file").or_else(|| line.strip_prefix("import_file"))?;
+        rest.trim_start().strip_prefix('"')?.split('"').next()
+    }
+    text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, name(line)?))).collect()
+}
+
 /// Whether a text is a script rather than anything else that can be imported.
 pub(super) fn is_script(text: &str) -> bool {
     let marks = ["#!KAMAILIO", "#!OPENSER", "#!SER", "#!ALL", "#!MAXCOMPAT"];
@@ -290,6 +296,13 @@ mod tests {
         assert!(is_script("  loadmodule \"tm.so\"\n"));
         assert!(is_script("  if (!ds_select_dst(\"1\", \"4\")) exit;\n"));
         assert!(!is_script("# for ds_select_dst(\"1\", \"4\")\n1 sip:h\n"));
+    }
+
+    #[test]
+    fn finds_included_files_however_they_are_written() {
+        let text =
+            "#!include_file \"a.cfg\"\n  import_file \"/etc/b.cfg\" # x\n# include_file \"c\"\nincluded\n";
+        assert_eq!(includes(text), [(1, "a.cfg"), (2, "/etc/b.cfg")]);
     }
 
     #[test]

@@ -53,7 +53,10 @@ impl Set {
         let compat =
             manner.hash_compat && choice.algorithm().is_some_and(|algorithm| algorithm.key.is_some());
         // Kamailio hashes over all of them, whatever their priority.
-        let tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, manner, warnings) };
+        let mut tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, warnings) };
+        if manner.common.use_default {
+            set.last_resort(&mut tiers);
+        }
         let weights = set.weights(&rows, choice);
         let is_limited = choice.algorithm.as_ref().map(|(number, _)| *number == 10);
         let mut ids = BTreeSet::new();
@@ -126,13 +129,7 @@ impl Set {
     }
 
     /// The tier of each row.
-    fn tiers(
-        &mut self,
-        rows: &[Row],
-        choice: &Choice,
-        manner: Manner<'_>,
-        warnings: &mut Vec<Warning>,
-    ) -> Vec<u32> {
+    fn tiers(&mut self, rows: &[Row], choice: &Choice, warnings: &mut Vec<Warning>) -> Vec<u32> {
         let number = choice.algorithm.as_ref().map(|(number, _)| *number);
         let is_turned = number != Some(LOWEST_FIRST);
         let distance = |row: &Row| {
@@ -166,16 +163,17 @@ impl Set {
             }
             self.comments.push(text);
         }
-        if manner.common.use_default && tiers.len() > 1 {
-            self.comments.push(
-                "use_default: the last one is tried when no other works, so it has a tier of its own".into(),
-            );
-            let lowest = tiers.iter().copied().max().unwrap_or(0);
-            if let Some(last) = tiers.last_mut() {
-                *last = lowest + 1;
-            }
-        }
         tiers
+    }
+
+    /// The last destination is not chosen as long as another one is left.
+    fn last_resort(&mut self, tiers: &mut [u32]) {
+        let lowest = tiers.iter().copied().max().unwrap_or(0);
+        if let [_, .., last] = tiers {
+            *last = lowest + 1;
+            let text = "use_default: the last one is tried when no other works, so it has a tier of its own";
+            self.comments.push(text.into());
+        }
     }
 
     /// The weight to be written for each row.

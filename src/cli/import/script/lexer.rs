@@ -274,15 +274,8 @@ fn directive(
                 remarks.push((line, format!("#!{word} with a regular expression is not followed")));
             }
         },
-        "include_file" | "import_file" => remarks.push((line, not_read(rest.trim_matches('"')))),
         _ => {}
     }
-}
-
-/// What is said of a file that a script includes.
-pub(super) fn not_read(name: &str) -> String {
-    let name = crate::cli::import::place::shown(name);
-    format!("the included file `{name}` is not read; name it on the command line, too")
 }
 
 /// `"!PATTERN!VALUE!FLAGS"`, with any character as separator.

@@ -138,7 +138,7 @@ impl Set {
             if is_turned { best - own } else { own - best }
         };
         let far = rows.iter().map(distance).max().unwrap_or(0);
-        let mut tiers: Vec<u32> = if far < MAX_NUMBER {
+        let tiers: Vec<u32> = if far < MAX_NUMBER {
             rows.iter().map(|row| u32::try_from(distance(row)).unwrap_or(0)).collect()
         } else {
             self.comments.push("priorities lie too far apart, so the tiers are numbered through".into());

@@ -170,12 +170,7 @@ pub fn convert(files: &[File], hash_compat: bool) -> Result<Imported, String> {
     page.comments(0, &common.comments);
     used(&mut page, &found.script);
     page.comments(0, &empty);
-    for warning in found.warnings.iter().filter(|warning| warning.text.contains("left out: ")) {
-        let is_said = sets.iter().any(|set| set.says(&warning.to_string()));
-        if !is_said {
-            page.comment(0, &warning.to_string());
-        }
-    }
+    left_out(&mut page, &found.warnings, &sets);
     page.blank();
     listeners.write(&mut page);
     page.line(0, "sets:");
@@ -300,6 +295,16 @@ fn head(page: &mut Page, names: &[&str], hash_compat: bool) {
         "Kamailio tries the highest priority first, sipwarden the lowest: priority = highest of the set - Kamailio's. \
          Within a priority Kamailio begins with the last line, so the lines stand in reverse order.",
     );
+}
+
+/// What was left out and belongs to no set.
+fn left_out(page: &mut Page, warnings: &[Warning], sets: &[Set]) {
+    for warning in warnings.iter().filter(|warning| warning.text.contains("left out: ")) {
+        let text = warning.to_string();
+        if !sets.iter().any(|set| set.says(&text)) {
+            page.comment(0, &text);
+        }
+    }
 }
 
 /// The functions that the scripts call, and what there is instead of them.

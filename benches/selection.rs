@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selector, SetSettings, Table,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings, RetryAfterSettings, Selector, SetSettings, Table,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::{Nonces, Secret};
@@ -38,6 +38,8 @@ fn table(algorithm: Algorithm, count: u32) -> Arc<Table> {
         sources: vec![],
         destinations: destinations.collect(),
         failover: FailoverSettings::default(),
+        passive: PassiveSettings::default(),
+        retry_after: RetryAfterSettings::default(),
     };
     Arc::new(Table::new(vec![set], &mut Names::default()))
 }

@@ -15,7 +15,8 @@ mod verdicts;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
 pub use select::{Selection, Selector, skipped};
 pub use settings::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Thresholds,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, PassiveSettings, RetryAfterSettings,
+    SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};
 pub use verdicts::{Endpoints, Verdict, Verdicts};

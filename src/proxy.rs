@@ -18,6 +18,7 @@ mod copy;
 mod dialogs;
 mod earlier;
 mod engine;
+mod evidence;
 mod failover;
 mod local;
 mod mark;
@@ -41,6 +42,7 @@ use crate::facts::event::{
     AttemptOutcome, ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger,
     TransportReason,
 };
+use crate::facts::evidence::Evidence;
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
@@ -102,6 +104,14 @@ pub enum Input<'a> {
         target: Target,
         /// The wish.
         admin: Admin,
+    },
+    /// What a request showed of its destination (worker 0 only); each core, worker 0's too, puts it
+    /// out with its messages and events.
+    Evidence {
+        /// The destination.
+        target: Target,
+        /// What it showed.
+        evidence: Evidence,
     },
     /// Serve what runs, refuse new dialogs.
     Drain,
@@ -176,12 +186,15 @@ impl Core {
             Input::SetAdmin { target, admin } => {
                 self.with_warden(|warden, engine| warden.set_admin(engine, target, admin, now));
             }
+            Input::Evidence { target, evidence } => {
+                self.with_warden(|warden, engine| warden.on_evidence(engine, target, evidence, now));
+            }
             Input::Drain => self.drain(),
             Input::Abort => self.abort(now),
         }
     }
 
-    /// Messages and events of the steps since it was last cleared.
+    /// Messages, events and evidence of the steps since it was last cleared.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.engine.outbox
     }
@@ -212,7 +225,7 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail)),
+            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail, now)),
         }
     }
 

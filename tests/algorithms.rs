@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selection, Selector,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings, RetryAfterSettings, Selection, Selector,
     SetSettings, Table, Thresholds, Verdicts, skipped,
 };
 use sipwarden::facts::event::{ProbeOutcome, SkipReason};
@@ -55,6 +55,8 @@ fn bench(algorithm: Algorithm, members: &[Member]) -> Bench {
         sources: vec![],
         destinations: destinations.collect(),
         failover: FailoverSettings::default(),
+        passive: PassiveSettings::default(),
+        retry_after: RetryAfterSettings::default(),
     };
     let table = Arc::new(Table::new(vec![set], &mut Names::default()));
     let set = table.set_by_name("pbx").expect("the table has one set");

@@ -128,6 +128,7 @@ fn samples(now: Instant) -> Vec<Row> {
                 r#"destination_transaction_seconds_count{D,method="OTHER"}"#,
             ],
         ),
+        (Event::EvidenceDropped, &["evidence_dropped_total"]),
         (
             Event::RequestRetransmitted { target: A },
             &[r#"destination_retransmissions_total{D,kind="request"}"#],
@@ -419,6 +420,9 @@ fn snapshot(now: Instant) -> Snapshot {
         state: State::Up,
         usable: true,
         admin: Admin::Enabled,
+        passive_failures: 0,
+        ejected_until: Some(now + Duration::from_secs(30)),
+        retry_after_until: Some(now + Duration::from_secs(10)),
         added: now,
         since: now,
         last_change: None,

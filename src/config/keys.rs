@@ -21,6 +21,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Destination::SECTION,
     &Probe::SECTION,
     &Failover::SECTION,
+    &Passive::SECTION,
+    &RetryAfter::SECTION,
     &Route::SECTION,
     &Dns::SECTION,
     &Sip::SECTION,
@@ -111,8 +113,12 @@ section! {
         probe: Probe = Probe::default();
         /// When to give up on a destination and try the next.
         failover: Failover = Failover::default();
+        /// Setting a destination aside because requests to it fail, whatever its probes say.
+        passive: Passive = Passive::default(), kamailio "`ds_mark_dst` in `failure_route`";
+        /// Leaving a destination alone for as long as it asks.
+        retry_after: RetryAfter = RetryAfter::default(), kamailio "`blst_503`, `blst_503_max_timeout` of `tm`";
     }
-    later ["fallback", "when_all_down", "slow_start", "register_key", "passive", "retry_after"]
+    later ["fallback", "when_all_down", "slow_start", "register_key"]
 }
 
 section! {
@@ -194,6 +200,32 @@ section! {
         total: Duration = dispatch::FailoverSettings::default().total, from ms(10) => HOUR;
         /// Whether to give up on a destination that was already ringing.
         after_18x: bool = dispatch::FailoverSettings::default().after_18x;
+    }
+}
+
+section! {
+    /// Ejection: a destination at which `consecutive_failures` requests in a row failed gets no new ones for a while. A failure is no response, a transport error, 500, 502, 503 or 504, before any 101–199, to a request that opens a dialog or stands alone; any other answer counts from 0 again, even 408. Probes neither count nor end it. The last usable destination of a set is never ejected; if all others fail, ejections are lifted.
+    Passive at "sets.NAME.passive" {
+        /// Whether destinations are ejected.
+        enabled: bool = dispatch::PassiveSettings::default().enabled;
+        /// Failures in a row that eject.
+        consecutive_failures: u32 = dispatch::PassiveSettings::default().consecutive_failures, from 1 => 1_000;
+        /// How long the first ejection lasts. Each further one lasts twice as long; each `base_ejection` that passes without one takes a doubling back.
+        base_ejection: Duration = dispatch::PassiveSettings::default().base_ejection, from ms(100) => HOUR;
+        /// How long an ejection lasts at most; not below `base_ejection`.
+        max_ejection: Duration = dispatch::PassiveSettings::default().max_ejection, from ms(100) => HOUR;
+        /// Share of the enabled destinations that may be ejected at a time, in percent, rounded down.
+        max_ejected_percent: u32 = dispatch::PassiveSettings::default().max_ejected_percent, from 0 => 100;
+    }
+}
+
+section! {
+    /// Retry-After in a destination's 503 to a request that opens a dialog or stands alone: it gets no new ones for so long. Ignored where nobody else could serve.
+    RetryAfter at "sets.NAME.retry_after" {
+        /// Whether to do as it asks.
+        honour: bool = dispatch::RetryAfterSettings::default().honour;
+        /// For this long at most. FreeSWITCH always asks for 300s.
+        max: Duration = dispatch::RetryAfterSettings::default().max, from secs(1) => HOUR;
     }
 }
 

@@ -24,6 +24,10 @@ pub struct SetSettings {
     pub destinations: Vec<DestinationSettings>,
     /// How it gives up on one destination for the next.
     pub failover: FailoverSettings,
+    /// What failing requests do to a destination.
+    pub passive: PassiveSettings,
+    /// What Retry-After of a destination does.
+    pub retry_after: RetryAfterSettings,
 }
 
 /// One destination of a set.
@@ -114,6 +118,49 @@ impl HashPart {
             Self::SourceIp => "source_ip",
             Self::Header(_) => "header",
         }
+    }
+}
+
+/// When requests that fail set a destination aside, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassiveSettings {
+    /// Whether they do. Default true.
+    pub enabled: bool,
+    /// Failures in a row that eject. Default 5, at least 1.
+    pub consecutive_failures: u32,
+    /// The first ejection lasts so long, each further one twice as long. Default 30 s.
+    pub base_ejection: Duration,
+    /// No ejection lasts longer. Default 300 s, at least `base_ejection`.
+    pub max_ejection: Duration,
+    /// Share of the enabled members of the set that may be ejected at a time, rounded down, 0 to 100.
+    /// Default 50.
+    pub max_ejected_percent: u32,
+}
+
+impl Default for PassiveSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            consecutive_failures: 5,
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            max_ejected_percent: 50,
+        }
+    }
+}
+
+/// What a Retry-After in a destination's 503 to an initial request does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryAfterSettings {
+    /// Whether the destination gets no new requests for so long. Default true.
+    pub honour: bool,
+    /// For this long at most, whatever it says. Default 60 s.
+    pub max: Duration,
+}
+
+impl Default for RetryAfterSettings {
+    fn default() -> Self {
+        Self { honour: true, max: Duration::from_secs(60) }
     }
 }
 

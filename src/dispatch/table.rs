@@ -3,7 +3,7 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
-use super::{DestinationSettings, FailoverSettings, HashPart, SetSettings};
+use super::{DestinationSettings, FailoverSettings, HashPart, PassiveSettings, RetryAfterSettings, SetSettings};
 use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;
@@ -180,6 +180,14 @@ impl Set {
     /// How it gives up on a destination.
     pub fn failover(&self) -> &FailoverSettings {
         &self.settings.failover
+    }
+    /// What failing requests do to its members.
+    pub fn passive(&self) -> &PassiveSettings {
+        &self.settings.passive
+    }
+    /// What Retry-After of its members does.
+    pub fn retry_after(&self) -> &RetryAfterSettings {
+        &self.settings.retry_after
     }
     /// Further networks whose requests count as coming from this set.
     pub fn sources(&self) -> &[IpNet] {

@@ -2,7 +2,7 @@
 //!
 //! RFC 3261 §16.6 (forwarding), §16.8 (Timer C), §9.1 (CANCEL).
 
-use super::context::{Attempt, Cancelling, Context, Phase};
+use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
@@ -67,6 +67,7 @@ impl Engine {
             is_abandoned: false,
             has_response: false,
             was_early: false,
+            weighed: Weighed::No,
             cancelling: Cancelling::No,
             no_response_at: silence.map(|after| now + after),
             no_progress_at: None,
@@ -134,11 +135,13 @@ impl Engine {
             return false;
         }
         let to = next.map(|(target, _)| target);
+        let passive_mark = Self::counts_against(context, index);
         self.note_selection(context, set, to, SelectionReason::Failover, took, now);
         let Some((to, hop)) = next else {
             self.outbox.event(Event::SelectionFailed { set, reason: SelectionFailure::AllTried });
             if let Some(record) = &mut context.record {
-                record.failovers.push(FailoverRecord { at: now, from, to: None, cause, remaining: 0 });
+                let (to, remaining) = (None, 0);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
             }
             return false;
         };
@@ -146,7 +149,8 @@ impl Engine {
         self.abandon(context, index, now);
         let (call_id, trace) = match &mut context.record {
             Some(record) => {
-                record.failovers.push(FailoverRecord { at: now, from, to: Some(to), cause, remaining });
+                let to = Some(to);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
                 (record.call_id.clone(), record.trace)
             }
             None => Default::default(),

@@ -4,10 +4,13 @@ use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
 use super::super::items::{DestinationItem, Sets};
-use super::super::keys::{Failover, Probe, Set as Keys};
+use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
-use crate::dispatch::{DestinationSettings, Endpoint, FailoverSettings, Host, SetSettings, Thresholds};
+use crate::dispatch::{
+    DestinationSettings, Endpoint, FailoverSettings, Host, PassiveSettings, RetryAfterSettings, SetSettings,
+    Thresholds,
+};
 use crate::facts::{Algorithm, Transport};
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
@@ -72,6 +75,8 @@ fn set(
     }
     check_probe(&keys.probe, &path.key("probe"), problems);
     let failover = failover(&keys.failover, &path.key("failover"), timers, problems);
+    let passive = passive(&keys.passive, &path.key("passive"), problems);
+    let RetryAfter { honour, max } = keys.retry_after;
     let mut seen: HashMap<String, KeyPath> = HashMap::new();
     let (mut destinations, mut probes) = (vec![], vec![]);
     for item in &mut keys.destinations {
@@ -108,6 +113,8 @@ fn set(
         sources: keys.sources.iter().map(|network| network.0).collect(),
         destinations,
         failover,
+        passive,
+        retry_after: RetryAfterSettings { honour, max },
     };
     Set { dispatch, probes }
 }
@@ -345,6 +352,21 @@ fn probe_settings(probe: &Probe) -> probe::Settings {
         method: probe.method.as_str().into(),
         from: probe.from.as_deref().map(Into::into),
         accept: probe::CodeRanges { include: pairs(&probe.accept), exclude: pairs(&probe.reject) },
+    }
+}
+
+fn passive(keys: &Passive, path: &KeyPath, problems: &Problems) -> PassiveSettings {
+    if keys.max_ejection < keys.base_ejection {
+        let (max, base) = (show_duration(keys.max_ejection), show_duration(keys.base_ejection));
+        let message = format!("{max} is below `base_ejection`, {base}");
+        problems.add(Problem::value(&path.key("max_ejection"), message));
+    }
+    PassiveSettings {
+        enabled: keys.enabled,
+        consecutive_failures: keys.consecutive_failures,
+        base_ejection: keys.base_ejection,
+        max_ejection: keys.max_ejection,
+        max_ejected_percent: keys.max_ejected_percent,
     }
 }
 

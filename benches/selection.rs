@@ -2,7 +2,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings, RetryAfterSettings, Selector, SetSettings, Table,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings,
+    RetryAfterSettings, Selector, SetSettings, Table,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::{Nonces, Secret};

@@ -225,7 +225,10 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail, now)),
+            sets: self
+                .warden
+                .as_ref()
+                .map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail, now)),
         }
     }
 

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings, RetryAfterSettings, Selection, Selector,
-    SetSettings, Table, Thresholds, Verdicts, skipped,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings,
+    RetryAfterSettings, Selection, Selector, SetSettings, Table, Thresholds, Verdicts, skipped,
 };
 use sipwarden::facts::event::{ProbeOutcome, SkipReason};
 use sipwarden::facts::names::Names;

@@ -128,7 +128,6 @@ fn samples(now: Instant) -> Vec<Row> {
                 r#"destination_transaction_seconds_count{D,method="OTHER"}"#,
             ],
         ),
-        (Event::EvidenceDropped, &["evidence_dropped_total"]),
         (
             Event::RequestRetransmitted { target: A },
             &[r#"destination_retransmissions_total{D,kind="request"}"#],
@@ -252,6 +251,7 @@ fn samples(now: Instant) -> Vec<Row> {
             },
             &[],
         ),
+        (Event::EvidenceDropped, &["evidence_dropped_total"]),
     ]
 }
 
@@ -297,6 +297,7 @@ fn variant(event: &Event) -> usize {
         Event::HandedOver { .. } => 36,
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
+        Event::EvidenceDropped => 39,
     }
 }
 

@@ -127,9 +127,8 @@ impl Health {
         rtt: Option<Duration>,
         now: Instant,
     ) -> ProbeVerdict {
-        let change = self.update(target, now, |member, has_substitute| {
-            member.on_probe(outcome, rtt, has_substitute, now)
-        });
+        let change = self
+            .update(target, now, |member, has_substitute| member.on_probe(outcome, rtt, has_substitute, now));
         let (consecutive_failures, consecutive_successes) =
             self.member(target).map(Member::consecutive).unwrap_or_default();
         ProbeVerdict { change, consecutive_failures, consecutive_successes }
@@ -334,6 +333,9 @@ impl Health {
 }
 
 #[cfg(test)]
+mod withholding_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::dispatch::testing::{destination, set};
@@ -403,7 +405,7 @@ mod tests {
         }
         fn snapshot(&self) -> SetSnapshot {
             let zero = Duration::ZERO;
-            self.health.set_snapshots(Detail::Full, |_| zero, |_| zero).remove(0)
+            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero).remove(0)
         }
         fn verdicts(&mut self) -> Arc<Verdicts> {
             self.health.take_verdicts().expect("something changed")
@@ -657,7 +659,9 @@ mod tests {
     fn random_step(bench: &mut Bench, random: &mut Nonces) {
         let mut pick = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
         let target = Target::new(u32::try_from(pick(8)).unwrap());
-        match pick(20) {
+        bench.now += Duration::from_secs(pick(8) as u64);
+        bench.health.handle_timeout(bench.now);
+        match pick(28) {
             0 => {
                 let indexes: Vec<u8> = (0..8).filter(|_| pick(3) > 0).collect();
                 let members = indexes.into_iter().map(|index| random_member(index, &mut pick)).collect();
@@ -665,6 +669,19 @@ mod tests {
             }
             1..4 => {
                 bench.admin(target, Admin::ALL[pick(3)]);
+            }
+            20..26 => {
+                let failed = [ProbeOutcome::Timeout, ProbeOutcome::Rejected(503)][pick(2)];
+                for _ in 0..pick(8) {
+                    bench.health.on_evidence(target, Evidence::Fails(failed), bench.now);
+                }
+                if pick(4) == 0 {
+                    bench.health.on_evidence(target, Evidence::Answers, bench.now);
+                }
+            }
+            26 | 27 => {
+                let wanted = Duration::from_secs(pick(100) as u64);
+                bench.health.on_evidence(target, Evidence::Pause(wanted), bench.now);
             }
             4..6 => {
                 let addresses = [address(1), address(2)];

@@ -3,7 +3,9 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
-use super::{DestinationSettings, FailoverSettings, HashPart, PassiveSettings, RetryAfterSettings, SetSettings};
+use super::{
+    DestinationSettings, FailoverSettings, HashPart, PassiveSettings, RetryAfterSettings, SetSettings,
+};
 use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;

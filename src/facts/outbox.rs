@@ -3,8 +3,8 @@
 //! Messages are written into one arena that is reused, so a step allocates nothing once the arena
 //! has grown to the size of a batch. Owned by the core; drained by the worker loop after a batch.
 
-use super::evidence::Evidence;
 use super::event::{Event, MessageKind};
+use super::evidence::Evidence;
 use super::record::TransactionRecord;
 use super::{Hop, Target};
 use std::ops::Range;

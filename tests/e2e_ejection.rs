@@ -1,5 +1,6 @@
 //! The real binary between a SIPp caller, a callee that refuses calls while it answers probes, and one
 //! that serves: ejection and Retry-After, and where both show.
+#![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
 #[path = "support/e2e/harness.rs"]
 mod harness;

@@ -19,6 +19,7 @@ mod dialogs;
 mod earlier;
 mod engine;
 mod failover;
+mod key;
 mod local;
 mod mark;
 mod mtu;
@@ -32,6 +33,7 @@ mod settings;
 mod tick;
 mod warden;
 
+pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(key(HashPart::RuriUser, "tel:abc;phone-context=x", "sip:h"), 7_167_810);
         assert_eq!(key(HashPart::Ruri, "tel:abc;phone-context=x", "sip:h"), 7_167_810);
         for odd in ["urn:service:sos", "sip:a@b@c"] {
-            assert_eq!(key(HashPart::From, "sip:h", odd), kamailio_hash(odd.as_bytes(), b"").into());
+            assert_eq!(key(HashPart::From, "sip:h", odd), u64::from(kamailio_hash(odd.as_bytes(), b"")));
         }
         let v6 = u64::from(kamailio_hash(b"a", b"[::1]"));
         assert_eq!(key(HashPart::Ruri, "sip:a@[::1]:5060", "sip:h"), v6);

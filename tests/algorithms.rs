@@ -75,7 +75,7 @@ fn slots_of(weights: &[u32], position: usize) -> u32 {
     let is_taken = |position: usize| weights.get(position).is_some_and(|weight| *weight > 0);
     let before = (1..weights.len()).map(|step| (position + weights.len() - step) % weights.len());
     let idle = before.take_while(|position| !is_taken(*position)).count();
-    if is_taken(position) { 1 + u32::try_from(idle).unwrap() } else { 0 }
+    if is_taken(position) { 1 + u32::try_from(idle).expect("few members") } else { 0 }
 }
 
 /// Whether a row remembers the selections before, so that equal requests go to different members.

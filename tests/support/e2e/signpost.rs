@@ -3,6 +3,7 @@
 
 use super::address;
 use super::phone::Message;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,7 +98,6 @@ struct Open {
     sequence: u32,
     invite: Invite,
     text: String,
-    place: usize,
     repeat_at: Instant,
 }
 
@@ -113,19 +113,18 @@ impl Asker {
     /// destination that answered, or else the code.
     pub fn ask(&mut self, proxy: SocketAddr, invites: impl IntoIterator<Item = Invite>) -> Vec<String> {
         let mut invites = invites.into_iter();
-        let (mut open, mut names): (Vec<Open>, Vec<String>) = (vec![], vec![]);
+        let (mut open, mut names): (Vec<Open>, BTreeMap<u32, String>) = (vec![], BTreeMap::new());
         let mut last = Instant::now();
         loop {
             while open.len() < AT_A_TIME
                 && let Some(invite) = invites.next()
             {
-                open.push(self.open(invite, names.len()));
-                names.push(String::new());
+                open.push(self.open(invite));
             }
             if open.is_empty() {
-                return names;
+                return names.into_values().collect();
             }
-            assert!(last.elapsed() < PATIENCE, "no final response from {proxy} to\n{}", open[0].text);
+            assert!(last.elapsed() < PATIENCE, "no final response from {proxy} to {open:?}");
             let now = Instant::now();
             for open in open.iter_mut().filter(|open| open.repeat_at <= now) {
                 let _ = self.socket.send_to(open.text.as_bytes(), proxy);
@@ -134,16 +133,16 @@ impl Asker {
             let Some(answer) = self.receive() else { continue };
             let at = open.iter().position(|open| open.sequence == answer.sequence());
             if let Some(at) = at.filter(|_| answer.is_final("INVITE")) {
-                let Open { invite, place, .. } = open.remove(at);
+                let Open { sequence, invite, .. } = open.remove(at);
                 self.acknowledge(proxy, &invite, &answer);
                 let code = || answer.code().map(|code| code.to_string()).unwrap_or_default();
-                names[place] = answer.header("X-Who").map_or_else(code, str::to_owned);
+                names.insert(sequence, answer.header("X-Who").map_or_else(code, str::to_owned));
                 last = Instant::now();
             }
         }
     }
 
-    fn open(&mut self, invite: Invite, place: usize) -> Open {
+    fn open(&mut self, invite: Invite) -> Open {
         self.asked += 1;
         let (sequence, via, local) = (self.asked, self.via(self.asked), self.local());
         let Invite { uri, headers } = &invite;
@@ -151,7 +150,7 @@ impl Asker {
             "INVITE {uri} SIP/2.0\r\n{via}Max-Forwards: 70\r\nCSeq: {sequence} INVITE\r\n\
              Contact: <sip:asker@{local}>\r\n{headers}Content-Length: 0\r\n\r\n"
         );
-        Open { sequence, invite, text, place, repeat_at: Instant::now() }
+        Open { sequence, invite, text, repeat_at: Instant::now() }
     }
 
     fn acknowledge(&self, proxy: SocketAddr, invite: &Invite, answer: &Message) {

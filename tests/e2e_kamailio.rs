@@ -127,8 +127,10 @@ impl Rig {
 
     fn ask_all(&mut self, plan: &str, numbers: Range<usize>) -> [Vec<String>; 2] {
         let at = plans().position(|known| known.name == plan).expect("the plan is known");
-        [self.kamailio.listens[at], self.listens[at]]
-            .map(|proxy| self.asker.ask(proxy, numbers.clone().map(invite)))
+        [self.kamailio.listens.get(at), self.listens.get(at)].map(|proxy| {
+            let proxy = proxy.expect("each plan has its listener");
+            self.asker.ask(*proxy, numbers.clone().map(invite))
+        })
     }
 
     /// Where the INVITEs of all numbers of a plan go, from Kamailio and from sipwarden.
@@ -153,7 +155,8 @@ impl Rig {
     /// Takes a destination of a plan out of service in both.
     fn disable(&self, plan: &str, name: &str) {
         let set = (1..).zip(plans()).find(|(_, known)| known.name == plan).expect("the plan is known").0;
-        let uri = format!("sip:{}", self.destinations[name].address);
+        let destination = self.destinations.get(name).expect("the test names a destination");
+        let uri = format!("sip:{}", destination.address);
         self.kamailio.control(&["dispatcher.set_state", "d", &set.to_string(), &uri]);
         let ended = self.sipwarden.ask(&["set-state", plan, name, "disabled"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -207,9 +210,13 @@ fn config(listens: &[SocketAddr], http: SocketAddr, addresses: &BTreeMap<&str, S
 /// The INVITE of a number: each part that can be a key differs from number to number, in ways that
 /// phones have, and one in ten brings no credentials.
 fn invite(number: usize) -> Invite {
-    let port = ["", ":5060", ":5070"][number % 3];
-    let (scheme, user) = (["sip", "sips"][number % 2], if number % 7 == 0 { "" } else { "caller" });
-    let user = if user.is_empty() { String::new() } else { format!("{user}{number}@") };
+    let port = match number % 3 {
+        0 => "",
+        1 => ":5060",
+        _ => ":5070",
+    };
+    let scheme = if number.is_multiple_of(2) { "sip" } else { "sips" };
+    let user = if number.is_multiple_of(7) { String::new() } else { format!("caller{number}@") };
     let mut headers = format!(
         "Call-ID: {}\r\nFrom: \"Caller\" <{scheme}:{user}pbx{number}.example.org{port}>;tag=f{number}\r\n\
          To: <sip:+1555{number}@[2001:db8::{}]{port};user=phone>\r\nX-Key: {}\r\n",
@@ -218,8 +225,8 @@ fn invite(number: usize) -> Invite {
         number * 31
     );
     if number % 10 != 3 {
-        let name = if number % 4 == 0 { "Proxy-Authorization" } else { "Authorization" };
-        let domain = if number % 5 == 0 { "@example.com" } else { "" };
+        let name = if number.is_multiple_of(4) { "Proxy-Authorization" } else { "Authorization" };
+        let domain = if number.is_multiple_of(5) { "@example.com" } else { "" };
         let _ = write!(
             headers,
             "{name}: Digest realm=\"x, y\", username=\"user{number}{domain}\", nonce=\"1\", \
@@ -276,8 +283,8 @@ fn what_a_dead_destination_had_goes_to_the_same_one_in_its_place() {
         }
     }
     let round_robin = rig.homes_of(&ALIKE[7], FEWER);
-    for product in 0..2 {
-        let tally = tally(round_robin.iter().map(|both| &both[product]));
+    for homes in each(&round_robin) {
+        let tally = tally(homes.into_iter());
         assert!(tally["b"].abs_diff(tally["c"]) <= 1 && tally.len() == 2, "{tally:?}");
     }
     let priority = rig.homes_of(&ALIKE[8], FEWER);
@@ -316,7 +323,7 @@ const DIFFERENCES: [Difference; 7] = [
         why: "priorities are tiers whatever the algorithm; the rest stands by",
         look: |rig| {
             let homes = rig.homes(&UNLIKE[1]);
-            [0, 1].map(|product| listed(homes.iter().map(|both| &both[product])))
+            each(&homes).map(|homes| listed(&homes))
         },
     },
     Difference {
@@ -342,7 +349,7 @@ const DIFFERENCES: [Difference; 7] = [
             assert!(!homes.iter().flatten().any(|home| home == "b"), "it is disabled");
             rig.reload();
             let homes = rig.homes_of(&ALIKE[0], FEWER);
-            [0, 1].map(|product| listed(homes.iter().map(|both| &both[product])))
+            each(&homes).map(|homes| listed(&homes))
         },
     },
     Difference {
@@ -354,9 +361,8 @@ const DIFFERENCES: [Difference; 7] = [
             let before = rig.homes(&UNLIKE[0]);
             rig.kill("b");
             let during = rig.homes(&UNLIKE[0]);
-            [0, 1].map(|product| {
-                moved(before.iter().zip(&during).map(|pair| [&pair.0[product], &pair.1[product]]))
-            })
+            let ([kamailio, ours], [kamailio_now, ours_now]) = (each(&before), each(&during));
+            [moved(&kamailio, &kamailio_now), moved(&ours, &ours_now)]
         },
     },
     Difference {
@@ -384,26 +390,33 @@ const DIFFERENCES: [Difference; 7] = [
     },
 ];
 
+/// What Kamailio chose, and what sipwarden did.
+fn each(homes: &[Both]) -> [Vec<&String>; 2] {
+    [homes.iter().map(|[kamailio, _]| kamailio).collect(), homes.iter().map(|[_, ours]| ours).collect()]
+}
+
 /// Whom somebody chose at all.
-fn listed<'a>(chosen: impl Iterator<Item = &'a String>) -> String {
-    tally(chosen).into_keys().collect::<Vec<_>>().join(", ")
+fn listed(chosen: &[&String]) -> String {
+    tally(chosen.iter().copied()).into_keys().collect::<Vec<_>>().join(", ")
 }
 
 /// Where the calls of b went; panics if another call moved.
-fn moved<'a>(pairs: impl Iterator<Item = [&'a String; 2]>) -> String {
+fn moved(before: &[&String], during: &[&String]) -> String {
     let mut went = Vec::new();
-    for [before, during] in pairs {
-        if before == "b" {
-            went.push(during);
+    for (before, during) in before.iter().zip(during) {
+        if *before == "b" {
+            went.push(*during);
         } else {
             assert_eq!(before, during, "the call of a living destination moved");
         }
     }
     let tally = tally(went.iter().copied());
-    match tally.keys().copied().collect::<Vec<_>>()[..] {
-        [one] => format!("all to {one}"),
+    match tally.iter().collect::<Vec<_>>()[..] {
+        [(one, _)] => format!("all to {one}"),
         // Four standard deviations of that many calls.
-        [one, two] if (tally[one].abs_diff(tally[two]) as f64) < 4.0 * (went.len() as f64).sqrt() => {
+        [(one, some), (two, others)]
+            if (some.abs_diff(*others) as f64) < 4.0 * (went.len() as f64).sqrt() =>
+        {
             format!("to {one} and {two} alike")
         }
         _ => format!("{tally:?}"),

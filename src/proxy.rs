@@ -20,6 +20,7 @@ mod earlier;
 mod engine;
 mod evidence;
 mod failover;
+mod key;
 mod local;
 mod mark;
 mod mtu;
@@ -33,6 +34,7 @@ mod settings;
 mod tick;
 mod warden;
 
+pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};

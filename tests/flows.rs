@@ -18,6 +18,8 @@ mod edges;
 mod failover;
 #[path = "flows/health.rs"]
 mod health;
+#[path = "flows/keys.rs"]
+mod keys;
 #[path = "flows/linger.rs"]
 mod linger;
 #[path = "flows/mtu.rs"]

@@ -4,6 +4,7 @@
 use super::fields::{Codes, Network, Percent, Size, Trigger, Workers};
 use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
 use super::section::{Section, section};
+use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
@@ -98,7 +99,7 @@ section! {
     /// One set of destinations that can stand in for each other.
     Set at "sets.NAME" {
         /// How a destination is chosen among the usable ones of the best priority.
-        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3 and 7 hash, 6 random, 8 priority";
+        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority";
         /// What `algorithm: hash` looks at.
         hash: Hash = Hash::default(), kamailio "`hash_pvar`";
         /// Share of calls that should be set up; exported for the alerts on its error budget.
@@ -124,10 +125,13 @@ section! {
 section! {
     /// The key of `algorithm: hash`, a weighted rendezvous hash: when a destination goes down only its own share moves, to all the others.
     Hash at "sets.NAME.hash" {
-        /// Parts of the request, hashed together: call_id, from, to, ruri, source_ip, header:NAME.
-        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri, 7 `hash_pvar`";
+        /// Parts of the request, hashed together. `from`, `to` and `ruri` are whole URIs, `ruri_user` the user part or the number of a `tel:` URI,
+        /// `auth_user` the digest user name up to an `@`. A request with none of the parts goes in turn, by weight.
+        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri (with `flags` 1 ruri_user), 5 auth_user, 7 `hash_pvar`";
+        /// `kamailio`: each key goes where Kamailio's dispatcher sends it. One part alone, not `source_ip`; `from`, `to` and `ruri` are user, host and port as there.
+        /// Every destination is a slot, by priority and then file order, whatever its weight; what a dead one had goes to the next.
+        compat: Option<HashCompat> = None, kamailio "algorithms 0 to 3, 5, 7";
     }
-    later ["compat"]
 }
 
 section! {

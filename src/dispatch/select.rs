@@ -27,6 +27,7 @@ pub struct Selector {
 pub struct Selection {
     set: SetId,
     order: u64,
+    is_keyed: bool,
     given: SmallVec<[Target; 4]>,
 }
 
@@ -34,6 +35,11 @@ impl Selection {
     /// The set chosen from.
     pub fn set(&self) -> SetId {
         self.set
+    }
+
+    /// Whether the order goes by a key of the request.
+    pub fn is_keyed(&self) -> bool {
+        self.is_keyed
     }
 
     /// The destinations given so far, in order.
@@ -66,12 +72,12 @@ impl Selector {
         self.table = table;
     }
 
-    /// Chooses a destination for a new request. `key` is a hash of the set's configured key parts,
-    /// `nonce` an unguessable number; algorithms that need neither ignore them.
+    /// Chooses a destination for a new request. `key` is a hash of the set's configured key parts if
+    /// it has any, `nonce` an unguessable number; algorithms that need neither ignore them.
     pub fn select(
         &mut self,
         set: SetId,
-        key: u64,
+        key: Option<u64>,
         nonce: u64,
         verdicts: &Verdicts,
     ) -> Result<(Selection, Target), SelectionFailure> {
@@ -79,14 +85,15 @@ impl Selector {
         let (Some(members), Some(cursor)) = (members, self.cursors.get_mut(set.index())) else {
             return Err(SelectionFailure::Empty);
         };
-        let algorithm = algorithm::of(members.algorithm());
+        let algorithm = algorithm::of(members);
         for tier in 0..members.tiers().len() {
             let usable = usable(&self.table, members, tier, verdicts);
             let candidates = Candidates { set: members, usable: &usable };
             let first = algorithm.first(&candidates, Request { key, nonce }, cursor);
             if let Some((target, order)) = first {
                 debug_assert!(verdicts.is_usable(target), "an unusable destination was selected");
-                return Ok((Selection { set, order, given: SmallVec::from_slice(&[target]) }, target));
+                let given = SmallVec::from_slice(&[target]);
+                return Ok((Selection { set, order, is_keyed: key.is_some(), given }, target));
             }
         }
         Err(SelectionFailure::NoneUsable)
@@ -95,7 +102,7 @@ impl Selector {
     /// The next destination that is usable now, never one given before; `None` if none is left.
     pub fn next(&self, selection: &mut Selection, verdicts: &Verdicts) -> Option<Target> {
         let set = self.table.set(selection.set)?;
-        let algorithm = algorithm::of(set.algorithm());
+        let algorithm = algorithm::of(set);
         let target = (0..set.tiers().len()).find_map(|tier| {
             let usable = usable(&self.table, set, tier, verdicts);
             algorithm.next(&Candidates { set, usable: &usable }, selection.order, &selection.given)
@@ -106,10 +113,10 @@ impl Selector {
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.
-    pub fn resume(&self, set: SetId, first: Target, key: u64, nonce: u64) -> Selection {
+    pub fn resume(&self, set: SetId, first: Target, key: Option<u64>, nonce: u64) -> Selection {
         let request = Request { key, nonce };
-        let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set.algorithm()).order(request));
-        Selection { set, order, given: SmallVec::from_slice(&[first]) }
+        let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set).order(request));
+        Selection { set, order, is_keyed: key.is_some(), given: SmallVec::from_slice(&[first]) }
     }
 }
 
@@ -205,12 +212,12 @@ mod tests {
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
         let mut turn =
-            |verdicts: &Verdicts| bench.selector.select(bench.set, 0, 0, verdicts).unwrap().1.index();
+            |verdicts: &Verdicts| bench.selector.select(bench.set, None, 0, verdicts).unwrap().1.index();
         let turns: Vec<_> = (0..4).map(|_| turn(&all)).collect();
         assert_eq!(turns, [0, 1, 2, 0]);
         let without = verdicts(&bench.table, |target| target.index() == 1);
         let mut turns: Vec<_> =
-            (0..2).map(|_| bench.selector.select(bench.set, 0, 0, &without).unwrap().1.index()).collect();
+            (0..2).map(|_| bench.selector.select(bench.set, None, 0, &without).unwrap().1.index()).collect();
         turns.sort_unstable();
         assert_eq!(turns, [0, 2]);
     }
@@ -220,19 +227,19 @@ mod tests {
         let members = [("low", 9), ("a", 0), ("b", 0)];
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &members);
         let all = bench.verdicts(&[]);
-        let (mut selection, first) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (mut selection, first) = bench.selector.select(bench.set, None, 0, &all).unwrap();
         assert_eq!(first, bench.target(1));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(2)));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(0)));
         assert_eq!(bench.selector.next(&mut selection, &all), None);
         let low_only = bench.verdicts(&[1, 2]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &low_only).unwrap().1, bench.target(0));
+        assert_eq!(bench.selector.select(bench.set, None, 0, &low_only).unwrap().1, bench.target(0));
     }
 
     #[test]
     fn the_newest_verdicts_decide_what_comes_next() {
         let mut bench = bench(&mut Names::default(), Algorithm::Priority, &[("a", 0), ("b", 0), ("c", 0)]);
-        let (mut selection, _) = bench.selector.select(bench.set, 0, 0, &bench.verdicts(&[])).unwrap();
+        let (mut selection, _) = bench.selector.select(bench.set, None, 0, &bench.verdicts(&[])).unwrap();
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[1]));
         assert_eq!(next, Some(bench.target(2)), "b died meanwhile");
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[0, 2]));
@@ -245,7 +252,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
             let all = bench.verdicts(&[]);
-            let mut selection = bench.selector.resume(bench.set, bench.target(1), 7, 8);
+            let mut selection = bench.selector.resume(bench.set, bench.target(1), Some(7), 8);
             let rest: Vec<_> =
                 std::iter::from_fn(|| bench.selector.next(&mut selection, &all)).map(Target::index).collect();
             assert_eq!(rest, [0, 2], "{algorithm}");
@@ -256,7 +263,7 @@ mod tests {
     fn tells_an_unknown_set_from_one_without_a_usable_member() {
         let mut bench = bench(&mut Names::default(), Algorithm::Hash, &[("a", 0)]);
         let none = bench.verdicts(&[0]);
-        let fails = |selector: &mut Selector, set| selector.select(set, 0, 0, &none).unwrap_err();
+        let fails = |selector: &mut Selector, set| selector.select(set, Some(0), 0, &none).unwrap_err();
         assert_eq!(fails(&mut bench.selector, bench.set), SelectionFailure::NoneUsable);
         assert_eq!(fails(&mut bench.selector, SetId::new(9)), SelectionFailure::Empty);
         let skipped: Vec<_> = skipped(&bench.table, bench.set, &none, &[]).collect();
@@ -271,7 +278,7 @@ mod tests {
             let old = bench.verdicts(&[1]);
             let turned = table(&mut names, *algorithm, &[("new", 0), ("c", 0), ("b", 0), ("a", 3)]);
             bench.selector.reload(Arc::new(turned));
-            let (mut selection, first) = bench.selector.select(bench.set, 1, 2, &old).unwrap();
+            let (mut selection, first) = bench.selector.select(bench.set, Some(1), 2, &old).unwrap();
             assert_eq!(names.target(first), "c", "{algorithm}: b is down, the new one is not known");
             let next = bench.selector.next(&mut selection, &old).unwrap();
             assert_eq!(names.target(next), "a");
@@ -284,10 +291,10 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
-        bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        bench.selector.select(bench.set, None, 0, &all).unwrap();
         let same = table(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         bench.selector.reload(Arc::new(same));
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(1));
+        assert_eq!(bench.selector.select(bench.set, None, 0, &all).unwrap().1, bench.target(1));
     }
 
     #[test]
@@ -296,11 +303,11 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, word, &[("a", 0), ("b", 0)]);
         let all = bench.verdicts(&[]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(0));
+        assert_eq!(bench.selector.select(bench.set, None, 0, &all).unwrap().1, bench.target(0));
         let turned = Arc::new(table(&mut names, word, &[("b", 0), ("a", 0)]));
         bench.selector.reload(Arc::clone(&turned));
         let all = verdicts(&turned, |_| false);
-        let (_, chosen) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (_, chosen) = bench.selector.select(bench.set, None, 0, &all).unwrap();
         assert_eq!(names.target(chosen), "b", "a has had its turn");
     }
 
@@ -311,7 +318,7 @@ mod tests {
             let all = bench.verdicts(&[]);
             let first = |offset| {
                 let mut selector = Selector::new(Arc::clone(&bench.table), offset);
-                selector.select(bench.set, 0, 0, &all).unwrap().1.index()
+                selector.select(bench.set, None, 0, &all).unwrap().1.index()
             };
             assert_eq!([first(0), first(1), first(2)], [0, 1, 2], "{algorithm}");
         }

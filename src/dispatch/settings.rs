@@ -1,6 +1,7 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
 use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use crate::words;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct SetSettings {
     pub algorithm: Algorithm,
     /// What `hash` is computed over; at least one part.
     pub hash_key: Vec<HashPart>,
+    /// Whose way of hashing `hash` repeats; `None` for weighted rendezvous hashing. Default none.
+    pub hash_compat: Option<HashCompat>,
     /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
     pub objective: f64,
     /// Value of Retry-After in our own 503s; default 5 s, whole seconds on the wire.
@@ -101,6 +104,10 @@ pub enum HashPart {
     To,
     /// The Request-URI.
     Ruri,
+    /// The user part of the Request-URI, or the number of a `tel:` one.
+    RuriUser,
+    /// The user of the digest credentials, up to an `@` (Kamailio's algorithm 5).
+    AuthUser,
     /// The source address, without port.
     SourceIp,
     /// The first value of a header field, by name.
@@ -115,6 +122,8 @@ impl HashPart {
             Self::From => "from",
             Self::To => "to",
             Self::Ruri => "ruri",
+            Self::RuriUser => "ruri_user",
+            Self::AuthUser => "auth_user",
             Self::SourceIp => "source_ip",
             Self::Header(_) => "header",
         }
@@ -161,6 +170,14 @@ pub struct RetryAfterSettings {
 impl Default for RetryAfterSettings {
     fn default() -> Self {
         Self { honour: true, max: Duration::from_secs(60) }
+    }
+}
+
+words! {
+    /// Another product whose hash places each request where it did.
+    HashCompat {
+        /// Kamailio's dispatcher: its function, its slots, and its rule that a neighbour takes over.
+        Kamailio => "kamailio",
     }
 }
 

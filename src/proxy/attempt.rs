@@ -6,7 +6,7 @@ use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
-use crate::dispatch::{FailoverSettings, HashPart, skipped};
+use crate::dispatch::{FailoverSettings, HashPart, Selection, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
 use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target};
@@ -203,7 +203,11 @@ impl Engine {
         let tried: SmallVec<[Target; 4]> =
             given.iter().copied().filter(|target| Some(*target) != destination).collect();
         if let Some(record) = &mut context.record {
-            record.selections.extend(self.selection_record(set, destination, &tried, reason, took, now));
+            let is_keyed = context.selection.as_ref().is_some_and(Selection::is_keyed);
+            let line = self.selection_record(set, destination, &tried, reason, took, now);
+            let line =
+                line.map(|line| SelectionRecord { hash_key: line.hash_key.filter(|_| is_keyed), ..line });
+            record.selections.extend(line);
         }
     }
 

@@ -3,15 +3,15 @@
 use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
-use super::super::items::{DestinationItem, Sets};
+use super::super::items::{DestinationItem, HashKey, Sets};
 use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
 use crate::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, Host, PassiveSettings, RetryAfterSettings, SetSettings,
-    Thresholds,
+    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Thresholds,
 };
-use crate::facts::{Algorithm, Transport};
+use crate::facts::Transport;
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
@@ -69,6 +69,12 @@ fn set(
         problems
             .add(Problem::key(&path.key("hash").key("key"), "expected at least one part, such as call_id"));
     }
+    let unlike_kamailio =
+        |key: &[HashKey]| key.len() > 1 || key.iter().any(|part| part.0 == HashPart::SourceIp);
+    if keys.hash.compat == Some(HashCompat::Kamailio) && unlike_kamailio(&keys.hash.key) {
+        let message = "`compat: kamailio` goes with one part alone, and not with source_ip";
+        problems.add(Problem::key(&path.key("hash").key("key"), message));
+    }
     let destinations_path = path.key("destinations");
     if keys.destinations.is_empty() {
         problems.add(Problem::key(&destinations_path, "a set needs at least one destination"));
@@ -96,17 +102,15 @@ fn set(
         destinations.push(destination);
         probes.push(probe_settings(&probe));
     }
-    let by_weight = match keys.algorithm {
-        Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => true,
-        Algorithm::RoundRobin | Algorithm::Priority => false,
-    };
-    if by_weight && !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
-        let message = format!("every weight is 0, so `{}` has nothing to choose from", keys.algorithm);
-        problems.add(Problem::key(&destinations_path, message));
+    if !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
+        let message = "every weight is 0, so no destination would get a request";
+        let help = "to take a set out of service, give its destinations `state: draining`";
+        problems.add(Problem::key(&destinations_path, message).help(help));
     }
     let dispatch = SetSettings {
         name: name.into(),
         algorithm: keys.algorithm,
+        hash_compat: keys.hash.compat,
         hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
         objective: keys.objective,
         reject_retry_after: keys.reject_retry_after,

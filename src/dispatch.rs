@@ -14,7 +14,7 @@ mod verdicts;
 
 pub use algorithm::kamailio_hash;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
-pub use select::{Selection, Selector, skipped};
+pub use select::{Selection, Selector, ranking, skipped};
 pub use settings::{
     DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
     RetryAfterSettings, SetSettings, Thresholds,

@@ -10,6 +10,7 @@ pub mod hex;
 pub mod names;
 pub mod outbox;
 pub mod record;
+pub mod remembered;
 pub mod secret;
 pub mod snapshot;
 

@@ -9,6 +9,7 @@ mod control;
 mod drain;
 mod reload;
 mod start;
+mod state_file;
 mod worker;
 
 pub use reload::ConfigFile;

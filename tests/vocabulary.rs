@@ -6,7 +6,7 @@ use sipwarden::facts::event::{
     AttemptOutcome, Cause, ChangeReason, ConfigApplied, ConnectResult, ConnectionRole, Direction, DnsResult,
     DropReason, Event, FatalTimer, HandoverResult, LingerKind, MessageKind, Origin, ParseReason,
     ProbeOutcome, ProbeRecord, Refusal, ReloadTrigger, SelectionFailure, SelectionReason, SocketOperation,
-    StateChange, TransportReason,
+    StateChange, StateProblem, TransportReason,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
@@ -252,6 +252,12 @@ fn samples(now: Instant) -> Vec<Row> {
             &[],
         ),
         (Event::EvidenceDropped, &["evidence_dropped_total"]),
+        (Event::StateRestored { restored: 1, ignored: 0 }, &[]),
+        (
+            Event::StateIgnored { problem: StateProblem::Broken, detail: "no JSON".into() },
+            &[r#"log_events_total{level="warn"}"#],
+        ),
+        (Event::StateNotSaved { error: "disk full".into() }, &[r#"log_events_total{level="warn"}"#]),
     ]
 }
 
@@ -298,6 +304,9 @@ fn variant(event: &Event) -> usize {
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
         Event::EvidenceDropped => 39,
+        Event::StateRestored { .. } => 40,
+        Event::StateIgnored { .. } => 41,
+        Event::StateNotSaved { .. } => 42,
     }
 }
 
@@ -430,6 +439,7 @@ fn snapshot(now: Instant) -> Snapshot {
         probe: probe.clone(),
         changes: vec![],
         probes: vec![],
+        exchange: None,
     };
     let set = SetSnapshot {
         id: PBX,

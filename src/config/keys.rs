@@ -63,12 +63,14 @@ section! {
         limits: Limits = Limits::default();
         /// Shutting down.
         drain: Drain = Drain::default();
+        /// A file in which states set with `set-state`, and what is down since when, survive a restart. Relative to the directory of this file; that of the file itself must exist and be writable.
+        state_file: Option<String> = None, kamailio "none; OpenSIPS `persistent_state`", restart true;
         /// Spans.
         tracing: Tracing = Tracing::default();
         /// Log lines.
         log: Log = Log::default();
     }
-    later ["access", "state_file", "metrics"]
+    later ["access", "metrics"]
 }
 
 section! {

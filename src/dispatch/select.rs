@@ -13,8 +13,9 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Chooses destinations for one worker; holds the cursors of its sets.
-#[derive(Debug)]
+/// Chooses destinations for one worker; holds the cursors of its sets. A copy chooses as the original
+/// would and moves nothing of it.
+#[derive(Debug, Clone)]
 pub struct Selector {
     table: Arc<Table>,
     offset: u64,
@@ -118,6 +119,20 @@ impl Selector {
         let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set).order(request));
         Selection { set, order, is_keyed: key.is_some(), given: SmallVec::from_slice(&[first]) }
     }
+}
+
+/// Every destination that a new request would be tried at if each of them failed, in order. The
+/// selector is a copy, spent on it.
+pub fn ranking(
+    mut selector: Selector,
+    set: SetId,
+    key: Option<u64>,
+    nonce: u64,
+    verdicts: &Verdicts,
+) -> Result<Vec<Target>, SelectionFailure> {
+    let (mut selection, first) = selector.select(set, key, nonce, verdicts)?;
+    let rest = std::iter::from_fn(|| selector.next(&mut selection, verdicts));
+    Ok(std::iter::once(first).chain(rest).collect())
 }
 
 /// Who is passed over in a set, in file order, and why.
@@ -309,6 +324,25 @@ mod tests {
         let all = verdicts(&turned, |_| false);
         let (_, chosen) = bench.selector.select(bench.set, None, 0, &all).unwrap();
         assert_eq!(names.target(chosen), "b", "a has had its turn");
+    }
+
+    #[test]
+    fn a_ranking_begins_with_the_next_choice_and_takes_no_turn() {
+        for algorithm in Algorithm::ALL {
+            let members = [("low", 9), ("a", 0), ("b", 0), ("c", 0), ("down", 0)];
+            let mut bench = bench(&mut Names::default(), *algorithm, &members);
+            let verdicts = bench.verdicts(&[4]);
+            for request in 0..20 {
+                let ranked =
+                    ranking(bench.selector.clone(), bench.set, Some(request), request, &verdicts).unwrap();
+                let (mut selection, first) =
+                    bench.selector.select(bench.set, Some(request), request, &verdicts).unwrap();
+                let mut taken = vec![first];
+                taken.extend(std::iter::from_fn(|| bench.selector.next(&mut selection, &verdicts)));
+                assert_eq!(ranked, taken, "{algorithm} {request}");
+                assert_eq!((ranked.len(), ranked[3]), (4, bench.target(0)), "{algorithm} {request}");
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,15 @@ impl Clock {
             None => self.wall.checked_sub(self.instant.duration_since(instant)).unwrap_or(self.wall),
         }
     }
+
+    /// The instant of a wall-clock time, as near as the readings tell.
+    pub fn instant(&self, wall: SystemTime) -> Instant {
+        let instant = match wall.duration_since(self.wall) {
+            Ok(later) => self.instant.checked_add(later),
+            Err(earlier) => self.instant.checked_sub(earlier.duration()),
+        };
+        instant.unwrap_or(self.instant)
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +50,8 @@ mod tests {
         assert_eq!(seconds(instant), 1_000);
         assert_eq!(seconds(instant + Duration::from_secs(5)), 1_005);
         assert_eq!(seconds(instant - Duration::from_secs(5)), 995);
+        for at in [instant + Duration::from_secs(7), instant - Duration::from_secs(7)] {
+            assert_eq!(clock.instant(clock.wall(at)), at);
+        }
     }
 }

@@ -9,8 +9,9 @@ use super::plan::Plan;
 use crate::dispatch::{Change, Health, Host, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
 use crate::facts::evidence::Evidence;
+use crate::facts::remembered::Remembered;
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::snapshot::{Detail, ProbeExchange, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
 use crate::sip::{Message, ProbeTemplate};
@@ -38,6 +39,10 @@ pub struct Warden {
     answers: BTreeMap<Arc<str>, Vec<IpAddr>>,
     lookups: Option<Vec<Arc<str>>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
+    /// The last probe of each destination as it went over the wire.
+    exchanges: HashMap<Target, Arc<ProbeExchange>>,
+    /// Whether anything has changed that is to survive a restart.
+    is_unsaved: bool,
 }
 
 /// A probe under way.
@@ -50,15 +55,18 @@ struct Running {
     hop: Hop,
     settings: Arc<crate::probe::Settings>,
     retransmissions: u32,
+    request: Box<[u8]>,
+    response: Box<[u8]>,
 }
 
 /// A probe that has just ended.
-#[derive(Clone, Copy)]
 struct Ended<'a> {
     probe: ProbeId,
     targets: &'a [Target],
     hop: Option<Hop>,
     outcome: ProbeOutcome,
+    request: Box<[u8]>,
+    response: Box<[u8]>,
 }
 
 impl Warden {
@@ -74,6 +82,8 @@ impl Warden {
             answers: BTreeMap::new(),
             lookups: None,
             generation: None,
+            exchanges: HashMap::new(),
+            is_unsaved: false,
         };
         warden.plan_probes(plan, now);
         warden
@@ -83,6 +93,8 @@ impl Warden {
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.exchanges.retain(|target, _| plan.table().destination(*target).is_some());
+        self.is_unsaved = true;
         self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
@@ -128,11 +140,13 @@ impl Warden {
         } else {
             ProbeOutcome::Rejected(code)
         };
+        self.note_response(probe, response.bytes());
         self.end(engine, probe, outcome, now);
     }
 
     /// A response to a probe came that could not be parsed.
-    pub fn on_malformed(&mut self, engine: &mut Engine, probe: u32, now: Instant) {
+    pub fn on_malformed(&mut self, engine: &mut Engine, probe: u32, response: &[u8], now: Instant) {
+        self.note_response(probe, response);
         self.end(engine, probe, ProbeOutcome::Malformed, now);
     }
 
@@ -191,6 +205,37 @@ impl Warden {
         self.tell_changes(engine);
     }
 
+    /// Somebody wants to know how destinations are: probes each of them that is probed at all.
+    pub fn probe_now(&mut self, targets: &[Target], now: Instant) {
+        self.prober.demand(targets, now);
+    }
+
+    /// Forgets what was learned and wished at run time, and finds it out anew.
+    pub fn forget(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) {
+        self.health.forget(now);
+        let all: Vec<Target> = plan.table().destinations().map(|destination| destination.target).collect();
+        self.prober.demand(&all, now);
+        self.tell_changes(engine);
+    }
+
+    /// Takes back what was remembered over a restart; tells of how many destinations.
+    pub fn restore(&mut self, engine: &mut Engine, remembered: &[Remembered], now: Instant) {
+        let restored = self.health.restore(remembered, now);
+        let ignored = u32::try_from(remembered.len()).unwrap_or(u32::MAX).saturating_sub(restored);
+        engine.outbox.event(Event::StateRestored { restored, ignored });
+        self.tell_changes(engine);
+    }
+
+    /// What is to survive a restart.
+    pub fn remembered(&self) -> Vec<Remembered> {
+        self.health.remembered()
+    }
+
+    /// Whether anything has changed since the last call that is to survive a restart.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsaved)
+    }
+
     /// Verdicts that changed since the last call.
     pub fn take_verdicts(&mut self) -> Option<Arc<crate::dispatch::Verdicts>> {
         self.generation.take()
@@ -220,7 +265,13 @@ impl Warden {
             let settings = position.and_then(|position| plan.settings().sets.get(position));
             settings.and_then(super::Set::detection).unwrap_or_default()
         };
-        self.health.set_snapshots(detail, now, interval, detection)
+        let mut sets = self.health.set_snapshots(detail, now, interval, detection);
+        for destination in sets.iter_mut().flat_map(|set| &mut set.destinations) {
+            let exchange = self.exchanges.get(&destination.target);
+            destination.probe.last_started = exchange.map(|exchange| exchange.started);
+            destination.exchange = exchange.filter(|_| detail == Detail::Full).cloned();
+        }
+        sets
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].
@@ -288,9 +339,10 @@ impl Warden {
             Some((target, hop, self.templates.get(&target)?))
         });
         let Some((_, hop, template)) = ready else {
-            let ended =
-                Ended { probe: due.probe, targets: &due.targets, hop: None, outcome: ProbeOutcome::Dns };
-            return self.finish(engine, &ended, None, 0, now);
+            let (request, response) = (Box::default(), Box::default());
+            let (probe, targets, outcome) = (due.probe, &due.targets, ProbeOutcome::Dns);
+            let ended = Ended { probe, targets, hop: None, outcome, request, response };
+            return self.finish(engine, ended, None, 0, now);
         };
         let opening = Opening {
             purpose: Purpose::Probe,
@@ -310,11 +362,24 @@ impl Warden {
             local.write_via(hop, branch, &mut via);
             template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
         });
-        let (targets, settings) = (due.targets.clone(), Arc::clone(&due.settings));
-        self.running.insert(
-            slot,
-            Running { probe: due.probe, targets, started: now, client, hop, settings, retransmissions: 0 },
-        );
+        let running = Running {
+            probe: due.probe,
+            targets: due.targets.clone(),
+            started: now,
+            client,
+            hop,
+            settings: Arc::clone(&due.settings),
+            retransmissions: 0,
+            request: ProbeExchange::keep(engine.outbox.last()),
+            response: Box::default(),
+        };
+        self.running.insert(slot, running);
+    }
+
+    fn note_response(&mut self, probe: u32, response: &[u8]) {
+        if let Some(running) = self.running.get_mut(&probe) {
+            running.response = ProbeExchange::keep(response);
+        }
     }
 
     /// Whether a destination has a name for which no look-up has ended yet.
@@ -335,26 +400,30 @@ impl Warden {
         let retransmissions =
             running.retransmissions.max(engine.transactions.retransmissions(running.client));
         engine.transactions.forget(running.client);
-        let Running { probe, targets, started, hop, .. } = running;
+        let Running { probe, targets, started, hop, request, response, .. } = running;
         let rtt = (outcome.code() > 0).then(|| now.saturating_duration_since(started));
-        let ended = Ended { probe, targets: &targets, hop: Some(hop), outcome };
-        self.finish(engine, &ended, rtt, retransmissions, now);
+        let ended = Ended { probe, targets: &targets, hop: Some(hop), outcome, request, response };
+        self.finish(engine, ended, rtt, retransmissions, now);
     }
 
     fn finish(
         &mut self,
         engine: &mut Engine,
-        ended: &Ended<'_>,
+        ended: Ended<'_>,
         rtt: Option<Duration>,
         retransmissions: u32,
         now: Instant,
     ) {
-        let Ended { probe, targets, hop, outcome } = *ended;
+        let Ended { probe, targets, hop, outcome, request, response } = ended;
         let verdicts: SmallVec<[_; 1]> =
             targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
         let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
         let Some(finished) = self.prober.finish(probe, in_doubt, now, &mut self.nonces) else { return };
+        let remote = hop.map(|hop| hop.remote);
+        let exchange = ProbeExchange { started: finished.started, ended: now, remote, request, response };
+        let exchange = Arc::new(exchange);
         for (&target, verdict) in finished.targets.iter().zip(verdicts) {
+            self.exchanges.insert(target, Arc::clone(&exchange));
             let transport =
                 engine.plan.table().destination(target).map_or(Transport::Udp, |d| d.settings.transport);
             engine.outbox.event(Event::ProbeFinished(Box::new(ProbeRecord {
@@ -363,7 +432,7 @@ impl Warden {
                 scheduled: finished.scheduled,
                 started: finished.started,
                 ended: now,
-                remote: hop.map(|hop| hop.remote),
+                remote,
                 transport,
                 outcome,
                 retransmissions,
@@ -377,6 +446,7 @@ impl Warden {
 
     fn tell_changes(&mut self, engine: &mut Engine) {
         while let Some(change) = self.health.poll_change() {
+            self.is_unsaved = true;
             engine.outbox.event(match change {
                 Change::Destination(change) => Event::DestinationChanged(change),
                 Change::Set { set, all_down } => Event::SetChanged { set, all_down },

@@ -318,6 +318,7 @@ mod tests {
             },
             changes: vec![],
             probes: vec![],
+            exchange: None,
         };
         SetSnapshot {
             id: SetId::new(0),

@@ -7,10 +7,12 @@ use crate::dispatch::{
     Destination, DestinationSettings, Host, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many changes of state are remembered.
@@ -115,6 +117,53 @@ impl Member {
         facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
         facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
         self.settle(facts, ChangeReason::Reload, None, now)
+    }
+
+    /// Forgets what was learned and wished at run time; what happened stays on record.
+    pub fn forget(
+        &mut self,
+        destination: &Destination,
+        known: Option<&Addresses>,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let fresh = Self::new(destination, known, now);
+        let facts = fresh.facts;
+        let (changes, probes) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.probes));
+        let (added, since, before) = (self.added, self.since, self.facts);
+        *self = Self { changes, probes, added, since, facts: before, ..fresh };
+        self.settle(facts, ChangeReason::Reload, None, now)
+    }
+
+    /// What of it is to survive a restart; `None` if nothing is.
+    pub fn remembered(&self, set: &Arc<str>) -> Option<Remembered> {
+        let is_down = matches!(self.facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored);
+        let is_worth_it = is_down || self.facts.admin != self.settings.admin;
+        is_worth_it.then(|| Remembered {
+            set: Arc::clone(set),
+            id: Arc::clone(&self.settings.id),
+            uri: Arc::clone(&self.settings.uri),
+            configured: self.settings.admin,
+            admin: self.facts.admin,
+            is_down,
+            state: self.state(),
+            since: self.since,
+        })
+    }
+
+    /// Takes back what was remembered over a restart, before any probe has ended.
+    pub fn restore(&mut self, remembered: &Remembered, now: Instant) -> Option<StateChange> {
+        let mut facts = self.facts;
+        if remembered.configured == self.settings.admin {
+            facts.admin = remembered.admin;
+        }
+        if remembered.is_down && remembered.uri == self.settings.uri && facts.probe == Probe::Unknown {
+            facts.probe = Probe::Restored;
+        }
+        let change = self.settle(facts, ChangeReason::Restored, None, now);
+        if self.state() == remembered.state {
+            self.since = remembered.since.min(now);
+        }
+        change
     }
 
     /// Takes in a finished probe. A destination that is not probed stays as it is. `has_substitute`
@@ -334,7 +383,7 @@ impl Member {
             Resolution::Pending => true,
             Resolution::Failed => false,
             Resolution::Known => match self.facts.probe {
-                Probe::Unknown | Probe::Failing(_) | Probe::Recovering(_) => true,
+                Probe::Unknown | Probe::Restored | Probe::Failing(_) | Probe::Recovering(_) => true,
                 Probe::Down => self
                     .settings
                     .thresholds
@@ -414,6 +463,7 @@ impl Member {
             probe,
             changes,
             probes,
+            exchange: None,
         }
     }
 }

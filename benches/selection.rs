@@ -16,14 +16,17 @@ use std::time::{Duration, Instant};
 fn table(algorithm: Algorithm, count: u32) -> Arc<Table> {
     let destinations = (0..count).map(|n| DestinationSettings {
         id: format!("d{n}").into(),
+        owner: format!("d{n}").into(),
         uri: format!("sip:d{n}.example.com").into(),
         endpoint: Endpoint {
             host: Host::Address(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + n))),
             port: 5060,
         },
+        lookup: None,
         transport: Transport::Udp,
         weight: 1 + n % 3,
         priority: 0,
+        rank: 0,
         admin: Admin::Enabled,
         listener: None,
         mtu: None,

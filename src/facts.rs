@@ -6,6 +6,7 @@ pub mod clock;
 pub mod directory;
 pub mod event;
 pub mod hex;
+pub mod lookup;
 pub mod names;
 pub mod outbox;
 pub mod record;

@@ -36,11 +36,14 @@ struct Bench {
 fn bench(algorithm: Algorithm, members: &[Member]) -> Bench {
     let destinations = (1_u8..).zip(members).map(|(index, member)| DestinationSettings {
         id: format!("d{index}").into(),
+        owner: format!("d{index}").into(),
         uri: format!("sip:192.0.2.{index}").into(),
         endpoint: Endpoint { host: Host::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, index))), port: 5060 },
+        lookup: None,
         transport: Transport::Udp,
         weight: member.weight,
         priority: member.priority,
+        rank: 0,
         admin: Admin::Enabled,
         listener: None,
         mtu: None,

@@ -22,6 +22,8 @@ mod health;
 mod linger;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/names.rs"]
+mod names;
 #[path = "flows/reload.rs"]
 mod reload;
 #[path = "flows/responses.rs"]

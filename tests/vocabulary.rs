@@ -209,6 +209,10 @@ fn samples(now: Instant) -> Vec<Row> {
         ),
         (Event::AddressesChanged { target: A, addresses: vec![] }, &["destination_address_changes_total{D}"]),
         (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
+            &[],
+        ),
+        (
             Event::ConnectionOpened { transport: Transport::Tcp, role, result: ConnectResult::Ok },
             &[
                 r#"transport_connects_total{transport="tcp",role="inbound",result="ok"}"#,
@@ -296,6 +300,7 @@ fn variant(event: &Event) -> usize {
         Event::HandedOver { .. } => 36,
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
+        Event::EndpointsChanged { .. } => 39,
     }
 }
 
@@ -413,6 +418,8 @@ fn snapshot(now: Instant) -> Snapshot {
         transport: Transport::Udp,
         address: None,
         addresses: vec![],
+        name: None,
+        resolved: None,
         dns_stale: false,
         weight: 1,
         priority: 0,

@@ -70,6 +70,8 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         transport: Transport::Udp,
         address: Some(([10, 0, 0, 1], 5060).into()),
         addresses: vec![],
+        name: None,
+        resolved: None,
         dns_stale: false,
         weight: 1,
         priority: 0,

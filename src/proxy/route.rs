@@ -9,7 +9,7 @@ use super::local::DEFAULT_PORT;
 use super::mark::{MarkId, Marks};
 use super::plan::{Plan, PlannedRoute};
 use super::reject::Rejection;
-use crate::dispatch::{Host, Verdicts};
+use crate::dispatch::{Destination, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
 use crate::sip::{Message, RequestEdit, Uri, without_maddr};
@@ -353,11 +353,11 @@ fn is_unicast(address: SocketAddr) -> bool {
 }
 
 fn address_of_name(host: &[u8], port: u16, view: View<'_>) -> Option<SocketAddr> {
-    let is_named = |endpoint: &crate::dispatch::Endpoint| match &endpoint.host {
-        Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(host),
-        Host::Address(_) => false,
+    let is_named = |destination: &&Destination| {
+        let lookup = destination.settings.lookup.as_ref();
+        lookup.is_some_and(|lookup| lookup.name.as_bytes().eq_ignore_ascii_case(host))
     };
-    let mut named = view.plan.table().destinations().filter(|d| is_named(&d.settings.endpoint));
+    let mut named = view.plan.table().destinations().filter(is_named);
     let address = named.find_map(|destination| view.verdicts.of(destination.target)?.address)?;
     Some(SocketAddr::new(address.ip(), port))
 }

@@ -4,9 +4,12 @@
 //! where file-system notifications do not.
 
 use crate::config::{self, Config};
+use crate::dispatch::SetSettings;
 use crate::facts::ListenerId;
+use crate::facts::event::Event;
+use crate::facts::lookup::Resolution;
 use crate::facts::names::Names;
-use crate::proxy::{self, Interfaces, Listener, Plan};
+use crate::proxy::{self, Answers, Interfaces, Listener, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +45,11 @@ pub(super) struct Reloader {
     config: Config,
     /// The listeners as bound.
     listeners: Vec<Listener>,
+    /// The settings of that, as configured: a destination for each name.
+    settings: proxy::Settings,
+    /// The last good answer for each name that is configured.
+    answers: Answers,
+    /// The settings compiled, with a destination for each endpoint.
     plan: Arc<Plan>,
     names: Names,
     interfaces: Interfaces,
@@ -64,6 +72,15 @@ pub(super) struct Next {
     /// Keys that changed but are read at start only.
     pub(super) needs_restart: Vec<Box<str>>,
     config: Config,
+    settings: proxy::Settings,
+    names: Names,
+}
+
+/// The configuration that runs, with other endpoints, not applied yet.
+#[derive(Debug)]
+pub(super) struct Replanned {
+    /// For the workers.
+    pub(super) plan: Arc<Plan>,
     names: Names,
 }
 
@@ -78,9 +95,11 @@ impl Reloader {
         let mut names = Names::default();
         let mut settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
         share_limits(&mut settings, config.workers);
-        let plan = Arc::new(Plan::new(settings, &interfaces, &mut names));
+        let plan = Arc::new(Plan::new(settings.clone(), &interfaces, &mut names));
+        let answers = Answers::new();
         let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
-        Self { file, seen, started: config.clone(), config, listeners, plan, names, interfaces }
+        let started = config.clone();
+        Self { file, seen, started, config, listeners, settings, answers, plan, names, interfaces }
     }
 
     /// The configuration that runs.
@@ -119,9 +138,11 @@ impl Reloader {
         let mut settings = self.on_bound_listeners(&config)?;
         share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
-        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        let expanded = settings.expanded(&self.answers);
+        let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names));
         Ok(Change::Next(Box::new(Next {
             plan,
+            settings,
             names,
             needs_restart: config::restart_keys(&self.started, &config).into_iter().map(Box::from).collect(),
             config,
@@ -130,8 +151,48 @@ impl Reloader {
 
     /// Takes over what the workers have taken.
     pub(super) fn accept(&mut self, next: Next) {
-        let Next { plan, config, names, .. } = next;
-        (self.plan, self.config, self.names) = (plan, config, names);
+        let Next { plan, config, settings, names, .. } = next;
+        (self.plan, self.config, self.settings, self.names) = (plan, config, settings, names);
+        let wanted = self.plan.table().lookups();
+        self.answers.retain(|lookup, _| wanted.contains_key(lookup));
+    }
+
+    /// Takes in the ends of look-ups. Only an answer that is not empty takes the place of another.
+    pub(super) fn note(&mut self, resolutions: &[Resolution]) {
+        let wanted = self.plan.table().lookups();
+        for Resolution { lookup, found, .. } in resolutions {
+            if !found.is_empty() && wanted.contains_key(lookup) {
+                self.answers.insert(lookup.clone(), found.clone());
+            }
+        }
+    }
+
+    /// Compiles again what runs, if names stand for other endpoints than in the plan, and tells which.
+    /// Nothing changes.
+    pub(super) fn replan(&self) -> Option<(Replanned, Vec<Event>)> {
+        let settings = self.settings.expanded(&self.answers);
+        let pairs = || self.plan.settings().sets.iter().zip(&settings.sets);
+        if pairs().all(|(old, new)| old.dispatch.destinations == new.dispatch.destinations) {
+            return None;
+        }
+        let changes = pairs().flat_map(|(old, new)| self.changes(&old.dispatch, &new.dispatch)).collect();
+        let mut names = self.names.clone();
+        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        Some((Replanned { plan, names }, changes))
+    }
+
+    /// Takes over endpoints that the workers have taken.
+    pub(super) fn accept_endpoints(&mut self, next: Replanned) {
+        (self.plan, self.names) = (next.plan, next.names);
+    }
+
+    fn changes(&self, old: &SetSettings, new: &SetSettings) -> Vec<Event> {
+        let Some(set) = self.plan.table().set_by_name(&old.name) else { return vec![] };
+        let before = endpoints(old);
+        let changed = endpoints(new).into_iter().filter(|(id, ids)| before.get(id) != Some(ids));
+        changed
+            .map(|(id, endpoints)| Event::EndpointsChanged { set, id: Arc::clone(id), endpoints })
+            .collect()
     }
 
     /// The settings with the listeners that are bound; what names another listener is refused,
@@ -162,6 +223,15 @@ impl Reloader {
         }
         Ok(settings)
     }
+}
+
+/// The ids of a set's destinations that have names, by configured id.
+fn endpoints(set: &SetSettings) -> BTreeMap<&Arc<str>, Vec<Arc<str>>> {
+    let mut endpoints: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for destination in set.destinations.iter().filter(|destination| destination.lookup.is_some()) {
+        endpoints.entry(&destination.owner).or_default().push(Arc::clone(&destination.id));
+    }
+    endpoints
 }
 
 /// Each worker holds its share of what the process may: calls are spread over them by hash.

@@ -2,6 +2,8 @@
 //!
 //! Speaks the few record types that the product asks for. What is asked is remembered.
 
+#![allow(dead_code, reason = "each test uses its own part of it")]
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};

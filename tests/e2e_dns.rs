@@ -67,7 +67,8 @@ fn scaling_from_one_to_three_and_down_to_two_fails_no_call() {
     let mut callees = callees(&workspace, 3);
     dns.set_addresses(NAME, 1, &addresses(&callees[..1]));
     let port = callees[0].address.port();
-    let sipwarden = Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}:{port}")), dns.address.ip());
+    let sipwarden =
+        Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}:{port}")), dns.address.ip());
     sipwarden.wait_until_up("pbx", 1);
     assert_eq!(ids(&sipwarden), ["pbx"]);
 
@@ -135,7 +136,8 @@ fn a_restarted_container_gets_its_calls_at_its_new_address_with_series_and_wish_
     let mut callees = callees(&workspace, 2);
     dns.set_addresses(NAME, 1, &addresses(&callees[..1]));
     let port = callees[0].address.port();
-    let sipwarden = Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}:{port}")), dns.address.ip());
+    let sipwarden =
+        Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}:{port}")), dns.address.ip());
     sipwarden.wait_until_up("pbx", 1);
     Calls::to(sipwarden.sip, 20, 40).make(&workspace).expect_all_successful();
     callees[0].kill();

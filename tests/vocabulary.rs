@@ -209,10 +209,6 @@ fn samples(now: Instant) -> Vec<Row> {
         ),
         (Event::AddressesChanged { target: A, addresses: vec![] }, &["destination_address_changes_total{D}"]),
         (
-            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
-            &[],
-        ),
-        (
             Event::ConnectionOpened { transport: Transport::Tcp, role, result: ConnectResult::Ok },
             &[
                 r#"transport_connects_total{transport="tcp",role="inbound",result="ok"}"#,
@@ -253,6 +249,10 @@ fn samples(now: Instant) -> Vec<Row> {
                 remote: "192.0.2.1:5060".parse().unwrap(),
                 reason: TransportReason::Refused,
             },
+            &[],
+        ),
+        (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
             &[],
         ),
     ]

@@ -244,6 +244,60 @@ fn share_limits(settings: &mut proxy::Settings, workers: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Transport;
+    use crate::facts::event::DnsResult;
+    use crate::facts::lookup::{Found, Lookup};
+
+    fn found(last: u8) -> Found {
+        Found { address: ([10, 0, 0, last], 5060).into(), rank: 0, weight: None }
+    }
+
+    fn answer(found: Vec<Found>) -> Vec<Resolution> {
+        let lookup = Lookup { name: "pbx.example".into(), port: None, transport: Transport::Udp };
+        let result = if found.is_empty() { DnsResult::NxDomain } else { DnsResult::Ok };
+        vec![Resolution { lookup, result, found, took: Duration::ZERO }]
+    }
+
+    /// The ids of a plan's destinations with their numbers.
+    fn members(plan: &Plan) -> Vec<(String, usize)> {
+        let names = &plan.directory().names;
+        let ids = plan.table().destinations().map(|d| d.target);
+        ids.map(|target| (names.target(target).to_owned(), target.index())).collect()
+    }
+
+    #[test]
+    fn answers_become_plans_whose_numbers_are_never_given_twice() {
+        let text = "sets: {pbx: {destinations: [{id: pbx, uri: \"sip:pbx.example\"}]}}";
+        let config = config::from_str(text, "test.yaml", &BTreeMap::new()).unwrap();
+        let listeners = config.proxy.listeners.clone();
+        let mut reloader = Reloader::new(None, config, listeners, Interfaces::default());
+        reloader.note(&answer(vec![]));
+        assert!(reloader.replan().is_none(), "never resolved");
+        reloader.note(&answer(vec![found(1)]));
+        assert!(reloader.replan().is_none(), "one address is the destination itself");
+
+        reloader.note(&answer(vec![found(1), found(2)]));
+        let (refused, _) = reloader.replan().unwrap();
+        drop(refused);
+        let (next, changes) = reloader.replan().unwrap();
+        let ids = ["pbx@10.0.0.1:5060", "pbx@10.0.0.2:5060"].map(Arc::<str>::from);
+        let [Event::EndpointsChanged { id, endpoints, .. }] = &*changes else { panic!("{changes:?}") };
+        assert_eq!((&**id, &**endpoints), ("pbx", &ids[..]));
+        reloader.accept_endpoints(next);
+        let expected = [(ids[0].to_string(), 1), (ids[1].to_string(), 2)];
+        assert_eq!(members(reloader.plan()), expected, "as if the refused one had never been");
+        assert!(reloader.replan().is_none());
+        reloader.note(&answer(vec![]));
+        assert!(reloader.replan().is_none(), "an empty answer removes nothing");
+
+        reloader.note(&answer(vec![found(3)]));
+        reloader.accept_endpoints(reloader.replan().unwrap().0);
+        assert_eq!(members(reloader.plan()), [("pbx".to_owned(), 0)]);
+        reloader.note(&answer(vec![found(3), found(2)]));
+        reloader.accept_endpoints(reloader.replan().unwrap().0);
+        let numbers: Vec<usize> = members(reloader.plan()).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(numbers, [3, 2]);
+    }
 
     #[test]
     fn limits_are_shared_by_the_workers_that_run_whatever_a_reload_says() {

@@ -4,6 +4,7 @@ use crate::call::establish;
 use crate::sim::*;
 use sipwarden::facts::event::{ChangeReason, DnsResult, Event};
 use sipwarden::facts::lookup::Found;
+use sipwarden::facts::secret::{Nonces, Secret};
 use sipwarden::facts::{Admin, State};
 use std::collections::BTreeSet;
 
@@ -109,6 +110,28 @@ fn a_request_under_way_at_an_address_that_goes_is_answered() {
     world.receive(at, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
     call.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
     world.quiet(other);
+}
+
+#[test]
+fn a_contact_that_is_the_name_leads_to_the_address_that_the_dialog_is_with() {
+    for (name, port) in [("pbx.example:5060", ""), ("pbx.example", ":5080")] {
+        let yaml = NAMED.replace("pbx.example:5060", name);
+        let at = if port.is_empty() { [D1, D2] } else { ["10.0.1.1:5080", "10.0.1.2:5080"] };
+        let mut world = world(&yaml, &at);
+        for number in 0..2 {
+            let mut call = Call::new(&format!("named-{number}"));
+            world.receive(CALLER, &call.request("INVITE"));
+            let at = at.into_iter().find(|at| world.core_sent(at)).unwrap();
+            let invite = world.sent_to(at, "INVITE");
+            world.receive(at, &reply(&invite.text, 200, "callee", "sip:1000@pbx.example"));
+            world.sent_to(CALLER, "SIP/2.0 100");
+            call.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
+            world.receive(CALLER, &call.ack());
+            world.sent_to(at, "ACK");
+            world.receive(CALLER, &call.request("BYE"));
+            world.sent_to(at, "BYE");
+        }
+    }
 }
 
 #[test]
@@ -233,4 +256,56 @@ fn a_probe_under_way_to_a_former_address_says_nothing_of_the_new_one() {
     assert!(world.destination("pbx").probes.last().unwrap().outcome.is_success());
     let down = |event: &Event| matches!(event, Event::DestinationChanged(change) if change.to == State::Down);
     assert_eq!(world.count(down), 0);
+}
+
+/// A dialog, and where it was set up.
+struct Talk<'a> {
+    call: Call,
+    at: &'a str,
+}
+
+/// Whoever comes and goes, calls go to what the last good answer has, and every dialog ends where it
+/// began. What the steps promise is watched by the world; its counts are checked by `settle`.
+#[test]
+fn no_call_is_lost_over_a_thousand_answers() {
+    let all = [D1, D2, D3, "10.0.1.4:5060"];
+    let nonces = &mut Nonces::new(Secret::new([9; 16]));
+    let mut pick = |bound: u64| nonces.below(bound);
+    let mut world = world(NAMED, &[D1]);
+    let (mut current, mut talks) = (vec![D1], Vec::<Talk<'_>>::new());
+    for step in 0..1_000 {
+        match pick(8) {
+            0 => world.resolve("pbx.example", DnsResult::Timeout, &[]),
+            1 => world.advance(pick(3_000)),
+            2..=3 => {
+                let next: Vec<&str> = all.into_iter().filter(|_| pick(2) == 0).collect();
+                if !next.is_empty() {
+                    stands_for(&mut world, &next);
+                    current = next;
+                }
+            }
+            4 if talks.len() > 4 => {
+                let Talk { mut call, at } = talks.swap_remove(0);
+                world.receive(CALLER, &call.request("BYE"));
+                let bye = world.sent_to(at, "BYE");
+                world.receive(at, &reply(&bye.text, 200, "callee", ""));
+                world.sent_to(CALLER, "SIP/2.0 200");
+            }
+            _ => {
+                let mut call = Call::new(&format!("walk-{step}"));
+                world.receive(CALLER, &call.request("INVITE"));
+                let at = all.into_iter().find(|at| world.core_sent(at)).expect("a call went nowhere");
+                assert!(current.contains(&at), "step {step}: {at} is none of {current:?}");
+                let invite = world.sent_to(at, "INVITE");
+                world.receive(at, &reply(&invite.text, 200, "callee", &format!("sip:1000@{at}")));
+                world.sent_to(CALLER, "SIP/2.0 100");
+                call.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
+                world.receive(CALLER, &call.ack());
+                world.sent_to(at, "ACK");
+                talks.push(Talk { call, at });
+            }
+        }
+    }
+    assert!(world.records("INVITE").len() > 300);
+    world.settle();
 }

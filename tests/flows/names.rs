@@ -156,6 +156,19 @@ fn a_restarted_container_gets_its_calls_at_its_new_address() {
 }
 
 #[test]
+fn an_address_that_nobody_has_probed_gets_no_calls_while_another_destination_is_up() {
+    let yaml = NAMED.replace("}]", "}, {id: other, uri: \"sip:10.0.1.2:5060\"}]");
+    let mut world = world(&yaml.replace("  pbx:\n", "  pbx:\n    algorithm: priority\n"), &[D1]);
+    assert_eq!(called(&mut world, "before", 1, &[D1, D2]), [D1]);
+    world.set_health(D3, Health::Silent);
+    stands_for(&mut world, &[D3]);
+    assert_eq!(called(&mut world, "moved", 2, &[D2, D3]), [D2, D2]);
+    world.set_health(D3, Health::Answers(200));
+    world.advance(5_000);
+    assert_eq!(called(&mut world, "back", 1, &[D2, D3]), [D3]);
+}
+
+#[test]
 fn a_name_that_stops_resolving_keeps_its_endpoints_and_says_so() {
     for result in [DnsResult::NxDomain, DnsResult::Timeout, DnsResult::Error] {
         let mut world = world(NAMED, &[D1, D2]);

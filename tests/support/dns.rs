@@ -69,7 +69,8 @@ impl Dns {
             let mut buffer = [0; 512];
             while let Some(shared) = weak.upgrade() {
                 if let Ok((length, client)) = udp.recv_from(&mut buffer)
-                    && let Some(answer) = respond(&shared, &buffer[..length], Over::Udp)
+                    && let Some(answer) =
+                        respond(&shared, buffer.get(..length).unwrap_or_default(), Over::Udp)
                 {
                     let _ = udp.send_to(&answer, client);
                 }

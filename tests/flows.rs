@@ -24,6 +24,8 @@ mod keys;
 mod linger;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/names.rs"]
+mod names;
 #[path = "flows/passive.rs"]
 mod passive;
 #[path = "flows/reload.rs"]

@@ -40,6 +40,35 @@ fn a_call_in_steady_state_allocates_nothing() {
 }
 
 #[test]
+fn a_call_whose_trace_is_kept_allocates_nothing_but_its_batch() {
+    // Nobody exports, so no buffer comes back: each batch takes a new one.
+    const BATCH: u64 = 256 * 1024;
+    const QUEUE: u64 = 32;
+    let mut rig = Rig::new(Shape { traces: true, ..Shape::default() });
+    // Until the queue is full: whatever else has a size has it then.
+    let mut warm = 0;
+    while rig.spans_lost() == 0 {
+        rig.call();
+        warm += 1;
+        assert!(warm < 20_000, "the queue has no end");
+    }
+    let per_call = BATCH * QUEUE / warm;
+    println!("{per_call} bytes of spans for each call");
+    assert!((1_000..3_000).contains(&per_call), "{per_call} bytes of spans for each call");
+    let counted = measure(|| (0..500).for_each(|_| rig.call()));
+    assert_eq!(counted.count_total, 0, "{counted:?} for 500 calls that find the queue full");
+    rig.end();
+
+    let mut rig = Rig::new(Shape { traces: true, ..Shape::default() });
+    (0..warm / 2).for_each(|_| rig.call());
+    let counted = measure(|| (0..500).for_each(|_| rig.call()));
+    let batches = 500 * per_call / BATCH + 1;
+    println!("{counted:?} for 500 calls and {batches} batches");
+    assert!(counted.count_total <= batches + 1, "{counted:?} for 500 calls and {batches} batches");
+    rig.end();
+}
+
+#[test]
 fn an_invite_that_waits_takes_at_most_4_kib() {
     let mut rig = Rig::new(shape(Duration::ZERO));
     const CALLS: u64 = 10_000;

@@ -26,6 +26,12 @@ impl Clock {
             None => self.wall.checked_sub(self.instant.duration_since(instant)).unwrap_or(self.wall),
         }
     }
+
+    /// The same in nanoseconds since 1970.
+    pub fn unix_nanos(&self, instant: Instant) -> u64 {
+        let since = self.wall(instant).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +47,6 @@ mod tests {
         assert_eq!(seconds(instant), 1_000);
         assert_eq!(seconds(instant + Duration::from_secs(5)), 1_005);
         assert_eq!(seconds(instant - Duration::from_secs(5)), 995);
+        assert_eq!(clock.unix_nanos(instant - Duration::from_nanos(5)), 999_999_999_995);
     }
 }

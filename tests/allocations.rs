@@ -44,27 +44,28 @@ fn a_call_whose_trace_is_kept_allocates_nothing_but_its_batch() {
     // Nobody exports, so no buffer comes back: each batch takes a new one.
     const BATCH: u64 = 256 * 1024;
     const QUEUE: u64 = 32;
-    let mut rig = Rig::new(Shape { traces: true, ..Shape::default() });
-    // Until the queue is full: whatever else has a size has it then.
-    let mut warm = 0;
-    while rig.spans_lost() == 0 {
-        rig.call();
-        warm += 1;
-        assert!(warm < 20_000, "the queue has no end");
-    }
-    let per_call = BATCH * QUEUE / warm;
-    println!("{per_call} bytes of spans for each call");
-    assert!((1_000..3_000).contains(&per_call), "{per_call} bytes of spans for each call");
-    let counted = measure(|| (0..500).for_each(|_| rig.call()));
-    assert_eq!(counted.count_total, 0, "{counted:?} for 500 calls that find the queue full");
-    rig.end();
+    const CALLS: u64 = 500;
+    // Every table is at its size after 640 calls, long before the queue is full.
+    let mut rig = Rig::new(Shape { traces: true, ..shape(Duration::from_millis(50)) });
+    (0..1_500).for_each(|_| rig.call());
+    let written = measure(|| (0..CALLS).for_each(|_| rig.call()));
+    assert_eq!(rig.spans_lost(), 0);
 
-    let mut rig = Rig::new(Shape { traces: true, ..Shape::default() });
-    (0..warm / 2).for_each(|_| rig.call());
-    let counted = measure(|| (0..500).for_each(|_| rig.call()));
-    let batches = 500 * per_call / BATCH + 1;
-    println!("{counted:?} for 500 calls and {batches} batches");
-    assert!(counted.count_total <= batches + 1, "{counted:?} for 500 calls and {batches} batches");
+    let mut calls = 1_500 + CALLS;
+    while rig.spans_lost() == 0 {
+        (0..50).for_each(|_| rig.call());
+        calls += 50;
+        assert!(calls < 20_000, "the queue has no end");
+    }
+    let lost = measure(|| (0..CALLS).for_each(|_| rig.call()));
+    assert_eq!(lost.count_total, 0, "{lost:?} for {CALLS} calls that found the queue full");
+
+    let per_call = BATCH * QUEUE / calls;
+    let batches = CALLS * per_call / BATCH + 1;
+    println!("{per_call} bytes of spans for each call; {written:?} for {CALLS} calls and {batches} batches");
+    assert!((1_000..3_000).contains(&per_call), "{per_call} bytes of spans for each call");
+    // The queue itself takes memory for every 32 batches.
+    assert!(written.count_total <= batches + 1, "{written:?} for {CALLS} calls and {batches} batches");
     rig.end();
 }
 

@@ -90,7 +90,7 @@ fn pairs<'a>(
             opentelemetry::Value::Bool(flag) => Value::Bool(*flag),
             opentelemetry::Value::I64(number) => Value::Int(*number),
             opentelemetry::Value::F64(number) => Value::Float(*number),
-            opentelemetry::Value::String(text) => Value::Text(text.as_str()),
+            opentelemetry::Value::String(text) => Value::from(text.as_str()),
             _ => return None,
         };
         Some((key.as_str(), value))

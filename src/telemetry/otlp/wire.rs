@@ -20,8 +20,8 @@ const FLAGS: [u8; 4] = 0x101_u32.to_le_bytes();
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
-    /// A text.
-    Text(&'a str),
+    /// A text, in UTF-8.
+    Text(&'a [u8]),
     /// A whole number.
     Int(i64),
     /// Yes or no.
@@ -32,7 +32,7 @@ pub enum Value<'a> {
 
 impl<'a> From<&'a str> for Value<'a> {
     fn from(text: &'a str) -> Self {
-        Self::Text(text)
+        Self::Text(text.as_bytes())
     }
 }
 
@@ -69,7 +69,7 @@ impl Value<'_> {
     #[inline]
     fn write(self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Text(text) => field(bytes, 0x0a, text.as_bytes()),
+            Self::Text(text) => field(bytes, 0x0a, text),
             Self::Bool(flag) => bytes.extend_from_slice(&[0x10, u8::from(flag)]),
             Self::Int(number) => {
                 bytes.push(0x18);
@@ -112,12 +112,14 @@ impl<'b> Span<'b> {
     /// Begins one behind what is in the buffer.
     pub fn begin(bytes: &'b mut Vec<u8>, head: &Head<'_>) -> Self {
         // Nearly every length takes two bytes.
-        bytes.extend_from_slice(&[SPAN, 0, 0]);
-        let length = bytes.len() - 2;
-        field(bytes, 0x0a, &head.trace.to_bytes());
-        field(bytes, 0x12, &head.id.to_bytes());
+        let length = bytes.len() + 1;
+        bytes.extend_from_slice(&[SPAN, 0, 0, 0x0a, 16]);
+        bytes.extend_from_slice(&head.trace.to_bytes());
+        bytes.extend_from_slice(&[0x12, 8]);
+        bytes.extend_from_slice(&head.id.to_bytes());
         if head.parent != SpanId::INVALID {
-            field(bytes, 0x22, &head.parent.to_bytes());
+            bytes.extend_from_slice(&[0x22, 8]);
+            bytes.extend_from_slice(&head.parent.to_bytes());
         }
         let [first, last] = head.name;
         bytes.push(0x2a);
@@ -134,7 +136,7 @@ impl<'b> Span<'b> {
     }
 
     /// Adds an attribute.
-    #[inline]
+    #[inline(always)]
     pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         attribute(self.bytes, SPAN_ATTRIBUTE, key, value.into());
     }
@@ -182,15 +184,44 @@ impl<'b> Span<'b> {
     }
 }
 
-/// Writes an attribute as an entry of the list with this tag.
-#[inline]
+/// Writes an attribute as an entry of the list with this tag. Inlined, because most keys are
+/// constants: their lengths and copies then are, too.
+#[inline(always)]
 pub fn attribute(bytes: &mut Vec<u8>, tag: u8, key: &str, value: Value<'_>) {
+    let size = value.size();
+    let pair = size_of_pair(key, value);
+    if pair >= 0x80 {
+        return long_attribute(bytes, tag, key, value);
+    }
+    // Each length within takes one byte, then.
+    bytes.extend_from_slice(&[tag, low(pair), 0x0a, low(key.len())]);
+    bytes.extend_from_slice(key.as_bytes());
+    match value {
+        Value::Text(text) => {
+            bytes.extend_from_slice(&[0x12, low(size), 0x0a, low(text.len())]);
+            bytes.extend_from_slice(text);
+        }
+        Value::Int(_) | Value::Bool(_) | Value::Float(_) => {
+            bytes.extend_from_slice(&[0x12, low(size)]);
+            value.write(bytes);
+        }
+    }
+}
+
+#[inline(never)]
+fn long_attribute(bytes: &mut Vec<u8>, tag: u8, key: &str, value: Value<'_>) {
     bytes.push(tag);
     varint(bytes, size_of_pair(key, value) as u64);
     field(bytes, 0x0a, key.as_bytes());
     bytes.push(0x12);
     varint(bytes, value.size() as u64);
     value.write(bytes);
+}
+
+#[inline]
+const fn low(length: usize) -> u8 {
+    let [low, ..] = length.to_le_bytes();
+    low
 }
 
 /// Writes a field of this tag that has a length.
@@ -306,7 +337,7 @@ mod tests {
         span.set("float", -0.5);
         span.set("bool", false);
         span.set("text", "");
-        let pairs = [("a", Value::Int(-7)), ("b", Value::Text("ü"))];
+        let pairs = [("a", Value::Int(-7)), ("b", Value::from("ü"))];
         span.event("happened", 9, &pairs);
         span.fail();
         span.end();

@@ -70,7 +70,7 @@ impl<'b> Draft<'b> {
     }
 
     /// Sets an attribute.
-    #[inline]
+    #[inline(always)]
     pub fn set<'v>(&mut self, key: &'static str, value: impl Into<Value<'v>>) {
         self.span.set(key, value);
     }
@@ -85,9 +85,9 @@ impl<'b> Draft<'b> {
     /// Sets the attributes of the peer that a request was sent to.
     pub fn set_server(&mut self, remote: SocketAddr) {
         let (address, port) = (AddressText::of(remote.ip()), i64::from(remote.port()));
-        self.set("server.address", address.as_str());
+        self.set("server.address", address.value());
         self.set("server.port", port);
-        self.set("network.peer.address", address.as_str());
+        self.set("network.peer.address", address.value());
         self.set("network.peer.port", port);
     }
 
@@ -140,9 +140,9 @@ impl AddressText {
         text
     }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        self.bytes.get(..self.length).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
+    /// The text as a value.
+    pub fn value(&self) -> Value<'_> {
+        Value::Text(self.bytes.get(..self.length).unwrap_or_default())
     }
 
     fn push(&mut self, text: &str) {
@@ -178,7 +178,9 @@ mod tests {
             "1111:2222:3333:4444:5555:6666:7777:8888",
         ] {
             let address: IpAddr = text.parse().unwrap();
-            assert_eq!(AddressText::of(address).as_str(), address.to_string());
+            let written = AddressText::of(address);
+            let Value::Text(written) = written.value() else { panic!("{text}") };
+            assert_eq!(written, address.to_string().as_bytes());
         }
     }
 }

@@ -43,9 +43,9 @@ pub fn write(
         span.event("sip.retransmission", record.ended, &[("count", count)]);
     }
     if let Some(change) = record.change {
-        let from = ("from", Value::Text(change.from.as_str()));
-        let to = ("to", Value::Text(change.to.as_str()));
-        let reason = ("reason", Value::Text(change.reason.as_str()));
+        let from = ("from", Value::from(change.from.as_str()));
+        let to = ("to", Value::from(change.to.as_str()));
+        let reason = ("reason", Value::from(change.reason.as_str()));
         span.event("destination.state_change", change.at, &[from, to, reason]);
     }
     if !record.outcome.is_success() {

@@ -74,7 +74,7 @@ impl Tree<'_> {
         let times = [record.started, record.ended];
         let mut span = self.draft(self.root, SpanId::INVALID, name, SpanKind::Server, times);
         span.set_network(record.transport);
-        span.set("client.address", AddressText::of(record.client.ip()).as_str());
+        span.set("client.address", AddressText::of(record.client.ip()).value());
         span.set("client.port", i64::from(record.client.port()));
         span.set("sip.request.method", record.method.as_str());
         span.set("sip.call_id", record.call_id.as_str());
@@ -136,8 +136,8 @@ impl Tree<'_> {
         let found = selection.destination.is_some();
         span.set("sipwarden.result", if found { "selected" } else { "none" });
         for (candidate, why) in &selection.skipped {
-            let name = ("destination", Value::Text(destination_name(index, *candidate)));
-            span.event("candidate.skipped", selection.at, &[name, ("why", Value::Text(why.as_str()))]);
+            let name = ("destination", Value::from(destination_name(index, *candidate)));
+            span.event("candidate.skipped", selection.at, &[name, ("why", Value::from(why.as_str()))]);
         }
         if !found {
             span.fail("none_selected");
@@ -169,7 +169,7 @@ impl Tree<'_> {
             span.event("sip.retransmission", *at, &[]);
         }
         if let Some((at, reason)) = attempt.fell_back {
-            span.event("transport.fallback", at, &[("reason", Value::Text(reason.as_str()))]);
+            span.event("transport.fallback", at, &[("reason", Value::from(reason.as_str()))]);
         }
         provisionals(&mut span, &attempt.provisionals);
         match attempt.outcome {
@@ -186,7 +186,7 @@ impl Tree<'_> {
             }
             AttemptOutcome::Transport(reason) => {
                 let reason = reason.as_str();
-                span.event("transport.error", end, &[("reason", Value::Text(reason))]);
+                span.event("transport.error", end, &[("reason", Value::from(reason))]);
                 span.fail(reason);
             }
         }

@@ -2,6 +2,7 @@
 //! compile it, and for how long worker 0 takes no calls meanwhile. Prints figures, asserts nothing.
 
 use sipwarden::config;
+use sipwarden::dispatch::Loads;
 use sipwarden::facts::WorkerId;
 use sipwarden::facts::event::ReloadTrigger;
 use sipwarden::facts::names::Names;
@@ -46,8 +47,9 @@ fn main() {
     let (plan, ..) = compile(&texts[0]);
     let start = Instant::now();
     let secret = Secret::new([7; 16]);
-    let mut owner = Core::new(WorkerId(0), Arc::clone(&plan), &secret, Instant::now, start);
-    let mut follower = Core::new(WorkerId(1), plan, &secret, Instant::now, start);
+    let loads = Loads::new(start);
+    let mut owner = Core::new(WorkerId(0), Arc::clone(&plan), &secret, &loads, Instant::now, start);
+    let mut follower = Core::new(WorkerId(1), plan, &secret, &loads, Instant::now, start);
     let mut now = start;
     let mut worst = [Duration::ZERO; 5];
     for round in 1..=ROUNDS {

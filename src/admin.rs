@@ -419,6 +419,11 @@ fn not_set(error: NotSet, set: &str, id: &str) -> Answer {
             &format!("no destination {id:?} in set {set:?}"),
             WHAT_THERE_IS,
         ),
+        NotSet::OneOfSeveral => Answer::error(
+            StatusCode::CONFLICT,
+            &format!("{id:?} is one of several addresses of a destination"),
+            "the state belongs to the configured id, the part before the last @, and is for all of its addresses",
+        ),
         NotSet::Unavailable(error) => Answer::unavailable(error),
     }
 }

@@ -10,7 +10,7 @@ use sipwarden::facts::event::{
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
-use sipwarden::facts::snapshot::{DestinationSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
@@ -258,6 +258,10 @@ fn samples(now: Instant) -> Vec<Row> {
             &[r#"log_events_total{level="warn"}"#],
         ),
         (Event::StateNotSaved { error: "disk full".into() }, &[r#"log_events_total{level="warn"}"#]),
+        (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
+            &[],
+        ),
     ]
 }
 
@@ -304,9 +308,10 @@ fn variant(event: &Event) -> usize {
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
         Event::EvidenceDropped => 39,
-        Event::StateRestored { .. } => 40,
-        Event::StateIgnored { .. } => 41,
-        Event::StateNotSaved { .. } => 42,
+        Event::StateRestored { .. } => 41,
+        Event::StateIgnored { .. } => 42,
+        Event::StateNotSaved { .. } => 43,
+        Event::EndpointsChanged { .. } => 40,
     }
 }
 
@@ -405,7 +410,7 @@ fn telemetry() -> Telemetry {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     let directory = Directory { names, sets, listeners: vec!["main".into()] };
     Telemetry::start(&settings, Arc::new(directory), tokio::runtime::Handle::current()).unwrap()
 }
@@ -424,6 +429,8 @@ fn snapshot(now: Instant) -> Snapshot {
         transport: Transport::Udp,
         address: None,
         addresses: vec![],
+        name: None,
+        resolved: None,
         dns_stale: false,
         weight: 1,
         priority: 0,
@@ -437,6 +444,7 @@ fn snapshot(now: Instant) -> Snapshot {
         since: now,
         last_change: None,
         probe: probe.clone(),
+        load: LoadSnapshot::default(),
         changes: vec![],
         probes: vec![],
         exchange: None,

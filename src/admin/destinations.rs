@@ -40,6 +40,9 @@ pub struct DestinationView {
     pub uri: String,
     /// The address and port it stands for, if known.
     pub address: Option<String>,
+    /// The name that its address is found by; null for a literal address.
+    #[serde(default)]
+    pub dns: Option<DnsView>,
     /// The derived state.
     pub state: String,
     /// When that last changed.
@@ -56,8 +59,8 @@ pub struct DestinationView {
     pub ejected_until: Option<String>,
     /// When the pause that it asked for with Retry-After ends; null when there is none.
     pub retry_after_until: Option<String>,
-    /// Calls on it; null while they are not counted by destination.
-    pub calls: Option<u64>,
+    /// Calls in progress on it.
+    pub calls: u64,
     /// Calls allowed on it; null for no limit.
     pub max_calls: Option<u64>,
     /// Relative share.
@@ -71,6 +74,19 @@ pub struct DestinationView {
     /// The last probe as it went over the wire; null without history, and before the first.
     #[serde(default)]
     pub exchange: Option<ExchangeView>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DnsView {
+    /// The name.
+    pub name: String,
+    /// Every address of this destination; several only where they are not a destination each.
+    pub addresses: Vec<String>,
+    /// When it was last found to stand for them; null if it never was.
+    pub resolved: Option<String>,
+    /// Whether a later look-up failed, so that these are older addresses kept.
+    pub stale: bool,
 }
 
 /// The facts of probing one destination.
@@ -96,7 +112,7 @@ pub struct ProbeView {
     pub last_outcome: Option<String>,
     /// Round trip of the last answered probe.
     pub last_rtt_seconds: Option<f64>,
-    /// Smoothed round trip.
+    /// Smoothed time to a response, of probes and calls.
     pub rtt_seconds: Option<f64>,
     /// When the last probe that has ended had begun.
     #[serde(default)]
@@ -158,6 +174,12 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         id: destination.id.to_string(),
         uri: destination.uri.to_string(),
         address: destination.address.map(|address| address.to_string()),
+        dns: destination.name.as_deref().map(|name| DnsView {
+            name: name.to_owned(),
+            addresses: destination.addresses.iter().map(ToString::to_string).collect(),
+            resolved: destination.resolved.map(|at| time(at, clock)),
+            stale: destination.dns_stale,
+        }),
         state: destination.state.to_string(),
         since: time(destination.since, clock),
         kamailio: destination.state.kamailio(destination.probe.enabled).to_owned(),
@@ -166,8 +188,8 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         passive_failures: destination.passive_failures,
         ejected_until: destination.ejected_until.map(|until| time(until, clock)),
         retry_after_until: destination.retry_after_until.map(|until| time(until, clock)),
-        calls: None,
-        max_calls: None,
+        calls: destination.load.calls,
+        max_calls: destination.load.max_calls.map(u64::from),
         weight: destination.weight,
         priority: destination.priority,
         changes: destination.changes.iter().chain(last).map(|change| change_view(change, clock)).collect(),
@@ -189,7 +211,7 @@ fn probe_view(destination: &DestinationSnapshot, clock: &Clock) -> ProbeView {
         consecutive_successes: probe.consecutive_successes,
         last_outcome: probe.last_outcome.map(|outcome| outcome.to_string()),
         last_rtt_seconds: probe.last_rtt.as_ref().map(Duration::as_secs_f64),
-        rtt_seconds: probe.ewma_rtt.as_ref().map(Duration::as_secs_f64),
+        rtt_seconds: destination.load.response_time.as_ref().map(Duration::as_secs_f64),
         last_started: probe.last_started.map(|at| time(at, clock)),
         last_finished: probe.last_finished.map(|at| time(at, clock)),
         last_success: probe.last_success.map(|at| time(at, clock)),

@@ -3,9 +3,11 @@
 //! Owns the shape, which the command reads back; never the selection behind it.
 
 use super::destinations::{decode, encode};
+use crate::dispatch::Candidate;
 use crate::facts::{Algorithm, SetId};
-use crate::proxy::{Candidate, Plan, Question};
+use crate::proxy::{Plan, Question};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What would become of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +16,7 @@ pub struct Explanation {
     pub set: String,
     /// How it chooses.
     pub algorithm: String,
-    /// Parts of its hash key that the question leaves out, so that the ranking stands for no real
+    /// Parts of its hash key, and of those of the sets that it falls back to, that the question leaves out, so that the ranking stands for no real
     /// request.
     pub missing: Vec<String>,
     /// Who would be tried, in order, then who is passed over, in file order.
@@ -34,6 +36,8 @@ pub struct CandidateView {
     pub tier: usize,
     /// When it would be tried, counted from 1; null if it is passed over.
     pub rank: Option<u32>,
+    /// Why it would be tried: the word of a selection, as in spans and metrics; null if it is passed over.
+    pub reason: Option<String>,
     /// Why it is passed over.
     pub skipped: Option<String>,
 }
@@ -50,17 +54,20 @@ impl Explanation {
                 id: destination.settings.id.to_string(),
                 uri: destination.settings.uri.to_string(),
                 tier: destination.tier,
-                rank: candidate.rank,
-                skipped: candidate.skipped.map(|reason| reason.to_string()),
+                rank: candidate.place.ok().map(|(rank, _)| rank),
+                reason: candidate.place.ok().map(|(_, reason)| reason.to_string()),
+                skipped: candidate.place.err().map(|reason| reason.to_string()),
             })
         };
         let settings = table.set(set);
-        let hashed = settings.filter(|set| set.algorithm() == Algorithm::Hash);
-        let parts = hashed.into_iter().flat_map(|set| set.hash_key()).map(|part| part.as_str());
+        let fallbacks = settings.into_iter().flat_map(|set| set.fallbacks());
+        let chain = settings.into_iter().chain(fallbacks.filter_map(|set| table.set(*set)));
+        let hashed = chain.filter(|set| set.algorithm() == Algorithm::Hash);
+        let parts: BTreeSet<&str> = hashed.flat_map(|set| set.hash_key()).map(|part| part.as_str()).collect();
         Self {
             set: names.set(set).to_owned(),
             algorithm: settings.map_or(String::new(), |set| set.algorithm().to_string()),
-            missing: parts.filter(|part| !is_given(question, part)).map(str::to_owned).collect(),
+            missing: parts.into_iter().filter(|part| !is_given(question, part)).map(str::to_owned).collect(),
             candidates: candidates.iter().filter_map(view).collect(),
         }
     }

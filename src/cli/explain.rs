@@ -66,7 +66,7 @@ fn lines(style: Style, explanation: &Explanation) -> Vec<String> {
         let text = format!("not given, so not that of a real request: {missing}");
         lines.push(style.paint(Tone::Warning, &text));
     }
-    let head = ["RANK", "DESTINATION", "TIER", "WHY NOT", "URI"];
+    let head = ["RANK", "DESTINATION", "TIER", "WHY", "URI"];
     let mut rows = vec![head.map(|name| Cell::text(name).in_tone(Tone::Faint)).to_vec()];
     rows.extend(explanation.candidates.iter().map(|candidate| {
         let rank = candidate.rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
@@ -76,7 +76,10 @@ fn lines(style: Style, explanation: &Explanation) -> Vec<String> {
             Cell::number(rank),
             Cell::text(id),
             Cell::number(candidate.tier),
-            Cell::text(candidate.skipped.as_deref().unwrap_or("")).in_tone(Tone::Warning),
+            match (&candidate.skipped, &candidate.reason) {
+                (Some(skipped), _) => Cell::text(skipped).in_tone(Tone::Warning),
+                (None, reason) => Cell::text(reason.as_deref().unwrap_or("")),
+            },
             Cell::text(&candidate.uri).in_tone(Tone::Faint),
         ]
     }));
@@ -97,6 +100,7 @@ mod tests {
             uri: format!("sip:{id}"),
             tier: 0,
             rank,
+            reason: rank.map(|_| "primary".to_owned()),
             skipped: skipped.map(str::to_owned),
         };
         let explanation = Explanation {
@@ -114,9 +118,9 @@ mod tests {
             [
                 "pbx  hash",
                 "not given, so not that of a real request: from",
-                "  RANK  DESTINATION  TIER  WHY NOT  URI",
-                "     1  b               0           sip:b",
-                "     2  backup/z        0           sip:z",
+                "  RANK  DESTINATION  TIER  WHY      URI",
+                "     1  b               0  primary  sip:b",
+                "     2  backup/z        0  primary  sip:z",
                 "     -  a               0  down     sip:a",
             ]
         );

@@ -1,6 +1,7 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
-use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use crate::facts::lookup::Lookup;
+use crate::facts::{Admin, Algorithm, ListenerId, Transport, WhenAllDown};
 use crate::words;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +32,14 @@ pub struct SetSettings {
     pub passive: PassiveSettings,
     /// What Retry-After of a destination does.
     pub retry_after: RetryAfterSettings,
+    /// The set that follows when none of its own destinations can be chosen. Default none.
+    pub fallback: Option<Arc<str>>,
+    /// What becomes of a request when neither it nor its fallbacks have a usable destination. Default
+    /// reject.
+    pub when_all_down: WhenAllDown,
+    /// Time over which a destination that has come back gets more and more of its share; zero for all
+    /// of it at once. Default zero.
+    pub slow_start: Duration,
 }
 
 /// One destination of a set.
@@ -38,16 +47,23 @@ pub struct SetSettings {
 pub struct DestinationSettings {
     /// Its id, unique in the set.
     pub id: Arc<str>,
+    /// The configured id that it belongs to, with which it shares the administrator's wish: its own,
+    /// unless a name stands for several addresses, each of which is a destination `ID@ADDRESS:PORT`.
+    pub owner: Arc<str>,
     /// Its URI without user part, as shown in metrics and the API.
     pub uri: Arc<str>,
     /// Host and port to send to.
     pub endpoint: Endpoint,
+    /// The name that its address is found by; `None` for a literal address.
+    pub lookup: Option<Lookup>,
     /// How to send.
     pub transport: Transport,
     /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests. Default 1.
     pub weight: u32,
     /// Tier; lower is tried first (as SRV; Kamailio is the other way round). Default 0.
     pub priority: u32,
+    /// Its place inside the tier, from SRV priorities; 0 is tried first. Default 0.
+    pub rank: u32,
     /// The administrator's wish as configured. Default enabled.
     pub admin: Admin,
     /// The listener to send from; `None`: the first of that transport and address family.
@@ -58,6 +74,10 @@ pub struct DestinationSettings {
     /// How many probe results in a row change its state; `None` if it is not probed, which fixes
     /// it at up.
     pub thresholds: Option<Thresholds>,
+    /// Calls on it at a time, at most; `None` for no limit. Default none.
+    pub max_calls: Option<u32>,
+    /// New calls a second, at most; `None` for no limit. Default none.
+    pub max_cps: Option<u32>,
 }
 
 /// How many probe results in a row change the state of a destination.
@@ -80,7 +100,7 @@ impl Default for Thresholds {
 pub struct Endpoint {
     /// Its host.
     pub host: Host,
-    /// Its port; 5060 unless the URI names one (SRV is not supported in this version).
+    /// Its port; of a name without one 5060, which SRV records may replace.
     pub port: u16,
 }
 

@@ -5,7 +5,7 @@ use super::{
     SetSettings, Table, Thresholds, Verdict, Verdicts,
 };
 use crate::facts::event::SkipReason;
-use crate::facts::{Admin, Algorithm, Target, Transport};
+use crate::facts::{Admin, Algorithm, Target, Transport, WhenAllDown};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -14,15 +14,20 @@ pub fn destination(id: &str) -> DestinationSettings {
     let last = id.as_bytes().first().copied().unwrap_or(1);
     DestinationSettings {
         id: id.into(),
+        owner: id.into(),
         uri: format!("sip:192.0.2.{last}").into(),
         endpoint: Endpoint { host: Host::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))), port: 5060 },
+        lookup: None,
         transport: Transport::Udp,
         weight: 1,
         priority: 0,
+        rank: 0,
         admin: Admin::Enabled,
         listener: None,
         mtu: Some(1_300),
         thresholds: Some(Thresholds::default()),
+        max_calls: None,
+        max_cps: None,
     }
 }
 
@@ -40,6 +45,9 @@ pub fn set(name: &str, destinations: Vec<DestinationSettings>) -> SetSettings {
         failover: FailoverSettings::default(),
         passive: PassiveSettings::default(),
         retry_after: RetryAfterSettings::default(),
+        fallback: None,
+        when_all_down: WhenAllDown::Reject,
+        slow_start: Duration::ZERO,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 pub struct Remembered {
     /// The name of its set.
     pub set: Arc<str>,
-    /// Its id within the set.
+    /// Its configured id within the set, whatever addresses it stands for.
     pub id: Arc<str>,
     /// Its configured URI; a destination that is elsewhere now is not known to be down.
     pub uri: Arc<str>,

@@ -4,15 +4,16 @@
 //! no cursor moves, and no call waits for a set of ten thousand to be ranked. The request asked about
 //! is made up as bytes and read back, so that its hash is the very one of a real request.
 
+use super::choose::is_call;
 use super::key::hash_key_of;
 use super::{Core, Plan};
-use crate::dispatch::{Selector, Verdicts, ranking, skipped};
-use crate::facts::event::SkipReason;
+use crate::dispatch::{Ask, Candidate, Selector, Verdicts, ranking};
+use crate::facts::SetId;
 use crate::facts::secret::Nonces;
-use crate::facts::{SetId, Target};
 use crate::sip::{Framing, Index, parse};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is asked: the parts of a request that a selection may look at. What is left out is made up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,17 +95,6 @@ pub struct Trial {
     nonce: u64,
 }
 
-/// One destination that a selection looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
-    /// The destination.
-    pub target: Target,
-    /// When it would be tried, counted from 1; `None` if it is passed over.
-    pub rank: Option<u32>,
-    /// Why it is passed over.
-    pub skipped: Option<SkipReason>,
-}
-
 impl Core {
     /// Copies of what the next request would be dispatched with.
     pub fn trial(&self) -> Trial {
@@ -112,7 +102,7 @@ impl Core {
         Trial {
             plan: Arc::clone(&self.engine.plan),
             verdicts: Arc::clone(&self.engine.verdicts),
-            selector: self.engine.selector.clone(),
+            selector: self.engine.selector.trial(),
             nonce: nonces.next_u64(),
         }
     }
@@ -124,22 +114,14 @@ impl Trial {
         &self.plan
     }
 
-    /// Every destination that this request would be tried at, in order, then those passed over, in
-    /// file order. `request` is what [`Question::request`] made.
-    pub fn run(self, set: SetId, request: &[u8], source: IpAddr) -> Vec<Candidate> {
+    /// Every destination that this request would be tried at, in order, then those passed over. `request`
+    /// is what [`Question::request`] made.
+    pub fn run(&self, set: SetId, request: &[u8], source: IpAddr, now: Instant) -> Vec<Candidate> {
         let mut index = Index::default();
         let Ok(message) = parse(request, Framing::Datagram, &mut index) else { return vec![] };
-        let members = self.plan.table().set(set);
-        let key = members.and_then(|set| hash_key_of(set, message, source));
-        let ranked = ranking(self.selector, set, key, self.nonce, &self.verdicts).unwrap_or_default();
-        let passed_over = skipped(self.plan.table(), set, &self.verdicts, &ranked);
-        let passed_over = passed_over.filter(|(_, reason)| *reason != SkipReason::Tried);
-        let passed_over: Vec<Candidate> = passed_over
-            .map(|(target, reason)| Candidate { target, rank: None, skipped: Some(reason) })
-            .collect();
-        let ranked =
-            (1..).zip(&ranked).map(|(rank, &target)| Candidate { target, rank: Some(rank), skipped: None });
-        ranked.chain(passed_over).collect()
+        let key_for = |set| hash_key_of(self.plan.table().set(set)?, message, source);
+        let ask = Ask { key_for: &key_for, nonce: self.nonce, now, is_call: is_call(message) };
+        ranking(&self.selector, set, ask, &self.verdicts)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::admin::Unavailable;
 use crate::facts::event::{ConfigApplied, ReloadTrigger};
+use crate::facts::lookup::Resolution;
 use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Target, WorkerId};
-use crate::net::Resolution;
 use crate::proxy::{Plan, Trial};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub(super) enum Command {
     Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
     Reload(Arc<Plan>, ReloadTrigger, Memory, oneshot::Sender<ConfigApplied>),
+    /// Take over the same configuration with other endpoints (worker 0, as above).
+    Replan(Arc<Plan>, oneshot::Sender<()>),
     /// Probe these destinations now (worker 0).
     Probe(Vec<Target>, oneshot::Sender<()>),
     /// Give copies of what the next request would be dispatched with.
@@ -32,7 +34,7 @@ pub(super) enum Command {
     Remembered(oneshot::Sender<Vec<Remembered>>),
     /// Take an administrator's wish (worker 0).
     SetAdmin(Target, Admin, oneshot::Sender<()>),
-    /// Take the answer for a name (worker 0).
+    /// Take the end of a look-up (worker 0).
     Resolved(Resolution),
     /// Refuse new dialogs from now on.
     Drain,

@@ -7,11 +7,11 @@ use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
 use crate::admin::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 use crate::facts::clock::Clock;
-use crate::facts::directory::Directory;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
+use crate::facts::lookup::Resolution;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use crate::facts::{Admin, Target, WorkerId};
-use crate::proxy::{self, Question};
+use crate::proxy::{self, Plan, Question};
 use crate::telemetry::{Recorder, Telemetry};
 use async_trait::async_trait;
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,7 +26,7 @@ pub(super) struct ControlPlane {
     telemetry: Telemetry,
     recorder: Mutex<Recorder>,
     reloader: tokio::sync::Mutex<Reloader>,
-    directory: RwLock<Arc<Directory>>,
+    plan: RwLock<Arc<Plan>>,
     ready: AtomicBool,
     clock: Clock,
     state_file: Option<Arc<StateFile>>,
@@ -38,7 +38,6 @@ impl ControlPlane {
         commands: Commands,
         telemetry: Telemetry,
         reloader: Reloader,
-        directory: Arc<Directory>,
         clock: Clock,
         state_file: Option<StateFile>,
     ) -> Self {
@@ -46,8 +45,8 @@ impl ControlPlane {
             commands,
             recorder: Mutex::new(telemetry.recorder()),
             telemetry,
+            plan: RwLock::new(Arc::clone(reloader.plan())),
             reloader: tokio::sync::Mutex::new(reloader),
-            directory: RwLock::new(directory),
             ready: AtomicBool::new(false),
             clock,
             state_file: state_file.map(Arc::new),
@@ -110,15 +109,14 @@ impl ControlPlane {
         memory: Memory,
         next: &Next,
     ) -> Result<ReloadReport, String> {
-        let directory = Arc::clone(next.plan.directory());
         // New series exist before the first event about them.
-        self.telemetry.apply(Arc::clone(&directory));
+        self.telemetry.apply(Arc::clone(next.plan.directory()));
         let plan = Arc::clone(&next.plan);
         let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, memory, done)).await;
         let Ok(applied) = asked else {
             return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
         };
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+        self.set_plan(&next.plan);
         let applied = ConfigApplied { needs_restart: next.needs_restart.clone(), ..applied };
         let report = ReloadReport {
             changed: true,
@@ -155,6 +153,28 @@ impl ControlPlane {
         }
     }
 
+    /// Takes the ends of look-ups: worker 0 hears of each, and where names stand for other endpoints
+    /// all workers get a plan with those.
+    pub(super) async fn take_answers(&self, resolutions: Vec<Resolution>) {
+        let mut reloader = self.reloader.lock().await;
+        reloader.note(&resolutions);
+        for resolution in resolutions {
+            if self.commands.to_owner(Command::Resolved(resolution)).await.is_err() {
+                return;
+            }
+        }
+        let Some((next, changes)) = reloader.replan() else { return };
+        self.telemetry.apply(Arc::clone(next.plan.directory()));
+        let plan = Arc::clone(&next.plan);
+        if self.commands.ask_owner(|done| Command::Replan(plan, done)).await.is_err() {
+            // The next answer brings it up again.
+            return self.telemetry.apply(Arc::clone(reloader.plan().directory()));
+        }
+        self.set_plan(&next.plan);
+        reloader.accept_endpoints(next);
+        changes.iter().for_each(|change| self.record(change));
+    }
+
     /// The longest time that a drain may take.
     pub(super) async fn drain_timeout(&self) -> std::time::Duration {
         self.reloader.lock().await.drain_timeout()
@@ -165,12 +185,20 @@ impl ControlPlane {
         error
     }
 
+    fn set_plan(&self, plan: &Arc<Plan>) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(plan);
+    }
+
+    /// A destination of a configured id; that of one address of several is none.
     fn find(&self, set: &str, id: &str) -> Result<Target, NotSet> {
-        let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
-        let names = &directory.names;
-        let set = directory.sets.iter().find(|known| names.set(known.id) == set).ok_or(NotSet::NoSet)?;
-        let found = set.targets.iter().copied().find(|target| names.target(*target) == id);
-        found.ok_or(NotSet::NoDestination)
+        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let (table, set) = (plan.table(), plan.table().set_by_name(set).ok_or(NotSet::NoSet)?);
+        if let Some(found) = table.owned_by(set, id).next() {
+            return Ok(found.target);
+        }
+        let members = table.set(set).map_or(&[][..], |set| set.members());
+        let is_one_of_several = members.iter().any(|target| plan.directory().names.target(*target) == id);
+        Err(if is_one_of_several { NotSet::OneOfSeveral } else { NotSet::NoDestination })
     }
 }
 
@@ -200,7 +228,12 @@ impl Control for ControlPlane {
     async fn probe(&self, set: &str, id: Option<&str>) -> Result<Probing, NotSet> {
         let snapshot = self.commands.ask_owner(|answer| Command::Snapshot(Detail::Metrics, answer)).await?;
         let set = snapshot.sets.iter().find(|known| &*known.name == set).ok_or(NotSet::NoSet)?;
-        let asked = |known: &&DestinationSnapshot| id.is_none_or(|id| &*known.id == id);
+        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let owner = |target| plan.table().destination(target).map(|known| &*known.settings.owner);
+        // A configured id is all the addresses that it stands for.
+        let asked = |known: &&DestinationSnapshot| {
+            id.is_none_or(|id| &*known.id == id || owner(known.target) == Some(id))
+        };
         let found: Vec<&DestinationSnapshot> = set.destinations.iter().filter(asked).collect();
         if found.is_empty() {
             return Err(NotSet::NoDestination);
@@ -221,12 +254,15 @@ impl Control for ControlPlane {
         let trial = self.commands.ask(owner, Command::Trial).await?;
         let id = trial.plan().table().set_by_name(set).ok_or(NotExplained::NoSet)?;
         let plan = Arc::clone(trial.plan());
-        let ranked = tokio::task::spawn_blocking(move || trial.run(id, &request, source)).await;
+        let ranked =
+            tokio::task::spawn_blocking(move || trial.run(id, &request, source, Instant::now())).await;
         let candidates = ranked.map_err(|_| Unavailable)?;
         Ok(Explanation::new(&plan, id, question, &candidates))
     }
 
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {
+        // Until it is taken the plan stays the one that the target is of.
+        let _plan = self.reloader.lock().await;
         let target = self.find(set, id)?;
         Ok(self.commands.ask_owner(|done| Command::SetAdmin(target, admin, done)).await?)
     }

@@ -5,11 +5,13 @@ use super::control::ControlPlane;
 use super::reload::{ConfigFile, Reloader};
 use super::state_file::StateFile;
 use super::worker::{self, Setup, Share};
-use super::{drain, reload::LOOK_EVERY, state_file};
+use super::{drain, names, reload::LOOK_EVERY, state_file};
 use crate::admin;
 use crate::config::Config;
+use crate::dispatch::Loads;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ReloadTrigger};
+use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, Transport, WorkerId};
@@ -25,7 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// Answers for names that may wait for worker 0.
+/// Answers for names that may wait for the control plane.
 const RESOLUTIONS: usize = 64;
 /// Time for spans and logs to leave at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -84,10 +86,9 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let reloader = Reloader::new(file, config, listeners, net::interfaces());
     let plan = Arc::clone(reloader.plan());
     let config = reloader.config().clone();
-    let directory = Arc::clone(plan.directory());
-    let telemetry = Telemetry::start(&config.telemetry, Arc::clone(&directory), Handle::current())?;
+    let telemetry = Telemetry::start(&config.telemetry, Arc::clone(plan.directory()), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
-    let (lookups, names) = watch::channel(Vec::new());
+    let (wanted, lookups) = watch::channel(Vec::new());
     let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
     let state_file = config.state_file.clone().map(|path| StateFile::new(path, clock));
     let (remembered, ignored) = match state_file.as_ref().map(|file| file.load(SystemTime::now())) {
@@ -96,14 +97,14 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
         Some(Err(ignored)) => (vec![], Some(ignored)),
     };
     let unsaved = Arc::new(Notify::new());
-    let share = (lookups, Arc::clone(&unsaved), remembered);
+    let share = (wanted, Arc::clone(&unsaved), remembered);
     let (workers, ended) = crew.start(sockets, command_ends, share).await?;
-    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, directory, clock, state_file));
+    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock, state_file));
     if let Some((problem, detail)) = ignored {
         control.record(&Event::StateIgnored { problem, detail });
     }
     let http_address = http.address();
-    let tasks = spawn_tasks(&control, &config, &sip, http, names, unsaved);
+    let tasks = spawn_tasks(&control, &config, &sip, http, lookups, unsaved);
     control.set_ready(true);
     Ok(Running { http: http_address, sip, control, workers, ended, tasks })
 }
@@ -184,7 +185,7 @@ impl Crew<'_> {
         &self,
         sockets: Vec<Bound>,
         commands: Vec<mpsc::Receiver<Command>>,
-        (names, unsaved, remembered): (watch::Sender<Vec<Arc<str>>>, Arc<Notify>, Vec<Remembered>),
+        (lookups, unsaved, remembered): (watch::Sender<Vec<Lookup>>, Arc<Notify>, Vec<Remembered>),
     ) -> Result<(Vec<JoinHandle<()>>, mpsc::Receiver<u8>), StartError> {
         let (exchange, deliveries) = Exchange::new(self.workers);
         let mut limits = self.config.net.clone();
@@ -194,8 +195,9 @@ impl Crew<'_> {
         let max_message = limits.max_message;
         let streams = Streams::new(limits, exchange.clone());
         let (published, publications) = watch::channel(None);
-        let mut owner = Some(Share::Owner { published, names, unsaved, remembered });
+        let mut owner = Some(Share::Owner { published, lookups, unsaved, remembered });
         let (ended_by_itself, ended) = mpsc::channel(usize::from(self.workers));
+        let loads = Loads::new(Instant::now());
         let mut by_worker = divide(sockets, self.workers)?.into_iter();
         let (mut threads, mut starts) = (Vec::new(), Vec::new());
         for (id, (deliveries, commands)) in (0..self.workers).zip(deliveries.into_iter().zip(commands)) {
@@ -204,6 +206,7 @@ impl Crew<'_> {
                 id: WorkerId(id),
                 plan: Arc::clone(self.plan),
                 secret: self.secret.clone(),
+                loads: Arc::clone(&loads),
                 datagrams,
                 listeners,
                 max_message,
@@ -270,7 +273,7 @@ fn spawn_tasks(
     config: &Config,
     sip: &[(Transport, SocketAddr)],
     http: admin::BoundListener,
-    names: watch::Receiver<Vec<Arc<str>>>,
+    lookups: watch::Receiver<Vec<Lookup>>,
     unsaved: Arc<Notify>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
@@ -280,17 +283,10 @@ fn spawn_tasks(
             eprintln!("sipwarden: HTTP server ended: {error}");
         }
     });
-    let (reports, mut resolutions) = mpsc::channel(RESOLUTIONS);
+    let (reports, resolutions) = mpsc::channel(RESOLUTIONS);
     let has = |v6: bool| sip.iter().any(|(_, address)| address.is_ipv6() == v6);
-    tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), names, reports));
-    let commands = control.commands().clone();
-    tasks.spawn(async move {
-        while let Some(resolution) = resolutions.recv().await {
-            if commands.to_owner(Command::Resolved(resolution)).await.is_err() {
-                return;
-            }
-        }
-    });
+    tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), lookups, reports));
+    tasks.spawn(names::follow(Arc::clone(control), resolutions));
     let saved = Arc::clone(control);
     tasks.spawn(async move { state_file::save_when(&saved, &unsaved).await });
     let watched = Arc::clone(control);

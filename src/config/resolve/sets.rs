@@ -1,10 +1,12 @@
 //! The rules of sets, their destinations and their probes.
 
+mod load;
+
 use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
 use super::super::items::{DestinationItem, HashKey, Sets};
-use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys};
+use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys, Sip};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
 use crate::dispatch::{
@@ -12,6 +14,7 @@ use crate::dispatch::{
     RetryAfterSettings, SetSettings, Thresholds,
 };
 use crate::facts::Transport;
+use crate::facts::lookup::{DEFAULT_PORT, Lookup};
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
@@ -23,7 +26,6 @@ use std::ops::RangeInclusive;
 const MAX_SETS: usize = 1_000;
 /// Destinations of all sets at most.
 const MAX_DESTINATIONS: usize = 100_000;
-const DEFAULT_PORT: u16 = 5060;
 /// What the mtu of a destination can be.
 const MTU: RangeInclusive<u32> = 512..=65_535;
 /// Characters of what is wrong with a URI; the line is shown anyway.
@@ -33,7 +35,7 @@ pub(super) fn resolve(
     sets: &mut Sets,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Vec<Set> {
     let at = KeyPath::root().key("sets");
@@ -47,9 +49,10 @@ pub(super) fn resolve(
         problems.add(Problem::key(&at, message));
         return vec![];
     }
+    load::check_fallbacks(&sets.0, &at, problems);
     sets.0
         .iter_mut()
-        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, mtu, problems))
+        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, sip, problems))
         .collect()
 }
 
@@ -59,7 +62,7 @@ fn set(
     path: &KeyPath,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Set {
     if !is_id(name) {
@@ -90,8 +93,9 @@ fn set(
         if probe != keys.probe {
             check_probe(&probe, &item.path.key("probe"), problems);
         }
+        load::check_limits(item, sip.record_route, problems);
         let path = item.id_path();
-        let Some(destination) = destination(item, &probe, listeners, mtu, problems) else { continue };
+        let Some(destination) = destination(item, &probe, listeners, sip.mtu, problems) else { continue };
         let id = destination.id.to_string();
         if let Some(first) = seen.get(&id) {
             let message = format!("a second destination with the id `{id}` in this set; the first is");
@@ -119,6 +123,9 @@ fn set(
         failover,
         passive,
         retry_after: RetryAfterSettings { honour, max },
+        fallback: keys.fallback.as_deref().map(Into::into),
+        when_all_down: keys.when_all_down,
+        slow_start: keys.slow_start,
     };
     Set { dispatch, probes }
 }
@@ -185,17 +192,22 @@ fn destination(
     item.keys.uri = Some(shown.clone());
     Some(DestinationSettings {
         id: id.as_str().into(),
+        owner: id.as_str().into(),
         uri: shown.as_str().into(),
+        lookup: lookup(&uri, transport),
         endpoint,
         transport,
         weight: item.keys.weight,
         priority: item.keys.priority,
+        rank: 0,
         admin: item.keys.state,
         listener,
         mtu,
         thresholds: probe
             .enabled
             .then_some(Thresholds { down_after: probe.down_after, up_after: probe.up_after }),
+        max_calls: item.keys.max_calls,
+        max_cps: item.keys.max_cps,
     })
 }
 
@@ -245,6 +257,12 @@ fn endpoint(uri: &DestinationUri) -> Endpoint {
         Err(_) => Host::Name(uri.host.to_ascii_lowercase().into()),
     };
     Endpoint { host, port: uri.port.unwrap_or(DEFAULT_PORT) }
+}
+
+/// What is looked up, unless the host is an address.
+fn lookup(uri: &DestinationUri, transport: Transport) -> Option<Lookup> {
+    let is_address = uri.host.parse::<IpAddr>().is_ok();
+    (!is_address).then(|| Lookup { name: uri.host.to_ascii_lowercase().into(), port: uri.port, transport })
 }
 
 fn shown_host(uri: &DestinationUri) -> String {

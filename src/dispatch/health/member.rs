@@ -1,17 +1,18 @@
 //! One destination as its owner knows it: facts, addresses, and the history behind them.
 
+use super::addresses::{Addresses, Answer};
 use super::facts::{Facts, Probe, Resolution, derive};
 use super::flaps::Flaps;
 use super::passive::Passive;
 use crate::dispatch::{
-    Destination, DestinationSettings, Host, PassiveSettings, RetryAfterSettings, Set, Thresholds,
+    Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
 use crate::facts::remembered::Remembered;
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct Member {
     addresses: Addresses,
     added: Instant,
     since: Instant,
+    /// When it last came back from a state that gets no new requests.
+    returned: Option<Instant>,
     has_had_verdict: bool,
     passive: Passive,
     flaps: Flaps,
@@ -37,23 +40,12 @@ pub struct Member {
     stats: ProbeSnapshot,
 }
 
-/// What a name stands for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// Every address, best first.
-    pub all: Vec<IpAddr>,
-    /// The one in use; one of `all`.
-    pub best: Option<IpAddr>,
-    /// Whether the last lookup failed and these are older ones.
-    pub is_stale: bool,
-}
-
 impl Member {
     /// Starts as configured; `known` is what its name was last found to stand for, if it has been
     /// looked up.
-    pub fn new(destination: &Destination, known: Option<&Addresses>, now: Instant) -> Self {
+    pub fn new(destination: &Destination, known: Option<&Answer>, now: Instant) -> Self {
         let settings = destination.settings.clone();
-        let addresses = initial_addresses(&settings, known);
+        let addresses = Addresses::new(&settings.endpoint, known);
         let facts = Facts {
             admin: settings.admin,
             probe: initial_probe(&settings),
@@ -68,6 +60,7 @@ impl Member {
             addresses,
             added: now,
             since: now,
+            returned: None,
             has_had_verdict: false,
             passive: Passive::default(),
             flaps: Flaps::default(),
@@ -77,6 +70,26 @@ impl Member {
         }
     }
 
+    /// Takes over from another member of the same owner: the administrator's wish, and where both
+    /// stand for one address everything that is known of it.
+    pub fn inherit(&mut self, elder: &Self) {
+        if elder.settings.admin == self.settings.admin {
+            self.facts.admin = elder.facts.admin;
+        }
+        let is_probed = |member: &Self| member.settings.thresholds.is_some();
+        if elder.address() != self.address() || is_probed(elder) != is_probed(self) {
+            return;
+        }
+        self.facts = Facts { admin: self.facts.admin, resolution: self.facts.resolution, ..elder.facts };
+        self.since = elder.since;
+        self.has_had_verdict = elder.has_had_verdict;
+        self.changes.clone_from(&elder.changes);
+        self.probes.clone_from(&elder.probes);
+        self.stats = elder.stats.clone();
+        self.passive = elder.passive.clone();
+        self.flaps = elder.flaps.clone();
+    }
+
     /// Takes a new configuration of the same destination. What was set at run time stays unless
     /// the configured value itself changed; what probes and requests said stays unless the URI
     /// changed. No ejection or pause lasts longer than the configuration allows from now on.
@@ -84,7 +97,7 @@ impl Member {
         &mut self,
         destination: &Destination,
         set: &Set,
-        known: Option<&Addresses>,
+        known: Option<&Answer>,
         now: Instant,
     ) -> Option<StateChange> {
         let settings = destination.settings.clone();
@@ -102,7 +115,7 @@ impl Member {
             self.stats.consecutive_successes = 0;
         }
         if is_elsewhere {
-            self.addresses = initial_addresses(new, known);
+            self.addresses = Addresses::new(&new.endpoint, known);
             facts.resolution = resolution(&self.addresses, known);
             self.flaps = Flaps::default();
         }
@@ -123,7 +136,7 @@ impl Member {
     pub fn forget(
         &mut self,
         destination: &Destination,
-        known: Option<&Addresses>,
+        known: Option<&Answer>,
         now: Instant,
     ) -> Option<StateChange> {
         let fresh = Self::new(destination, known, now);
@@ -136,11 +149,11 @@ impl Member {
 
     /// What of it is to survive a restart; `None` if nothing is.
     pub fn remembered(&self, set: &Arc<str>) -> Option<Remembered> {
-        let is_down = matches!(self.facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored);
+        let is_down = self.is_known_down();
         let is_worth_it = is_down || self.facts.admin != self.settings.admin;
         is_worth_it.then(|| Remembered {
             set: Arc::clone(set),
-            id: Arc::clone(&self.settings.id),
+            id: Arc::clone(&self.settings.owner),
             uri: Arc::clone(&self.settings.uri),
             configured: self.settings.admin,
             admin: self.facts.admin,
@@ -309,7 +322,6 @@ impl Member {
         stats.last_finished = Some(now);
         if let Some(rtt) = rtt {
             stats.last_rtt = Some(rtt);
-            stats.ewma_rtt = Some(stats.ewma_rtt.map_or(rtt, |ewma| ewma / 5 * 4 + rtt / 5));
         }
         push_bounded(&mut self.probes, ProbeNote { at: now, outcome, rtt }, MAX_PROBES);
     }
@@ -321,28 +333,22 @@ impl Member {
     }
 
     /// Takes in the answer for its name. An empty answer never takes addresses away; the address
-    /// in use stays as long as the name still has it, so that a rotating answer moves nothing.
-    /// Also tells whether the addresses changed.
-    pub fn set_addresses(
-        &mut self,
-        addresses: &[IpAddr],
-        is_stale: bool,
-        now: Instant,
-    ) -> (bool, Option<StateChange>) {
-        if matches!(self.settings.endpoint.host, Host::Address(_)) {
-            return (false, None);
+    /// in use stays as long as the name still has it, so that a rotating answer moves nothing. What
+    /// was good of one address says nothing of another, so that is unknown; what was bad stays so
+    /// until a probe succeeds. Tells whether the addresses changed, and the change of state.
+    pub fn set_answer(&mut self, answer: &Answer, now: Instant) -> (bool, Option<StateChange>) {
+        let before = self.addresses.best;
+        let is_changed = self.addresses.update(&self.settings.endpoint, answer);
+        let mut facts = self.facts;
+        if self.addresses.best.is_some() {
+            facts.resolution = Resolution::Known;
+        } else if facts.resolution == Resolution::Pending {
+            facts.resolution = Resolution::Failed;
         }
-        let old = &mut self.addresses;
-        old.is_stale = is_stale && old.best.is_some();
-        let Some(first) = addresses.first() else {
-            let is_new = self.facts.resolution == Resolution::Pending;
-            let resolution = if is_new { Resolution::Failed } else { self.facts.resolution };
-            return (false, self.settle(Facts { resolution, ..self.facts }, ChangeReason::Dns, None, now));
-        };
-        let is_kept = old.best.filter(|best| addresses.contains(best));
-        let is_changed = sorted(&old.all) != sorted(addresses);
-        *old = Addresses { all: addresses.to_vec(), best: is_kept.or(Some(*first)), is_stale };
-        let facts = Facts { resolution: Resolution::Known, ..self.facts };
+        let is_good = matches!(facts.probe, Probe::Up | Probe::Failing(_));
+        if before.is_some() && before != self.addresses.best && is_good {
+            facts.probe = initial_probe(&self.settings);
+        }
         (is_changed, self.settle(facts, ChangeReason::Dns, None, now))
     }
 
@@ -361,8 +367,17 @@ impl Member {
         let change =
             StateChange { target: self.target, at: now, from, to, reason, outcome, admin: facts.admin };
         self.since = now;
+        if !is_serving(from) && is_serving(to) {
+            self.returned = Some(now);
+        }
         push_bounded(&mut self.changes, change, MAX_CHANGES);
         Some(change)
+    }
+
+    /// When it last came back from a state that gets no new requests; what nobody knew to be down has
+    /// not come back.
+    pub fn returned(&self) -> Option<Instant> {
+        self.returned
     }
 
     /// Its facts.
@@ -395,23 +410,27 @@ impl Member {
 
     /// The address it stands for, if known.
     pub fn address(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.addresses.best?, self.settings.endpoint.port))
+        self.addresses.best
     }
 
     /// Every address it may send from.
     pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        let port = self.settings.endpoint.port;
-        self.addresses.all.iter().map(move |address| SocketAddr::new(*address, port))
+        self.addresses.all.iter().copied()
     }
 
-    /// What is configured.
-    pub fn settings(&self) -> &DestinationSettings {
-        &self.settings
+    /// Whether its probes say, or said before a restart, that it is down.
+    pub fn is_known_down(&self) -> bool {
+        matches!(self.facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored)
     }
 
-    /// What its name was last found to stand for; `None` before the first answer.
-    pub fn answer(&self) -> Option<&Addresses> {
-        (self.facts.resolution != Resolution::Pending).then_some(&self.addresses)
+    /// The configured id that it belongs to.
+    pub fn owner(&self) -> &str {
+        &self.settings.owner
+    }
+
+    /// Since when it is in its state.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// Failed and successful probes in a row.
@@ -426,6 +445,7 @@ impl Member {
         is_usable: bool,
         interval: Duration,
         now: Instant,
+        load: LoadSnapshot,
     ) -> DestinationSnapshot {
         let thresholds = self.settings.thresholds;
         let probe = ProbeSnapshot {
@@ -448,6 +468,8 @@ impl Member {
             transport: self.settings.transport,
             address: self.address(),
             addresses: self.addresses.all.clone(),
+            name: self.settings.lookup.as_ref().map(|lookup| Arc::clone(&lookup.name)),
+            resolved: self.addresses.answered,
             dns_stale: self.addresses.is_stale,
             weight: self.settings.weight,
             priority: self.settings.priority,
@@ -461,6 +483,7 @@ impl Member {
             since: self.since,
             last_change: self.changes.back().copied(),
             probe,
+            load,
             changes,
             probes,
             exchange: None,
@@ -468,30 +491,25 @@ impl Member {
     }
 }
 
+/// Whether a destination in this state may get new requests.
+const fn is_serving(state: State) -> bool {
+    match state {
+        State::Up | State::Failing | State::Unknown => true,
+        State::Down | State::Ejected | State::Throttled | State::Draining | State::Disabled => false,
+    }
+}
+
 fn initial_probe(settings: &DestinationSettings) -> Probe {
     if settings.thresholds.is_some() { Probe::Unknown } else { Probe::Up }
 }
 
-fn initial_addresses(settings: &DestinationSettings, known: Option<&Addresses>) -> Addresses {
-    match settings.endpoint.host {
-        Host::Address(address) => Addresses { all: vec![address], best: Some(address), is_stale: false },
-        Host::Name(_) => known.cloned().unwrap_or_default(),
-    }
-}
-
 /// A name that is known to have no address has been looked up in vain.
-fn resolution(addresses: &Addresses, known: Option<&Addresses>) -> Resolution {
+fn resolution(addresses: &Addresses, known: Option<&Answer>) -> Resolution {
     match (addresses.best, known) {
         (Some(_), _) => Resolution::Known,
         (None, Some(_)) => Resolution::Failed,
         (None, None) => Resolution::Pending,
     }
-}
-
-fn sorted(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut sorted = addresses.to_vec();
-    sorted.sort_unstable();
-    sorted
 }
 
 fn push_bounded<T>(ring: &mut VecDeque<T>, item: T, limit: usize) {

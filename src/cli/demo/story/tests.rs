@@ -5,7 +5,9 @@ use super::*;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
 use crate::admin::{self, Clock, Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeSnapshot, SetSnapshot, Snapshot};
+use crate::facts::snapshot::{
+    DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
+};
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
 use crate::proxy::Question;
 use async_trait::async_trait;
@@ -102,6 +104,8 @@ impl Control for Fake {
             transport: Transport::Udp,
             address: Some(*address),
             addresses: vec![],
+            name: None,
+            resolved: None,
             dns_stale: false,
             weight: 1,
             priority: 0,
@@ -115,6 +119,7 @@ impl Control for Fake {
             since: at,
             last_change: None,
             probe: ProbeSnapshot::default(),
+            load: LoadSnapshot::default(),
             changes: vec![],
             probes: vec![],
             exchange: None,

@@ -401,7 +401,7 @@ fn telemetry() -> Telemetry {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     let directory = Directory { names, sets, listeners: vec!["main".into()] };
     Telemetry::start(&settings, Arc::new(directory), tokio::runtime::Handle::current()).unwrap()
 }

@@ -9,7 +9,7 @@ use crate::scenario::{self, Act, Setup};
 use crate::states::States;
 use crate::wire;
 use sipwarden::config;
-use sipwarden::dispatch::Verdicts;
+use sipwarden::dispatch::{Loads, Verdicts};
 use sipwarden::facts::event::{Event, ReloadTrigger, Role, TransportReason};
 use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::names::Names;
@@ -82,7 +82,9 @@ impl World {
         let plan = compile(&setup, &mut names);
         let secret = Secret::new(*b"a secret of 16 b");
         let workers = chance.pick(&[1, 1, 2]);
-        let core = |worker| Core::new(WorkerId(worker), Arc::clone(&plan), &secret, Instant::now, base);
+        let loads = Loads::new(base);
+        let core =
+            |worker| Core::new(WorkerId(worker), Arc::clone(&plan), &secret, &loads, Instant::now, base);
         let link = Link::new(&mut chance);
         let start = base + Duration::from_millis(200);
         let callers = scenario::callers(&mut chance, start);

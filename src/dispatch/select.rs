@@ -187,16 +187,22 @@ impl Selector {
         let Self { table, means, .. } = self;
         selection.call = None;
         selection.met_full = false;
-        let within = selection.within;
+        let (set, within) = (selection.set, selection.within);
+        // Who was tried although nobody was usable may be followed by one who is again.
+        let was_anyway = std::mem::take(&mut selection.is_anyway);
         let step = Step { table, verdicts, ask, turn: Turn::Next };
-        let found = means.step(selection, within, step);
-        if found.is_some() || selection.is_anyway {
-            return found;
+        let mut found = means.step(selection, within, step);
+        if found.is_none() {
+            let chain = std::iter::once(set).chain(table.set(set)?.fallbacks().iter().copied());
+            let mut after = chain.skip_while(|other| *other != within).skip(1);
+            found =
+                after.find_map(|within| means.step(selection, within, Step { turn: Turn::First, ..step }));
         }
-        let chain =
-            std::iter::once(selection.set).chain(table.set(selection.set)?.fallbacks().iter().copied());
-        let mut after = chain.skip_while(|other| *other != within).skip(1);
-        after.find_map(|within| means.step(selection, within, Step { turn: Turn::First, ..step }))
+        if found.is_none() && was_anyway {
+            selection.is_anyway = true;
+            found = means.step(selection, set, step);
+        }
+        found
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.

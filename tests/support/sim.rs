@@ -327,6 +327,11 @@ impl World {
         all.find(|destination| &*destination.id == id)
     }
 
+    /// Calls in progress on a destination, as the core counts them.
+    pub fn calls(&self, id: &str) -> u64 {
+        self.destination(id).load.calls
+    }
+
     pub fn state(&self, id: &str) -> State {
         self.destination(id).state
     }

@@ -86,6 +86,33 @@ fn the_fallback_is_tried_after_every_destination_has_failed() {
 }
 
 #[test]
+fn the_fallback_chooses_by_the_request_whenever_it_is_reached() {
+    let mut down = World::new(CHAIN);
+    take_down(&mut down, &[D1, D2]);
+    let mut failing = World::new(CHAIN);
+    let mut homes = Vec::new();
+    for number in 1..9 {
+        let from = format!("192.0.2.{number}:5070");
+        let invite = Call::from(&format!("from-{number}"), &from).request("INVITE");
+        let invited = |world: &mut World| {
+            let sent = world.drain_all();
+            sent.into_iter().find(|sent| sent.text.starts_with("INVITE")).expect("somebody is tried")
+        };
+        down.receive(&from, &invite);
+        let home = invited(&mut down).hop.remote;
+        failing.receive(&from, &invite);
+        for refuses in [D1, D2] {
+            let refused = invited(&mut failing);
+            assert_eq!(refused.hop.remote.to_string(), refuses);
+            failing.receive(refuses, &reply(&refused.text, 503, "busy", ""));
+        }
+        assert_eq!(invited(&mut failing).hop.remote, home, "{from}");
+        homes.push(home.to_string());
+    }
+    assert!(homes.contains(&B1.to_owned()) && homes.contains(&B2.to_owned()), "{homes:?}");
+}
+
+#[test]
 fn the_way_to_a_fallback_is_told_set_by_set() {
     let mut world = World::new(CHAIN);
     take_down(&mut world, &[D1, D2]);

@@ -175,6 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_last_spread_by_weight() {
+        for (algorithm, off) in [(Algorithm::LeastCalls, 1), (Algorithm::TwoChoices, 12)] {
+            let mut settings = limited("pbx", &[("a", 0), ("b", 0), ("c", 0)]);
+            settings.algorithm = algorithm;
+            for (member, weight) in settings.destinations.iter_mut().zip([1, 2, 5]) {
+                member.weight = weight;
+            }
+            let mut bench = bench(vec![settings]);
+            let held: Vec<_> = (0..400).map(|_| bench.call("pbx").0).collect();
+            let targets = bench.table.destinations().map(|destination| destination.target);
+            let calls: Vec<u64> = targets.map(|target| bench.selector.loads().calls(target)).collect();
+            let is_close = |(calls, share): (&u64, u64)| calls.abs_diff(share) <= off;
+            assert!(calls.iter().zip([50, 100, 250]).all(is_close), "{algorithm}: {calls:?}");
+            drop(held);
+        }
+    }
+
+    #[test]
     fn full_is_told_from_down_and_tried() {
         let mut bench = bench(vec![limited("pbx", &[("a", 0), ("b", 1)])]);
         bench.is_down(&["a"]);

@@ -16,6 +16,7 @@ sets:
     fallback: backup
     destinations: [{id: d1, uri: \"sip:10.0.1.1:5060\"}, {id: d2, uri: \"sip:10.0.1.2:5060\"}]
     failover: {max_attempts: 4}
+    passive: {enabled: false}
   backup:
     algorithm: hash
     hash: {key: [from]}

@@ -252,16 +252,16 @@ fn samples(now: Instant) -> Vec<Row> {
             &[],
         ),
         (Event::EvidenceDropped, &["evidence_dropped_total"]),
+        (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
+            &[],
+        ),
         (Event::StateRestored { restored: 1, ignored: 0 }, &[]),
         (
             Event::StateIgnored { problem: StateProblem::Broken, detail: "no JSON".into() },
             &[r#"log_events_total{level="warn"}"#],
         ),
         (Event::StateNotSaved { error: "disk full".into() }, &[r#"log_events_total{level="warn"}"#]),
-        (
-            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
-            &[],
-        ),
     ]
 }
 

@@ -716,6 +716,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_several_addresses_is_remembered_by_its_configured_id() {
+        let mut before = bench(vec![one_of("a", 1), one_of("a", 2), destination("z")]);
+        before.admin(B, Admin::Draining);
+        before.probe(A, FAILED);
+        let [remembered] = &before.health.remembered()[..] else { panic!("one id") };
+        assert_eq!((&*remembered.id, remembered.is_down), ("a", false), "one address may be up");
+        before.probe(B, FAILED);
+        let remembered = before.health.remembered();
+        let told: Vec<_> = remembered.iter().map(|one| (&*one.id, one.is_down, one.admin)).collect();
+        assert_eq!(told, [("a", true, Admin::Draining)]);
+
+        let mut after = bench(vec![named("a", "pbx.example"), destination("z")]);
+        assert_eq!(after.health.restore(&remembered, after.now), 1);
+        assert_eq!(after.state(A), State::Draining);
+        after.resolved("pbx.example", &[address(1), address(2)]);
+        after.reload(vec![one_of("a", 1), one_of("a", 2), destination("z")]);
+        let states: Vec<_> = after.snapshot().destinations.iter().map(|one| one.state).collect();
+        assert_eq!(states, [State::Draining, State::Draining, State::Unknown], "for all of its addresses");
+    }
+
+    #[test]
     fn what_is_remembered_yields_to_a_configuration_that_has_changed() {
         let mut before = pair();
         before.probe(A, FAILED);

@@ -33,6 +33,7 @@ fn table(algorithm: Algorithm, count: u32) -> Arc<Table> {
         name: "pbx".into(),
         algorithm,
         hash_key: vec![HashPart::CallId],
+        register_key: HashPart::To,
         objective: 0.999,
         reject_retry_after: Duration::from_secs(5),
         sources: vec![],

@@ -15,7 +15,7 @@ mod verdicts;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
 pub use select::{Selection, Selector, skipped};
 pub use settings::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Thresholds,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};
 pub use verdicts::{Endpoints, Verdict, Verdicts};

@@ -19,6 +19,7 @@ mod dialogs;
 mod earlier;
 mod engine;
 mod failover;
+mod flow;
 mod local;
 mod mark;
 mod mtu;

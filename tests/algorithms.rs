@@ -50,6 +50,7 @@ fn bench(algorithm: Algorithm, members: &[Member]) -> Bench {
         name: "pbx".into(),
         algorithm,
         hash_key: vec![HashPart::CallId],
+        register_key: HashPart::To,
         objective: 0.999,
         reject_retry_after: Duration::from_secs(5),
         sources: vec![],

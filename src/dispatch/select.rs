@@ -6,7 +6,7 @@
 //! whether another attempt is allowed.
 
 use super::algorithm::{self, Candidates, Cursor, Request};
-use super::{Set, Table, Verdicts};
+use super::{Basis, Set, Table, Verdicts};
 use crate::facts::event::{SelectionFailure, SkipReason};
 use crate::facts::{SetId, Target};
 use smallvec::SmallVec;
@@ -26,6 +26,7 @@ pub struct Selector {
 #[derive(Debug, Clone)]
 pub struct Selection {
     set: SetId,
+    basis: Basis,
     order: u64,
     given: SmallVec<[Target; 4]>,
 }
@@ -34,6 +35,11 @@ impl Selection {
     /// The set chosen from.
     pub fn set(&self) -> SetId {
         self.set
+    }
+
+    /// What it was made on.
+    pub fn basis(&self) -> Basis {
+        self.basis
     }
 
     /// The destinations given so far, in order.
@@ -66,11 +72,23 @@ impl Selector {
         self.table = table;
     }
 
-    /// Chooses a destination for a new request. `key` is a hash of the set's configured key parts,
-    /// `nonce` an unguessable number; algorithms that need neither ignore them.
+    /// Chooses a destination for a new request by the set's algorithm. `key` is a hash of the set's
+    /// configured key parts, `nonce` an unguessable number; algorithms that need neither ignore them.
     pub fn select(
         &mut self,
         set: SetId,
+        key: u64,
+        nonce: u64,
+        verdicts: &Verdicts,
+    ) -> Result<(Selection, Target), SelectionFailure> {
+        self.select_on(set, Basis::Algorithm, key, nonce, verdicts)
+    }
+
+    /// The same on either basis; `key` is a hash of the parts that it looks at.
+    pub fn select_on(
+        &mut self,
+        set: SetId,
+        basis: Basis,
         key: u64,
         nonce: u64,
         verdicts: &Verdicts,
@@ -79,14 +97,14 @@ impl Selector {
         let (Some(members), Some(cursor)) = (members, self.cursors.get_mut(set.index())) else {
             return Err(SelectionFailure::Empty);
         };
-        let algorithm = algorithm::of(members.algorithm());
+        let algorithm = algorithm::of(members.algorithm_on(basis));
         for tier in 0..members.tiers().len() {
             let usable = usable(&self.table, members, tier, verdicts);
             let candidates = Candidates { set: members, usable: &usable };
             let first = algorithm.first(&candidates, Request { key, nonce }, cursor);
             if let Some((target, order)) = first {
                 debug_assert!(verdicts.is_usable(target), "an unusable destination was selected");
-                return Ok((Selection { set, order, given: SmallVec::from_slice(&[target]) }, target));
+                return Ok((Selection { set, basis, order, given: SmallVec::from_slice(&[target]) }, target));
             }
         }
         Err(SelectionFailure::NoneUsable)
@@ -95,7 +113,7 @@ impl Selector {
     /// The next destination that is usable now, never one given before; `None` if none is left.
     pub fn next(&self, selection: &mut Selection, verdicts: &Verdicts) -> Option<Target> {
         let set = self.table.set(selection.set)?;
-        let algorithm = algorithm::of(set.algorithm());
+        let algorithm = algorithm::of(set.algorithm_on(selection.basis));
         let target = (0..set.tiers().len()).find_map(|tier| {
             let usable = usable(&self.table, set, tier, verdicts);
             algorithm.next(&Candidates { set, usable: &usable }, selection.order, &selection.given)
@@ -106,10 +124,11 @@ impl Selector {
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.
-    pub fn resume(&self, set: SetId, first: Target, key: u64, nonce: u64) -> Selection {
+    pub fn resume(&self, set: SetId, basis: Basis, first: Target, key: u64, nonce: u64) -> Selection {
         let request = Request { key, nonce };
-        let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set.algorithm()).order(request));
-        Selection { set, order, given: SmallVec::from_slice(&[first]) }
+        let algorithm = self.table.set(set).map(|set| algorithm::of(set.algorithm_on(basis)));
+        let order = algorithm.map_or(nonce, |algorithm| algorithm.order(request));
+        Selection { set, basis, order, given: SmallVec::from_slice(&[first]) }
     }
 }
 
@@ -245,10 +264,28 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
             let all = bench.verdicts(&[]);
-            let mut selection = bench.selector.resume(bench.set, bench.target(1), 7, 8);
+            let mut selection = bench.selector.resume(bench.set, Basis::Algorithm, bench.target(1), 7, 8);
             let rest: Vec<_> =
                 std::iter::from_fn(|| bench.selector.next(&mut selection, &all)).map(Target::index).collect();
             assert_eq!(rest, [0, 2], "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn registrations_are_spread_by_their_key_whatever_the_algorithm() {
+        let members = [("a", 0), ("b", 0), ("c", 0), ("low", 1)];
+        let ranking = |algorithm, basis, key| {
+            let mut bench = bench(&mut Names::default(), algorithm, &members);
+            let all = bench.verdicts(&[]);
+            let (mut selection, first) = bench.selector.select_on(bench.set, basis, key, 9, &all).unwrap();
+            let rest = std::iter::from_fn(|| bench.selector.next(&mut selection, &all));
+            std::iter::once(first).chain(rest).map(Target::index).collect::<Vec<_>>()
+        };
+        for algorithm in Algorithm::ALL {
+            for key in 0..20 {
+                let found = ranking(*algorithm, Basis::Registration, key);
+                assert_eq!(found, ranking(Algorithm::Hash, Basis::Algorithm, key), "{algorithm}");
+            }
         }
     }
 

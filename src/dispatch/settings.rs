@@ -14,6 +14,8 @@ pub struct SetSettings {
     pub algorithm: Algorithm,
     /// What `hash` is computed over; at least one part.
     pub hash_key: Vec<HashPart>,
+    /// What registrations are spread by, whatever the algorithm. Default the URI of To.
+    pub register_key: HashPart,
     /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
     pub objective: f64,
     /// Value of Retry-After in our own 503s; default 5 s, whole seconds on the wire.
@@ -84,6 +86,16 @@ pub enum Host {
     Address(IpAddr),
     /// A host name, in lower case.
     Name(Arc<str>),
+}
+
+/// What decides how a request is spread over a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The set's algorithm.
+    Algorithm,
+    /// A rendezvous hash of its `register_key`, whatever the algorithm: for what registrars and
+    /// presence servers remember by user.
+    Registration,
 }
 
 /// One part of the key that `hash` is computed over.

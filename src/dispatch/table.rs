@@ -3,7 +3,7 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
-use super::{DestinationSettings, FailoverSettings, HashPart, SetSettings};
+use super::{Basis, DestinationSettings, FailoverSettings, HashPart, SetSettings};
 use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;
@@ -165,9 +165,20 @@ impl Set {
     pub fn algorithm(&self) -> Algorithm {
         self.settings.algorithm
     }
-    /// What `hash` is computed over.
-    pub fn hash_key(&self) -> &[HashPart] {
-        &self.settings.hash_key
+    /// How it chooses on a basis.
+    pub fn algorithm_on(&self, basis: Basis) -> Algorithm {
+        match basis {
+            Basis::Algorithm => self.settings.algorithm,
+            Basis::Registration => Algorithm::Hash,
+        }
+    }
+    /// What is hashed to choose on a basis; empty if nothing is.
+    pub fn key_on(&self, basis: Basis) -> &[HashPart] {
+        match basis {
+            Basis::Registration => std::slice::from_ref(&self.settings.register_key),
+            Basis::Algorithm if self.settings.algorithm == Algorithm::Hash => &self.settings.hash_key,
+            Basis::Algorithm => &[],
+        }
     }
     /// The call-setup objective as a ratio.
     pub fn objective(&self) -> f64 {

@@ -3,7 +3,7 @@
 use super::OptionsReply;
 use super::engine::{Engine, reply_hop, stamp};
 use super::reject::Rejection;
-use super::request::{Arrival, DRAIN_RETRY, shutting_down};
+use super::request::{Arrival, DRAIN_RETRY, basis_of, shutting_down};
 use crate::facts::SetId;
 use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::WireText;
@@ -53,7 +53,8 @@ impl Engine {
         record.refusal = Some(rejection.reason);
         if let (Some(set), Some(took)) = (rejection.set, selection) {
             let reason = SelectionReason::Primary;
-            record.selections.extend(self.selection_record(set, None, &[], reason, took, now));
+            let of = (set, basis_of(request));
+            record.selections.extend(self.selection_record(of, None, &[], reason, took, now));
         }
         self.outbox.event(Event::RequestRefused {
             set: rejection.set,

@@ -6,10 +6,10 @@ use super::context::{Attempt, Cancelling, Context, Phase};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
-use crate::dispatch::{FailoverSettings, HashPart, skipped};
+use crate::dispatch::{Basis, FailoverSettings, HashPart, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
-use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target};
+use crate::facts::{Hop, ListenerId, Method, SetId, Target};
 use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::{Opening, Owner, Purpose};
@@ -191,22 +191,24 @@ impl Engine {
         took: Duration,
         now: Instant,
     ) {
+        let basis = context.selection.as_ref().map_or(Basis::Algorithm, |selection| selection.basis());
         if let (Some(target), Some(settings)) = (destination, self.plan.table().set(set)) {
-            let algorithm = settings.algorithm();
+            let algorithm = settings.algorithm_on(basis);
             self.outbox.event(Event::DestinationSelected { target, algorithm, reason, took });
         }
         let given = context.selection.as_ref().map_or(&[][..], |selection| selection.given());
         let tried: SmallVec<[Target; 4]> =
             given.iter().copied().filter(|target| Some(*target) != destination).collect();
         if let Some(record) = &mut context.record {
-            record.selections.extend(self.selection_record(set, destination, &tried, reason, took, now));
+            let told = self.selection_record((set, basis), destination, &tried, reason, took, now);
+            record.selections.extend(told);
         }
     }
 
     /// The line that a record keeps of a selection.
     pub fn selection_record(
         &self,
-        set: SetId,
+        (set, basis): (SetId, Basis),
         destination: Option<Target>,
         tried: &[Target],
         reason: SelectionReason,
@@ -214,7 +216,7 @@ impl Engine {
         now: Instant,
     ) -> Option<SelectionRecord> {
         let settings = self.plan.table().set(set)?;
-        let algorithm = settings.algorithm();
+        let algorithm = settings.algorithm_on(basis);
         let available = self.verdicts.available(set);
         let candidates = u32::try_from(settings.members().len()).unwrap_or(u32::MAX);
         // Only a selection that passed somebody over has anything to tell.
@@ -223,14 +225,13 @@ impl Engine {
         } else {
             skipped(self.plan.table(), set, &self.verdicts, tried).take(MAX_NOTES).collect()
         };
-        let hash_key = settings.hash_key().first().filter(|_| algorithm == Algorithm::Hash);
         Some(SelectionRecord {
             at: now,
             took,
             set,
             algorithm,
             reason,
-            hash_key: hash_key.map(HashPart::as_str),
+            hash_key: settings.key_on(basis).first().map(HashPart::as_str),
             destination,
             candidates,
             available,

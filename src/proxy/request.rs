@@ -8,11 +8,11 @@ use super::mark::MarkId;
 use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
-use crate::dispatch::{HashPart, Selection};
+use crate::dispatch::{Basis, HashPart, Selection};
 use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::secret::Secret;
-use crate::facts::{Algorithm, Hop, Method, SetId, Target};
+use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
@@ -208,6 +208,12 @@ pub const fn shutting_down(retry_after: Duration) -> Rejection {
     Rejection::new(503, Refusal::ShuttingDown, "shutting down").retry_after(retry_after)
 }
 
+/// What a new request is spread by.
+pub fn basis_of(request: Message<'_>) -> Basis {
+    let is_registration = matches!(request.method(), Method::Register | Method::Publish | Method::Subscribe);
+    if is_registration { Basis::Registration } else { Basis::Algorithm }
+}
+
 type Selected = (Selection, Target, Hop, SelectionReason);
 
 impl Engine {
@@ -215,17 +221,18 @@ impl Engine {
     /// else by the set's algorithm.
     fn select(&mut self, arrival: Arrival<'_>, set: SetId) -> Result<Selected, SelectionFailure> {
         let Arrival { request, from, now, .. } = arrival;
-        let key = self.hash_key(request, from, set);
+        let basis = basis_of(request);
+        let key = self.hash_key(request, from, set, basis);
         let nonce = self.nonces.next_u64();
         let challenger =
             self.challenges.find(request, set, now).filter(|target| self.verdicts.is_usable(*target));
         if let Some(target) = challenger
             && let Some(hop) = self.hop_of(target, from.listener)
         {
-            let selection = self.selector.resume(set, target, key, nonce);
+            let selection = self.selector.resume(set, basis, target, key, nonce);
             return Ok((selection, target, hop, SelectionReason::Affinity));
         }
-        let (mut selection, mut target) = self.selector.select(set, key, nonce, &self.verdicts)?;
+        let (mut selection, mut target) = self.selector.select_on(set, basis, key, nonce, &self.verdicts)?;
         loop {
             if let Some(hop) = self.hop_of(target, from.listener) {
                 return Ok((selection, target, hop, SelectionReason::Primary));
@@ -236,10 +243,11 @@ impl Engine {
     }
 
     /// The hash of the configured parts of a request; equal on every instance and after restarts.
-    fn hash_key(&self, request: Message<'_>, from: Hop, set: SetId) -> u64 {
-        let Some(set) = self.plan.table().set(set).filter(|set| set.algorithm() == Algorithm::Hash) else {
+    fn hash_key(&self, request: Message<'_>, from: Hop, set: SetId, basis: Basis) -> u64 {
+        let parts = self.plan.table().set(set).map_or(&[][..], |set| set.key_on(basis));
+        if parts.is_empty() {
             return 0;
-        };
+        }
         let source = match from.remote.ip() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             IpAddr::V6(v6) => v6.octets(),
@@ -252,7 +260,7 @@ impl Engine {
             HashPart::SourceIp => source.as_slice(),
             HashPart::Header(name) => request.header(name).unwrap_or_default(),
         };
-        let parts: SmallVec<[&[u8]; 4]> = set.hash_key().iter().map(part).collect();
+        let parts: SmallVec<[&[u8]; 4]> = parts.iter().map(part).collect();
         u64::try_from(Secret::new([0; 16]).mac(&parts) >> 64).unwrap_or(0)
     }
 

@@ -103,6 +103,7 @@ fn set(
         name: name.into(),
         algorithm: keys.algorithm,
         hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
+        register_key: keys.register_key.0.clone(),
         objective: keys.objective,
         reject_retry_after: keys.reject_retry_after,
         sources: keys.sources.iter().map(|network| network.0).collect(),

@@ -10,6 +10,8 @@ mod access;
 mod call;
 #[path = "flows/cancel.rs"]
 mod cancel;
+#[path = "flows/churn.rs"]
+mod churn;
 #[path = "flows/dialog.rs"]
 mod dialog;
 #[path = "flows/edges.rs"]
@@ -22,6 +24,8 @@ mod health;
 mod linger;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/registrations.rs"]
+mod registrations;
 #[path = "flows/reload.rs"]
 mod reload;
 #[path = "flows/responses.rs"]

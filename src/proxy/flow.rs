@@ -62,7 +62,7 @@ impl Flows {
     /// The flow in a URI that names us; `None` if it holds none.
     pub fn read(&self, uri: &Uri<'_>) -> Option<Result<Hop, Forged>> {
         let token = uri.user.filter(|user| user.starts_with(PREFIX))?;
-        let (content, mac) = token.split_at_checked(token.len().checked_sub(MAC as usize)?)?;
+        let (content, mac) = token.split_at(token.len().saturating_sub(MAC as usize));
         let is_ours = read_hex(mac) == Some(self.mac(content));
         Some(content.get(PREFIX.len()..).filter(|_| is_ours).and_then(hop).ok_or(Forged))
     }
@@ -166,14 +166,10 @@ mod tests {
                 let mut changed = token.clone();
                 changed[position] = if changed[position] == b'0' { b'1' } else { b'0' };
                 assert_eq!(read(&flows, &changed), Some(Err(Forged)), "{position}");
-                assert_eq!(
-                    read(&flows, &token[..position]).unwrap_or(Err(Forged)),
-                    Err(Forged),
-                    "{position}"
-                );
+                assert_eq!(read(&flows, &token[..position]), Some(Err(Forged)), "{position}");
             }
         }
         assert_eq!(read(&flows, b"alice"), None);
-        assert_eq!(read(&flows, b"flow-"), None);
+        assert_eq!(read(&flows, b"flow-"), Some(Err(Forged)));
     }
 }

@@ -66,31 +66,46 @@ fn phones_register_and_are_called(test: &str, transport: Transport) {
     let sipwarden = Sipwarden::start(&workspace, &config(transport, first_at, second_at));
     sipwarden.wait_until_up("pbx", 2);
 
-    let (answering, hanging_up) = (users(1..=8), users(9..=16));
-    let all = [answering.clone(), hanging_up.clone()].concat();
+    let (answering, hanging_up, ringing) = (users(1..=7), users(8..=14), users(15..=16));
+    let called = [answering.clone(), hanging_up.clone()].concat();
+    let everybody = called.len() + ringing.len();
     let start = |serving, users| Phones::start(&workspace, serving, transport, sipwarden.sip, users);
-    let mut phones = [start("phone_answers", &answering), start("phone_hangs_up", &hanging_up)];
+    let mut phones = [
+        start("phone_answers", &answering),
+        start("phone_hangs_up", &hanging_up),
+        start("phone_rings", &ringing),
+    ];
     wait::until_true("every phone is registered", SOON, || {
         phones.iter_mut().for_each(Phones::expect_alive);
-        registered(&first).len() + registered(&second).len() == all.len()
+        registered(&first).len() + registered(&second).len() == everybody
     });
     let (at_first, at_second) = (registered(&first), registered(&second));
     assert!(at_first.is_disjoint(&at_second), "{at_first:?} and {at_second:?}: nobody is at home twice");
     assert!(!at_first.is_empty() && !at_second.is_empty(), "{at_first:?} and {at_second:?}: both are used");
 
-    call_everybody(&workspace, &sipwarden, transport, &all);
+    call_everybody(&workspace, &sipwarden, transport, &called);
     let codes = |method, code| {
         let labels = [("method", method), ("code", code)];
         sipwarden.scrape().sum_or_zero("sipwarden_transactions_total", &labels)
     };
     // Each call passes twice: to the Asterisk, and from it down the flow.
-    let both_ways = 2 * u32::try_from(all.len()).expect("few phones");
+    let both_ways = 2 * u32::try_from(called.len()).expect("few phones");
     assert!(
         is(codes("INVITE", "200"), f64::from(both_ways)) && is(codes("BYE", "200"), f64::from(both_ways))
     );
+    for user in &ringing {
+        let calls = Calls { transport, user, ..Calls::to(sipwarden.sip, 1, 1) };
+        calls.scenario("caller_cancels").make(&workspace).expect_all_successful();
+    }
+    // The Asterisk may have answered its caller before the phone has answered it.
+    wait::until_true("the phones have heard of the CANCEL, and said so", SOON, || {
+        let of_phones_too = [("method", "INVITE"), ("code", "487"), ("origin", "upstream")];
+        is(sipwarden.scrape().sum_or_zero("sipwarden_transactions_total", &of_phones_too), 4.0)
+    });
+
     // Every refresh is challenged anew, and ends where it was.
     let before = codes("REGISTER", "200");
-    let refreshes = f64::from(both_ways);
+    let refreshes = 2.0 * f64::from(u32::try_from(everybody).expect("few phones"));
     wait::until_true("every phone has registered again", SOON, || {
         phones.iter_mut().for_each(Phones::expect_alive);
         codes("REGISTER", "200") >= before + refreshes
@@ -102,10 +117,10 @@ fn phones_register_and_are_called(test: &str, transport: Transport) {
     drop(first);
     wait::until_true("every phone is registered at the Asterisk that is left", SOON, || {
         phones.iter_mut().for_each(Phones::expect_alive);
-        registered(&second).len() == all.len()
+        registered(&second).len() == everybody
     });
     sipwarden.wait_until_usable("pbx", "first", false);
-    call_everybody(&workspace, &sipwarden, transport, &all);
+    call_everybody(&workspace, &sipwarden, transport, &called);
     assert!(is(codes("INVITE", "200"), 2.0 * f64::from(both_ways)));
     assert!(is(sipwarden.scrape().sum("sipwarden_rejections_total", &[]), 0.0));
 }

@@ -2,7 +2,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selector, SetSettings, Table,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selector, SetSettings,
+    Table,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::{Nonces, Secret};
@@ -56,8 +57,9 @@ fn selection(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(algorithm.as_str(), count), |b| {
                 b.iter(|| {
                     let (key, nonce) = (nonces.next_u64(), nonces.next_u64());
-                    let (_, target) =
-                        selector.select(set, key, nonce, &verdicts).expect("every member is usable");
+                    let (_, target) = selector
+                        .select(set, Basis::Algorithm, key, nonce, &verdicts)
+                        .expect("every member is usable");
                     black_box(target);
                 });
             });

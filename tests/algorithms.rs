@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selection, Selector,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selection, Selector,
     SetSettings, Table, Thresholds, Verdicts, skipped,
 };
 use sipwarden::facts::event::{ProbeOutcome, SkipReason};
@@ -95,7 +95,8 @@ impl Bench {
 
     fn select(&mut self, key: u64) -> Option<(Selection, usize)> {
         let nonce = self.nonces.next_u64();
-        let (selection, target) = self.selector.select(self.set, key, nonce, &self.verdicts).ok()?;
+        let (selection, target) =
+            self.selector.select(self.set, Basis::Algorithm, key, nonce, &self.verdicts).ok()?;
         Some((selection, self.position(target)))
     }
 

@@ -72,20 +72,9 @@ impl Selector {
         self.table = table;
     }
 
-    /// Chooses a destination for a new request by the set's algorithm. `key` is a hash of the set's
-    /// configured key parts, `nonce` an unguessable number; algorithms that need neither ignore them.
+    /// Chooses a destination for a new request. `key` is a hash of the parts that the basis looks at,
+    /// `nonce` an unguessable number; algorithms that need neither ignore them.
     pub fn select(
-        &mut self,
-        set: SetId,
-        key: u64,
-        nonce: u64,
-        verdicts: &Verdicts,
-    ) -> Result<(Selection, Target), SelectionFailure> {
-        self.select_on(set, Basis::Algorithm, key, nonce, verdicts)
-    }
-
-    /// The same on either basis; `key` is a hash of the parts that it looks at.
-    pub fn select_on(
         &mut self,
         set: SetId,
         basis: Basis,
@@ -223,13 +212,15 @@ mod tests {
     fn round_robin_takes_turns_and_skips_the_unusable() {
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
-        let mut turn =
-            |verdicts: &Verdicts| bench.selector.select(bench.set, 0, 0, verdicts).unwrap().1.index();
+        let mut turn = |verdicts: &Verdicts| {
+            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, verdicts).unwrap().1.index()
+        };
         let turns: Vec<_> = (0..4).map(|_| turn(&all)).collect();
         assert_eq!(turns, [0, 1, 2, 0]);
         let without = verdicts(&bench.table, |target| target.index() == 1);
-        let mut turns: Vec<_> =
-            (0..2).map(|_| bench.selector.select(bench.set, 0, 0, &without).unwrap().1.index()).collect();
+        let mut turns: Vec<_> = (0..2)
+            .map(|_| bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &without).unwrap().1.index())
+            .collect();
         turns.sort_unstable();
         assert_eq!(turns, [0, 2]);
     }
@@ -239,19 +230,23 @@ mod tests {
         let members = [("low", 9), ("a", 0), ("b", 0)];
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &members);
         let all = bench.verdicts(&[]);
-        let (mut selection, first) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (mut selection, first) = bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
         assert_eq!(first, bench.target(1));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(2)));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(0)));
         assert_eq!(bench.selector.next(&mut selection, &all), None);
         let low_only = bench.verdicts(&[1, 2]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &low_only).unwrap().1, bench.target(0));
+        assert_eq!(
+            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &low_only).unwrap().1,
+            bench.target(0)
+        );
     }
 
     #[test]
     fn the_newest_verdicts_decide_what_comes_next() {
         let mut bench = bench(&mut Names::default(), Algorithm::Priority, &[("a", 0), ("b", 0), ("c", 0)]);
-        let (mut selection, _) = bench.selector.select(bench.set, 0, 0, &bench.verdicts(&[])).unwrap();
+        let (mut selection, _) =
+            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &bench.verdicts(&[])).unwrap();
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[1]));
         assert_eq!(next, Some(bench.target(2)), "b died meanwhile");
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[0, 2]));
@@ -277,7 +272,7 @@ mod tests {
         let ranking = |algorithm, basis, key| {
             let mut bench = bench(&mut Names::default(), algorithm, &members);
             let all = bench.verdicts(&[]);
-            let (mut selection, first) = bench.selector.select_on(bench.set, basis, key, 9, &all).unwrap();
+            let (mut selection, first) = bench.selector.select(bench.set, basis, key, 9, &all).unwrap();
             let rest = std::iter::from_fn(|| bench.selector.next(&mut selection, &all));
             std::iter::once(first).chain(rest).map(Target::index).collect::<Vec<_>>()
         };
@@ -293,7 +288,8 @@ mod tests {
     fn tells_an_unknown_set_from_one_without_a_usable_member() {
         let mut bench = bench(&mut Names::default(), Algorithm::Hash, &[("a", 0)]);
         let none = bench.verdicts(&[0]);
-        let fails = |selector: &mut Selector, set| selector.select(set, 0, 0, &none).unwrap_err();
+        let fails =
+            |selector: &mut Selector, set| selector.select(set, Basis::Algorithm, 0, 0, &none).unwrap_err();
         assert_eq!(fails(&mut bench.selector, bench.set), SelectionFailure::NoneUsable);
         assert_eq!(fails(&mut bench.selector, SetId::new(9)), SelectionFailure::Empty);
         let skipped: Vec<_> = skipped(&bench.table, bench.set, &none, &[]).collect();
@@ -308,7 +304,8 @@ mod tests {
             let old = bench.verdicts(&[1]);
             let turned = table(&mut names, *algorithm, &[("new", 0), ("c", 0), ("b", 0), ("a", 3)]);
             bench.selector.reload(Arc::new(turned));
-            let (mut selection, first) = bench.selector.select(bench.set, 1, 2, &old).unwrap();
+            let (mut selection, first) =
+                bench.selector.select(bench.set, Basis::Algorithm, 1, 2, &old).unwrap();
             assert_eq!(names.target(first), "c", "{algorithm}: b is down, the new one is not known");
             let next = bench.selector.next(&mut selection, &old).unwrap();
             assert_eq!(names.target(next), "a");
@@ -321,10 +318,13 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
-        bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
         let same = table(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         bench.selector.reload(Arc::new(same));
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(1));
+        assert_eq!(
+            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1,
+            bench.target(1)
+        );
     }
 
     #[test]
@@ -333,11 +333,14 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, word, &[("a", 0), ("b", 0)]);
         let all = bench.verdicts(&[]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(0));
+        assert_eq!(
+            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1,
+            bench.target(0)
+        );
         let turned = Arc::new(table(&mut names, word, &[("b", 0), ("a", 0)]));
         bench.selector.reload(Arc::clone(&turned));
         let all = verdicts(&turned, |_| false);
-        let (_, chosen) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (_, chosen) = bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
         assert_eq!(names.target(chosen), "b", "a has had its turn");
     }
 
@@ -348,7 +351,7 @@ mod tests {
             let all = bench.verdicts(&[]);
             let first = |offset| {
                 let mut selector = Selector::new(Arc::clone(&bench.table), offset);
-                selector.select(bench.set, 0, 0, &all).unwrap().1.index()
+                selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1.index()
             };
             assert_eq!([first(0), first(1), first(2)], [0, 1, 2], "{algorithm}");
         }

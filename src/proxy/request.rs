@@ -232,7 +232,7 @@ impl Engine {
             let selection = self.selector.resume(set, basis, target, key, nonce);
             return Ok((selection, target, hop, SelectionReason::Affinity));
         }
-        let (mut selection, mut target) = self.selector.select_on(set, basis, key, nonce, &self.verdicts)?;
+        let (mut selection, mut target) = self.selector.select(set, basis, key, nonce, &self.verdicts)?;
         loop {
             if let Some(hop) = self.hop_of(target, from.listener) {
                 return Ok((selection, target, hop, SelectionReason::Primary));

@@ -12,10 +12,12 @@ mod table;
 mod testing;
 mod verdicts;
 
+pub use algorithm::kamailio_hash;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
 pub use select::{Selection, Selector, skipped};
 pub use settings::{
-    Basis, DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Thresholds,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};
 pub use verdicts::{Endpoints, Verdict, Verdicts};

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod directory;
 pub mod event;
+pub mod evidence;
 pub mod hex;
 pub mod names;
 pub mod outbox;

@@ -18,8 +18,10 @@ mod copy;
 mod dialogs;
 mod earlier;
 mod engine;
+mod evidence;
 mod failover;
 mod flow;
+mod key;
 mod local;
 mod mark;
 mod mtu;
@@ -33,6 +35,7 @@ mod settings;
 mod tick;
 mod warden;
 
+pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
@@ -42,6 +45,7 @@ use crate::facts::event::{
     AttemptOutcome, ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger,
     TransportReason,
 };
+use crate::facts::evidence::Evidence;
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
@@ -103,6 +107,14 @@ pub enum Input<'a> {
         target: Target,
         /// The wish.
         admin: Admin,
+    },
+    /// What a request showed of its destination (worker 0 only); each core, worker 0's too, puts it
+    /// out with its messages and events.
+    Evidence {
+        /// The destination.
+        target: Target,
+        /// What it showed.
+        evidence: Evidence,
     },
     /// Serve what runs, refuse new dialogs.
     Drain,
@@ -177,12 +189,15 @@ impl Core {
             Input::SetAdmin { target, admin } => {
                 self.with_warden(|warden, engine| warden.set_admin(engine, target, admin, now));
             }
+            Input::Evidence { target, evidence } => {
+                self.with_warden(|warden, engine| warden.on_evidence(engine, target, evidence, now));
+            }
             Input::Drain => self.drain(),
             Input::Abort => self.abort(now),
         }
     }
 
-    /// Messages and events of the steps since it was last cleared.
+    /// Messages, events and evidence of the steps since it was last cleared.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.engine.outbox
     }
@@ -213,7 +228,10 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail)),
+            sets: self
+                .warden
+                .as_ref()
+                .map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail, now)),
         }
     }
 

@@ -20,10 +20,14 @@ mod edges;
 mod failover;
 #[path = "flows/health.rs"]
 mod health;
+#[path = "flows/keys.rs"]
+mod keys;
 #[path = "flows/linger.rs"]
 mod linger;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/passive.rs"]
+mod passive;
 #[path = "flows/registrations.rs"]
 mod registrations;
 #[path = "flows/reload.rs"]

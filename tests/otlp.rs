@@ -204,6 +204,7 @@ fn failed_over_call(began: Instant) -> TransactionRecord {
             to: Some(Target::new(1)),
             cause: Cause::Timeout,
             remaining: 1,
+            passive_mark: true,
         }],
     }
 }

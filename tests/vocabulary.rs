@@ -251,6 +251,7 @@ fn samples(now: Instant) -> Vec<Row> {
             },
             &[],
         ),
+        (Event::EvidenceDropped, &["evidence_dropped_total"]),
     ]
 }
 
@@ -296,6 +297,7 @@ fn variant(event: &Event) -> usize {
         Event::HandedOver { .. } => 36,
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
+        Event::EvidenceDropped => 39,
     }
 }
 
@@ -419,6 +421,9 @@ fn snapshot(now: Instant) -> Snapshot {
         state: State::Up,
         usable: true,
         admin: Admin::Enabled,
+        passive_failures: 0,
+        ejected_until: Some(now + Duration::from_secs(30)),
+        retry_after_until: Some(now + Duration::from_secs(10)),
         added: now,
         since: now,
         last_change: None,

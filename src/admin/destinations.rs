@@ -49,9 +49,11 @@ pub struct DestinationView {
     pub probe: ProbeView,
     /// What the administrator wants.
     pub admin: String,
-    /// When an ejection ends; null when there is none, which is always so in this version.
+    /// Requests that failed at it in a row, towards an ejection.
+    pub passive_failures: u32,
+    /// When its ejection ends; null when it is not ejected.
     pub ejected_until: Option<String>,
-    /// When a pause it asked for ends; null when there is none, which is always so in this version.
+    /// When the pause that it asked for with Retry-After ends; null when there is none.
     pub retry_after_until: Option<String>,
     /// Calls on it; null while they are not counted by destination.
     pub calls: Option<u64>,
@@ -78,6 +80,10 @@ pub struct ProbeView {
     pub down_after: u32,
     /// Successes in a row that make it up.
     pub up_after: u32,
+    /// Successes in a row that make it up at present.
+    pub up_needed: u32,
+    /// Whether that is more than `up_after`, because it went down so often of late.
+    pub damped: bool,
     /// Failed probes in a row.
     pub consecutive_failures: u32,
     /// Successful probes in a row.
@@ -105,7 +111,7 @@ pub struct ChangeView {
     pub to: String,
     /// Why.
     pub reason: String,
-    /// The probe outcome behind it, if a probe caused it.
+    /// How the probe or the request behind it ended, if one caused it.
     pub outcome: Option<String>,
     /// What the administrator wants since.
     pub admin: String,
@@ -150,8 +156,9 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         kamailio: destination.state.kamailio(destination.probe.enabled).to_owned(),
         probe: probe_view(destination, clock),
         admin: destination.admin.to_string(),
-        ejected_until: None,
-        retry_after_until: None,
+        passive_failures: destination.passive_failures,
+        ejected_until: destination.ejected_until.map(|until| time(until, clock)),
+        retry_after_until: destination.retry_after_until.map(|until| time(until, clock)),
         calls: None,
         max_calls: None,
         weight: destination.weight,
@@ -168,6 +175,8 @@ fn probe_view(destination: &DestinationSnapshot, clock: &Clock) -> ProbeView {
         interval_seconds: probe.interval.as_secs_f64(),
         down_after: probe.down_after,
         up_after: probe.up_after,
+        up_needed: probe.up_needed,
+        damped: probe.damped,
         consecutive_failures: probe.consecutive_failures,
         consecutive_successes: probe.consecutive_successes,
         last_outcome: probe.last_outcome.map(|outcome| outcome.to_string()),

@@ -125,7 +125,7 @@ fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
         Cell::text(&destination.id),
         Cell::text(&destination.state).in_tone(Tone::of_state(&destination.state)),
         Cell::text(since.map_or_else(|| "-".to_owned(), term::age)),
-        Cell::text(why(destination)),
+        Cell::text(why(destination, now)),
         Cell::text(probe(&destination.probe)),
         Cell::text(rtt.map_or_else(|| "-".to_owned(), term::milliseconds)),
         Cell::number(destination.weight),
@@ -134,15 +134,25 @@ fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
     ]
 }
 
-/// What brought the destination into its state.
-fn why(destination: &DestinationView) -> String {
-    match destination.changes.last() {
+/// What brought the destination into its state and, if that will pass by itself, when.
+fn why(destination: &DestinationView, now: SystemTime) -> String {
+    let mut why = match destination.changes.last() {
         Some(change) => match &change.outcome {
             Some(outcome) => format!("{} ({outcome})", change.reason),
             None => change.reason.clone(),
         },
         None => "-".to_owned(),
+    };
+    let until = match destination.state.as_str() {
+        "ejected" => destination.ejected_until.as_deref(),
+        "throttled" => destination.retry_after_until.as_deref(),
+        _ => None,
+    };
+    if let Some(until) = until.and_then(|until| humantime::parse_rfc3339(until).ok()) {
+        let left = until.duration_since(now).unwrap_or(Duration::ZERO);
+        why.push_str(&format!(", {} left", term::age(left)));
     }
+    why
 }
 
 /// How far the probes are from changing the state.
@@ -150,8 +160,8 @@ fn probe(probe: &ProbeView) -> String {
     match (probe.enabled, &probe.last_outcome, probe.consecutive_failures) {
         (false, _, _) => "off".to_owned(),
         (true, None, _) => "waiting".to_owned(),
-        (true, Some(_), 0) if probe.consecutive_successes < probe.up_after => {
-            format!("{}/{} good", probe.consecutive_successes, probe.up_after)
+        (true, Some(_), 0) if probe.consecutive_successes < probe.up_needed => {
+            format!("{}/{} good", probe.consecutive_successes, probe.up_needed)
         }
         (true, Some(_), 0) => "good".to_owned(),
         (true, Some(outcome), failures) => {
@@ -178,6 +188,7 @@ mod tests {
                 enabled: true,
                 down_after: 3,
                 up_after: 1,
+                up_needed: 1,
                 consecutive_failures: failures,
                 consecutive_successes: u32::from(failures == 0),
                 last_outcome: Some(if failures == 0 { "code 200" } else { "timeout" }.to_owned()),
@@ -185,6 +196,7 @@ mod tests {
                 ..ProbeView::default()
             },
             admin: "enabled".to_owned(),
+            passive_failures: 0,
             ejected_until: None,
             retry_after_until: None,
             calls: None,
@@ -225,6 +237,18 @@ mod tests {
                 "  b              down   2m 3s  probe (timeout)  3/3 timeout  -            1         0  AP",
             ]
         );
+    }
+
+    #[test]
+    fn an_ejection_and_a_pause_tell_how_long_they_last() {
+        let mut ejected = destination("a", "ejected", 0);
+        ejected.ejected_until = Some("2026-01-01T00:02:30Z".to_owned());
+        ejected.changes[0].reason = "passive".to_owned();
+        ejected.changes[0].outcome = Some("code 503".to_owned());
+        assert_eq!(why(&ejected, now()), "passive (code 503), 27s left");
+        ejected.state = "throttled".to_owned();
+        ejected.retry_after_until = Some("2026-01-01T00:02:13Z".to_owned());
+        assert_eq!(why(&ejected, now()), "passive (code 503), 10s left");
     }
 
     #[test]

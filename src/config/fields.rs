@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, Field, Scalar};
 use super::near::nearest;
+use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
@@ -251,6 +252,7 @@ macro_rules! words_field {
 }
 
 words_field!(Algorithm, later ["two_choices", "least_calls", "latency"], kamailio_algorithm);
+words_field!(HashCompat, later [], |_| None);
 words_field!(Admin, later [], kamailio_state);
 words_field!(Family, later["both"], |_| None);
 words_field!(OtlpProtocol, later [], |_| None);
@@ -265,7 +267,7 @@ fn kamailio_algorithm(written: &str) -> Option<String> {
         "2" => "`hash` with `hash: {key: [to]}`",
         "3" => "`hash` with `hash: {key: [ruri]}`",
         "4" => "`round_robin`",
-        "5" => "a hash of the digest user, which is not supported in this version",
+        "5" => "`hash` with `hash: {key: [auth_user]}`",
         "6" => "`random`",
         "7" => "`hash` with `hash: {key: [\"header:NAME\"]}`",
         "8" => "`priority`",
@@ -273,6 +275,8 @@ fn kamailio_algorithm(written: &str) -> Option<String> {
         "10" => "`least_calls`, which is not supported in this version",
         "12" => "parallel forking, which has no counterpart",
         "13" => "`latency`, which is not supported in this version",
+        "14" => "`round_robin` with a `priority` for each destination",
+        "15" => "`weighted_round_robin` with a `priority` for each destination",
         _ => return None,
     };
     Some(format!("algorithms have names here; Kamailio's algorithm {written} is {name}"))

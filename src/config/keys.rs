@@ -4,6 +4,7 @@
 use super::fields::{Codes, Network, Percent, Size, Trigger, Workers};
 use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
 use super::section::{Section, section};
+use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
@@ -21,6 +22,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Destination::SECTION,
     &Probe::SECTION,
     &Failover::SECTION,
+    &Passive::SECTION,
+    &RetryAfter::SECTION,
     &Route::SECTION,
     &Dns::SECTION,
     &Sip::SECTION,
@@ -96,10 +99,10 @@ section! {
     /// One set of destinations that can stand in for each other.
     Set at "sets.NAME" {
         /// How a destination is chosen among the usable ones of the best priority.
-        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3 and 7 hash, 6 random, 8 priority";
+        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority";
         /// What `algorithm: hash` looks at.
         hash: Hash = Hash::default(), kamailio "`hash_pvar`";
-        /// What REGISTER, PUBLISH and SUBSCRIBE outside a dialog are spread by, with a rendezvous hash whatever the algorithm: call_id, from, to, ruri, source_ip or header:NAME.
+        /// What REGISTER, PUBLISH and SUBSCRIBE outside a dialog are spread by: one part as in `hash.key`, with a rendezvous hash whatever the algorithm and `hash.compat`.
         register_key: HashKey = HashKey(dispatch::HashPart::To), kamailio "algorithm 2";
         /// Share of calls that should be set up; exported for the alerts on its error budget.
         objective: f64 = 0.999, from 0.5 => 0.999_999;
@@ -113,17 +116,24 @@ section! {
         probe: Probe = Probe::default();
         /// When to give up on a destination and try the next.
         failover: Failover = Failover::default();
+        /// Setting a destination aside because requests to it fail, whatever its probes say.
+        passive: Passive = Passive::default(), kamailio "`ds_mark_dst` in `failure_route`";
+        /// Leaving a destination alone for as long as it asks.
+        retry_after: RetryAfter = RetryAfter::default(), kamailio "`blst_503`, `blst_503_max_timeout` of `tm`";
     }
-    later ["fallback", "when_all_down", "slow_start", "passive", "retry_after"]
+    later ["fallback", "when_all_down", "slow_start"]
 }
 
 section! {
     /// The key of `algorithm: hash`, a weighted rendezvous hash: when a destination goes down only its own share moves, to all the others.
     Hash at "sets.NAME.hash" {
-        /// Parts of the request, hashed together: call_id, from, to, ruri, source_ip, header:NAME.
-        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri, 7 `hash_pvar`";
+        /// Parts of the request, hashed together. `from`, `to` and `ruri` are whole URIs, `ruri_user` the user part or the number of a `tel:` URI,
+        /// `auth_user` the digest user name up to an `@`. A request with none of the parts goes in turn, by weight.
+        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri (with `flags` 1 ruri_user), 5 auth_user, 7 `hash_pvar`";
+        /// `kamailio`: each key goes where Kamailio's dispatcher sends it. One part alone, not `source_ip`; `from`, `to` and `ruri` are user, host and port as there.
+        /// Every destination is a slot, by priority and then file order, whatever its weight; what a dead one had goes to the next.
+        compat: Option<HashCompat> = None, kamailio "algorithms 0 to 3, 5, 7";
     }
-    later ["compat"]
 }
 
 section! {
@@ -196,6 +206,32 @@ section! {
         total: Duration = dispatch::FailoverSettings::default().total, from ms(10) => HOUR;
         /// Whether to give up on a destination that was already ringing.
         after_18x: bool = dispatch::FailoverSettings::default().after_18x;
+    }
+}
+
+section! {
+    /// Ejection: a destination at which `consecutive_failures` requests in a row failed gets no new ones for a while. A failure is no response, a transport error, 500, 502, 503 or 504, before any 101–199, to a request that opens a dialog or stands alone; any other answer counts from 0 again, even 408. Probes neither count nor end it. The last usable destination of a set is never ejected; if all others fail, ejections are lifted.
+    Passive at "sets.NAME.passive" {
+        /// Whether destinations are ejected.
+        enabled: bool = dispatch::PassiveSettings::default().enabled;
+        /// Failures in a row that eject.
+        consecutive_failures: u32 = dispatch::PassiveSettings::default().consecutive_failures, from 1 => 1_000;
+        /// How long the first ejection lasts. Each further one lasts twice as long; each `base_ejection` that passes without one takes a doubling back.
+        base_ejection: Duration = dispatch::PassiveSettings::default().base_ejection, from ms(100) => HOUR;
+        /// How long an ejection lasts at most; not below `base_ejection`.
+        max_ejection: Duration = dispatch::PassiveSettings::default().max_ejection, from ms(100) => HOUR;
+        /// Share of the enabled destinations that may be ejected at a time, in percent, rounded down.
+        max_ejected_percent: u32 = dispatch::PassiveSettings::default().max_ejected_percent, from 0 => 100;
+    }
+}
+
+section! {
+    /// Retry-After in a destination's 503 to a request that opens a dialog or stands alone: it gets no new ones for so long. Ignored where nobody else could serve.
+    RetryAfter at "sets.NAME.retry_after" {
+        /// Whether to do as it asks.
+        honour: bool = dispatch::RetryAfterSettings::default().honour;
+        /// For this long at most. FreeSWITCH always asks for 300s.
+        max: Duration = dispatch::RetryAfterSettings::default().max, from secs(1) => HOUR;
     }
 }
 

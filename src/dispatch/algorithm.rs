@@ -4,16 +4,28 @@
 //! An algorithm gives every request an *order* over the usable members and computes only as much
 //! of it as is tried. To add one: a file here, a word in [`Word`], a row in [`of`]; the property
 //! tests of `tests/algorithms.rs` run over every row.
+//!
+//! | word | in short |
+//! |---|---|
+//! | `round_robin` | turns |
+//! | `weighted_round_robin` | turns by weight, smoothly interleaved |
+//! | `hash` | weighted rendezvous hash; with `compat: kamailio` Kamailio's hash and slots |
+//! | `random` | a weighted sample without replacement |
+//! | `priority` | file order |
 
 mod hash;
+mod kamailio;
 mod priority;
 mod random;
 mod rendezvous;
 mod round_robin;
 mod weighted_round_robin;
 
-use super::Set;
+use super::table::Lot;
+use super::{Basis, HashCompat, Set};
 use crate::facts::{Algorithm as Word, Target};
+pub use kamailio::kamailio_hash;
+use weighted_round_robin::WeightedRoundRobin;
 
 /// An algorithm of selection; stateless but for the cursor it is given.
 pub trait Algorithm: Sync {
@@ -34,8 +46,8 @@ pub trait Algorithm: Sync {
 /// What a request brings to a selection.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    /// A hash of the configured parts of the request.
-    pub key: u64,
+    /// A hash of the configured parts of the request; `None` if it has none of them.
+    pub key: Option<u64>,
     /// An unguessable number.
     pub nonce: u64,
 }
@@ -63,14 +75,23 @@ impl Candidates<'_> {
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         self.usable.iter().filter_map(|position| self.set.member(*position))
     }
+
+    /// What hashing needs of each candidate, in file order.
+    fn lots(&self) -> impl Iterator<Item = &Lot> {
+        let lots = self.set.lots();
+        self.usable.iter().filter_map(|position| lots.get(*position as usize))
+    }
 }
 
-/// The implementation of a word.
-pub fn of(word: Word) -> &'static dyn Algorithm {
-    match word {
+/// The implementation that a set asks for on a basis.
+pub fn of(set: &Set, basis: Basis) -> &'static dyn Algorithm {
+    match set.algorithm_on(basis) {
         Word::RoundRobin => &round_robin::RoundRobin,
-        Word::WeightedRoundRobin => &weighted_round_robin::WeightedRoundRobin,
-        Word::Hash => &hash::Hash,
+        Word::WeightedRoundRobin => &WeightedRoundRobin,
+        Word::Hash => match set.hash_compat_on(basis) {
+            None => &hash::Hash,
+            Some(HashCompat::Kamailio) => &kamailio::Kamailio,
+        },
         Word::Random => &random::Random,
         Word::Priority => &priority::Priority,
     }
@@ -94,7 +115,10 @@ mod tests {
             destination.weight = *weight;
             destination
         });
-        let table = Table::new(vec![set("pbx", weighted.collect())], &mut names);
+        let mut settings = set("pbx", weighted.collect());
+        settings.algorithm = Word::Hash;
+        settings.hash_compat = Some(HashCompat::Kamailio);
+        let table = Table::new(vec![settings], &mut names);
         let set = table.sets().next().unwrap();
         let candidates = Candidates { set, usable: &set.tiers()[0].members };
         test(&candidates, &|target| names.target(target).to_owned())
@@ -117,13 +141,18 @@ mod tests {
 
     #[test]
     fn nothing_comes_out_of_an_empty_tier() {
-        for word in Word::ALL {
-            with_candidates(&[("a", 1)], |candidates, _| {
-                let empty = Candidates { set: candidates.set, usable: &[] };
-                let request = Request { key: 1, nonce: 2 };
-                assert_eq!(of(*word).first(&empty, request, &mut Cursor::default()), None);
-                assert_eq!(of(*word).next(&empty, 3, &[]), None);
-            });
+        let row = |word: &Word| (*word, None);
+        for (word, compat) in Word::ALL.iter().map(row).chain([(Word::Hash, Some(HashCompat::Kamailio))]) {
+            let mut settings = set("pbx", vec![destination("a")]);
+            (settings.algorithm, settings.hash_compat) = (word, compat);
+            let table = Table::new(vec![settings], &mut Names::default());
+            let set = table.sets().next().unwrap();
+            let empty = Candidates { set, usable: &[] };
+            for key in [None, Some(1)] {
+                let request = Request { key, nonce: 2 };
+                assert_eq!(of(set, Basis::Algorithm).first(&empty, request, &mut Cursor::default()), None);
+            }
+            assert_eq!(of(set, Basis::Algorithm).next(&empty, 3, &[]), None);
         }
     }
 }

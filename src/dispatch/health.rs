@@ -1,20 +1,23 @@
 //! The one owner of the states of destinations and sets; it lives on worker 0.
 //!
-//! Takes in what was learned (probes, an administrator's wish, addresses, a reload), says what
-//! changed, in order, and publishes verdicts. Pure: the time is an argument. Never chooses a
+//! Takes in what was learned (probes, evidence of requests, an administrator's wish, addresses, a
+//! reload), says what changed, in order, and publishes verdicts. Pure: the time is an argument. Never chooses a
 //! destination and never decides when to probe.
 
 mod facts;
+mod flaps;
 mod member;
+mod passive;
 mod publish;
 
-use super::{Destination, Host, Table, Verdicts};
-use crate::facts::event::{ProbeOutcome, StateChange};
+use super::{Destination, Host, Set, Table, Verdicts};
+use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::evidence::Evidence;
 use crate::facts::snapshot::{Detail, SetSnapshot};
 use crate::facts::{Admin, SetId, State, Target};
 use member::{Addresses, Member};
 use publish::Publication;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +29,8 @@ pub struct Health {
     /// By target.
     members: Vec<Option<Member>>,
     publication: Publication,
+    /// When an ejection or a pause of a destination ends next.
+    expiries: BTreeSet<(Instant, Target)>,
     /// Changes not given out yet; the owner drains them after every step.
     changes: VecDeque<Change>,
 }
@@ -83,7 +88,8 @@ impl Health {
         let mut old = std::mem::take(&mut self.members);
         let mut reconciled = Reconciled::default();
         self.members.resize_with(table.target_bound(), || None);
-        for destination in table.destinations() {
+        let places = table.destinations().filter_map(|place| Some((place, table.set(place.set)?)));
+        for (destination, set) in places {
             let known = match &destination.settings.endpoint.host {
                 Host::Name(name) => names.get(name),
                 Host::Address(_) => None,
@@ -91,7 +97,7 @@ impl Health {
             let index = destination.target.index();
             let member = if let Some(mut member) = old.get_mut(index).and_then(Option::take) {
                 reconciled.kept += 1;
-                let change = member.reconfigure(destination, known, now);
+                let change = member.reconfigure(destination, set, known, now);
                 self.changes.extend(change.map(Change::Destination));
                 member
             } else {
@@ -103,8 +109,11 @@ impl Health {
             }
         }
         reconciled.removed = u32::try_from(old.iter().flatten().count()).unwrap_or(u32::MAX);
-        let sets = self.publication.rebuild(&table, &self.members);
-        self.changes.extend(sets.into_iter().map(|(set, all_down)| Change::Set { set, all_down }));
+        self.expiries = self.members.iter().flatten().filter_map(Member::expiry_of).collect();
+        self.publication.rebuild(&table, &self.members);
+        for set in table.sets() {
+            self.settle(&table, set, ChangeReason::Reload, now);
+        }
         self.table = table;
         self.check_all();
         reconciled
@@ -118,15 +127,55 @@ impl Health {
         rtt: Option<Duration>,
         now: Instant,
     ) -> ProbeVerdict {
-        let change = self.update(target, |member| member.on_probe(outcome, rtt, now));
+        let change = self
+            .update(target, now, |member, has_substitute| member.on_probe(outcome, rtt, has_substitute, now));
         let (consecutive_failures, consecutive_successes) =
             self.member(target).map(Member::consecutive).unwrap_or_default();
         ProbeVerdict { change, consecutive_failures, consecutive_successes }
     }
 
+    /// Takes in what a request showed of a destination; ignored for one that is gone. An ejection
+    /// keeps within the cap and leaves another member; so does a pause.
+    pub fn on_evidence(&mut self, target: Target, evidence: Evidence, now: Instant) {
+        let table = Arc::clone(&self.table);
+        let Some(destination) = table.destination(target) else { return };
+        let Some(set) = table.set(destination.set) else { return };
+        match evidence {
+            Evidence::Answers => {
+                self.update(target, now, |member, _| {
+                    member.on_answer(now);
+                    None
+                });
+            }
+            Evidence::Fails(outcome) => {
+                let settings = set.passive();
+                let may_eject = self.publication.may_eject(destination, settings.max_ejected_percent);
+                self.update(target, now, |member, _| member.on_failure(outcome, settings, may_eject, now));
+            }
+            Evidence::Pause(wanted) => {
+                let settings = set.retry_after();
+                if settings.honour && self.publication.leaves_another(destination) {
+                    self.update(target, now, |member, _| member.on_pause(wanted, settings, now));
+                }
+            }
+        }
+    }
+
+    /// Ends the ejections and pauses whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, target)) = self.expiries.first().filter(|(at, _)| *at <= now).copied() {
+            self.update(target, now, |member, _| member.expire(now));
+        }
+    }
+
+    /// When [`Health::handle_timeout`] is next due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+
     /// Takes in an administrator's wish, which holds until the configured value changes.
     pub fn set_admin(&mut self, target: Target, admin: Admin, now: Instant) -> Option<StateChange> {
-        self.update(target, |member| member.set_admin(admin, now))
+        self.update(target, now, |member, _| member.set_admin(admin, now))
     }
 
     /// Takes in the answer for a destination's name, best address first; tells whether its
@@ -134,7 +183,7 @@ impl Health {
     /// makes the destination down.
     pub fn set_addresses(&mut self, target: Target, addresses: &[IpAddr], stale: bool, now: Instant) -> bool {
         let mut is_changed = false;
-        self.update(target, |member| {
+        self.update(target, now, |member, _| {
             let (changed, change) = member.set_addresses(addresses, stale, now);
             is_changed = changed;
             change
@@ -175,12 +224,13 @@ impl Health {
     pub fn set_snapshots(
         &self,
         detail: Detail,
+        now: Instant,
         interval: impl Fn(Target) -> Duration,
         detection: impl Fn(SetId) -> Duration,
     ) -> Vec<SetSnapshot> {
         let destination = |target: &Target| {
             let is_usable = self.publication.is_usable(*target);
-            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target)))
+            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target), now))
         };
         let sets = self.table.sets().map(|set| SetSnapshot {
             id: set.id(),
@@ -199,19 +249,61 @@ impl Health {
     }
 
     /// Applies an update to one destination and brings everything that follows from it in step.
+    /// `update` is told whether another member can be chosen.
     fn update(
         &mut self,
         target: Target,
-        update: impl FnOnce(&mut Member) -> Option<StateChange>,
+        now: Instant,
+        update: impl FnOnce(&mut Member, bool) -> Option<StateChange>,
     ) -> Option<StateChange> {
         let table = Arc::clone(&self.table);
         let destination = table.destination(target)?;
-        let change = update(self.members.get_mut(target.index())?.as_mut()?);
-        self.changes.extend(change.map(Change::Destination));
-        let set = self.publication.refresh(&table, &self.members, destination);
-        self.changes.extend(set.map(|(set, all_down)| Change::Set { set, all_down }));
+        let has_substitute = self.publication.leaves_another(destination);
+        let change = self.apply(&table, destination, |member| update(member, has_substitute));
+        // But for a reload, only an administrator takes away from those that may be ejected.
+        self.settle(&table, table.set(destination.set)?, ChangeReason::Admin, now);
         self.check(destination);
         change
+    }
+
+    /// Applies an update to one destination, and brings its verdict and its expiry in step.
+    fn apply(
+        &mut self,
+        table: &Table,
+        destination: &Destination,
+        update: impl FnOnce(&mut Member) -> Option<StateChange>,
+    ) -> Option<StateChange> {
+        let member = self.members.get_mut(destination.target.index())?.as_mut()?;
+        let before = member.expiry_of();
+        let change = update(member);
+        let after = member.expiry_of();
+        if before != after {
+            before.map(|before| self.expiries.remove(&before));
+            self.expiries.extend(after);
+        }
+        self.changes.extend(change.map(Change::Destination));
+        self.publication.refresh(table, &self.members, destination);
+        change
+    }
+
+    /// Lifts what is beyond the cap, for this reason and the one that ends first, then everything that
+    /// can be if nobody is left to choose; says whether the set is all down.
+    fn settle(&mut self, table: &Table, set: &Set, reason: ChangeReason, now: Instant) {
+        let percent = set.passive().max_ejected_percent;
+        while self.publication.is_beyond_cap(set.id(), percent) {
+            let members = set.members().iter().filter_map(|target| self.member(*target));
+            let enabled = members.filter(|member| member.facts().admin == Admin::Enabled);
+            let first = enabled.filter_map(Member::ejection_of).min();
+            let Some(destination) = first.and_then(|(_, target)| table.destination(target)) else { break };
+            self.apply(table, destination, |member| member.lift_ejection(reason, now));
+        }
+        if self.publication.needs_last_resort(set.id()) {
+            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
+                self.apply(table, destination, |member| member.lift_all(now));
+            }
+        }
+        let all_down = self.publication.settle(set.id());
+        self.changes.extend(all_down.map(|all_down| Change::Set { set: set.id(), all_down }));
     }
 
     fn known_names(&self) -> HashMap<Arc<str>, Addresses> {
@@ -239,6 +331,9 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod withholding_tests;
 
 #[cfg(test)]
 mod tests {
@@ -310,7 +405,7 @@ mod tests {
         }
         fn snapshot(&self) -> SetSnapshot {
             let zero = Duration::ZERO;
-            self.health.set_snapshots(Detail::Full, |_| zero, |_| zero).remove(0)
+            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero).remove(0)
         }
         fn verdicts(&mut self) -> Arc<Verdicts> {
             self.health.take_verdicts().expect("something changed")
@@ -564,7 +659,9 @@ mod tests {
     fn random_step(bench: &mut Bench, random: &mut Nonces) {
         let mut pick = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
         let target = Target::new(u32::try_from(pick(8)).unwrap());
-        match pick(20) {
+        bench.now += Duration::from_secs(pick(8) as u64);
+        bench.health.handle_timeout(bench.now);
+        match pick(28) {
             0 => {
                 let indexes: Vec<u8> = (0..8).filter(|_| pick(3) > 0).collect();
                 let members = indexes.into_iter().map(|index| random_member(index, &mut pick)).collect();
@@ -572,6 +669,19 @@ mod tests {
             }
             1..4 => {
                 bench.admin(target, Admin::ALL[pick(3)]);
+            }
+            20..26 => {
+                let failed = [ProbeOutcome::Timeout, ProbeOutcome::Rejected(503)][pick(2)];
+                for _ in 0..pick(8) {
+                    bench.health.on_evidence(target, Evidence::Fails(failed), bench.now);
+                }
+                if pick(4) == 0 {
+                    bench.health.on_evidence(target, Evidence::Answers, bench.now);
+                }
+            }
+            26 | 27 => {
+                let wanted = Duration::from_secs(pick(100) as u64);
+                bench.health.on_evidence(target, Evidence::Pause(wanted), bench.now);
             }
             4..6 => {
                 let addresses = [address(1), address(2)];

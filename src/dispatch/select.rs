@@ -28,6 +28,7 @@ pub struct Selection {
     set: SetId,
     basis: Basis,
     order: u64,
+    is_keyed: bool,
     given: SmallVec<[Target; 4]>,
 }
 
@@ -40,6 +41,11 @@ impl Selection {
     /// What it was made on.
     pub fn basis(&self) -> Basis {
         self.basis
+    }
+
+    /// Whether the order goes by a key of the request.
+    pub fn is_keyed(&self) -> bool {
+        self.is_keyed
     }
 
     /// The destinations given so far, in order.
@@ -73,12 +79,12 @@ impl Selector {
     }
 
     /// Chooses a destination for a new request. `key` is a hash of the parts that the basis looks at,
-    /// `nonce` an unguessable number; algorithms that need neither ignore them.
+    /// if the request has any, `nonce` an unguessable number; algorithms that need neither ignore them.
     pub fn select(
         &mut self,
         set: SetId,
         basis: Basis,
-        key: u64,
+        key: Option<u64>,
         nonce: u64,
         verdicts: &Verdicts,
     ) -> Result<(Selection, Target), SelectionFailure> {
@@ -86,14 +92,15 @@ impl Selector {
         let (Some(members), Some(cursor)) = (members, self.cursors.get_mut(set.index())) else {
             return Err(SelectionFailure::Empty);
         };
-        let algorithm = algorithm::of(members.algorithm_on(basis));
+        let algorithm = algorithm::of(members, basis);
         for tier in 0..members.tiers().len() {
             let usable = usable(&self.table, members, tier, verdicts);
             let candidates = Candidates { set: members, usable: &usable };
             let first = algorithm.first(&candidates, Request { key, nonce }, cursor);
             if let Some((target, order)) = first {
                 debug_assert!(verdicts.is_usable(target), "an unusable destination was selected");
-                return Ok((Selection { set, basis, order, given: SmallVec::from_slice(&[target]) }, target));
+                let given = SmallVec::from_slice(&[target]);
+                return Ok((Selection { set, basis, order, is_keyed: key.is_some(), given }, target));
             }
         }
         Err(SelectionFailure::NoneUsable)
@@ -102,7 +109,7 @@ impl Selector {
     /// The next destination that is usable now, never one given before; `None` if none is left.
     pub fn next(&self, selection: &mut Selection, verdicts: &Verdicts) -> Option<Target> {
         let set = self.table.set(selection.set)?;
-        let algorithm = algorithm::of(set.algorithm_on(selection.basis));
+        let algorithm = algorithm::of(set, selection.basis);
         let target = (0..set.tiers().len()).find_map(|tier| {
             let usable = usable(&self.table, set, tier, verdicts);
             algorithm.next(&Candidates { set, usable: &usable }, selection.order, &selection.given)
@@ -113,11 +120,10 @@ impl Selector {
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.
-    pub fn resume(&self, set: SetId, basis: Basis, first: Target, key: u64, nonce: u64) -> Selection {
+    pub fn resume(&self, set: SetId, basis: Basis, first: Target, key: Option<u64>, nonce: u64) -> Selection {
         let request = Request { key, nonce };
-        let algorithm = self.table.set(set).map(|set| algorithm::of(set.algorithm_on(basis)));
-        let order = algorithm.map_or(nonce, |algorithm| algorithm.order(request));
-        Selection { set, basis, order, given: SmallVec::from_slice(&[first]) }
+        let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set, basis).order(request));
+        Selection { set, basis, order, is_keyed: key.is_some(), given: SmallVec::from_slice(&[first]) }
     }
 }
 
@@ -171,6 +177,7 @@ fn carry_credits(old_set: &Set, old: &Cursor, set: &Set, table: &Table) -> Vec<i
 mod tests {
     use super::*;
     use crate::dispatch::testing::{destination, set, verdicts};
+    use crate::dispatch::{HashCompat, SetSettings};
     use crate::facts::Algorithm;
     use crate::facts::names::Names;
 
@@ -181,13 +188,21 @@ mod tests {
     }
 
     fn bench(names: &mut Names, algorithm: Algorithm, members: &[(&str, u32)]) -> Bench {
-        let table = Arc::new(table(names, algorithm, members));
+        bench_of(table(names, algorithm, members))
+    }
+
+    fn bench_of(table: Table) -> Bench {
+        let table = Arc::new(table);
         let set = table.set_by_name("pbx").unwrap();
         Bench { selector: Selector::new(Arc::clone(&table), 0), table, set }
     }
 
     /// A table of one set whose members are given with their tiers.
     fn table(names: &mut Names, algorithm: Algorithm, members: &[(&str, u32)]) -> Table {
+        Table::new(vec![settings(algorithm, members)], names)
+    }
+
+    fn settings(algorithm: Algorithm, members: &[(&str, u32)]) -> SetSettings {
         let destinations = members.iter().map(|(id, priority)| {
             let mut destination = destination(id);
             destination.priority = *priority;
@@ -195,7 +210,7 @@ mod tests {
         });
         let mut settings = set("pbx", destinations.collect());
         settings.algorithm = algorithm;
-        Table::new(vec![settings], names)
+        settings
     }
 
     impl Bench {
@@ -213,13 +228,13 @@ mod tests {
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
         let mut turn = |verdicts: &Verdicts| {
-            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, verdicts).unwrap().1.index()
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, verdicts).unwrap().1.index()
         };
         let turns: Vec<_> = (0..4).map(|_| turn(&all)).collect();
         assert_eq!(turns, [0, 1, 2, 0]);
         let without = verdicts(&bench.table, |target| target.index() == 1);
         let mut turns: Vec<_> = (0..2)
-            .map(|_| bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &without).unwrap().1.index())
+            .map(|_| bench.selector.select(bench.set, Basis::Algorithm, None, 0, &without).unwrap().1.index())
             .collect();
         turns.sort_unstable();
         assert_eq!(turns, [0, 2]);
@@ -230,14 +245,15 @@ mod tests {
         let members = [("low", 9), ("a", 0), ("b", 0)];
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &members);
         let all = bench.verdicts(&[]);
-        let (mut selection, first) = bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
+        let (mut selection, first) =
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap();
         assert_eq!(first, bench.target(1));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(2)));
         assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(0)));
         assert_eq!(bench.selector.next(&mut selection, &all), None);
         let low_only = bench.verdicts(&[1, 2]);
         assert_eq!(
-            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &low_only).unwrap().1,
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, &low_only).unwrap().1,
             bench.target(0)
         );
     }
@@ -246,7 +262,7 @@ mod tests {
     fn the_newest_verdicts_decide_what_comes_next() {
         let mut bench = bench(&mut Names::default(), Algorithm::Priority, &[("a", 0), ("b", 0), ("c", 0)]);
         let (mut selection, _) =
-            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &bench.verdicts(&[])).unwrap();
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, &bench.verdicts(&[])).unwrap();
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[1]));
         assert_eq!(next, Some(bench.target(2)), "b died meanwhile");
         let next = bench.selector.next(&mut selection, &bench.verdicts(&[0, 2]));
@@ -259,7 +275,8 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
             let all = bench.verdicts(&[]);
-            let mut selection = bench.selector.resume(bench.set, Basis::Algorithm, bench.target(1), 7, 8);
+            let mut selection =
+                bench.selector.resume(bench.set, Basis::Algorithm, bench.target(1), Some(7), 8);
             let rest: Vec<_> =
                 std::iter::from_fn(|| bench.selector.next(&mut selection, &all)).map(Target::index).collect();
             assert_eq!(rest, [0, 2], "{algorithm}");
@@ -268,18 +285,23 @@ mod tests {
 
     #[test]
     fn registrations_are_spread_by_their_key_whatever_the_algorithm() {
-        let members = [("a", 0), ("b", 0), ("c", 0), ("low", 1)];
-        let ranking = |algorithm, basis, key| {
-            let mut bench = bench(&mut Names::default(), algorithm, &members);
+        let ranking = |algorithm, compat, basis, key| {
+            let mut settings = settings(algorithm, &[("a", 0), ("b", 0), ("c", 0), ("d", 0)]);
+            settings.hash_compat = compat;
+            let mut bench = bench_of(Table::new(vec![settings], &mut Names::default()));
             let all = bench.verdicts(&[]);
             let (mut selection, first) = bench.selector.select(bench.set, basis, key, 9, &all).unwrap();
+            assert_eq!((selection.basis(), selection.is_keyed()), (basis, key.is_some()));
             let rest = std::iter::from_fn(|| bench.selector.next(&mut selection, &all));
             std::iter::once(first).chain(rest).map(Target::index).collect::<Vec<_>>()
         };
         for algorithm in Algorithm::ALL {
-            for key in 0..20 {
-                let found = ranking(*algorithm, Basis::Registration, key);
-                assert_eq!(found, ranking(Algorithm::Hash, Basis::Algorithm, key), "{algorithm}");
+            for compat in [None, Some(HashCompat::Kamailio)] {
+                for key in (0..20).map(Some).chain([None]) {
+                    let found = ranking(*algorithm, compat, Basis::Registration, key);
+                    let plain = ranking(Algorithm::Hash, None, Basis::Algorithm, key);
+                    assert_eq!(found, plain, "{algorithm} {compat:?} {key:?}");
+                }
             }
         }
     }
@@ -288,8 +310,9 @@ mod tests {
     fn tells_an_unknown_set_from_one_without_a_usable_member() {
         let mut bench = bench(&mut Names::default(), Algorithm::Hash, &[("a", 0)]);
         let none = bench.verdicts(&[0]);
-        let fails =
-            |selector: &mut Selector, set| selector.select(set, Basis::Algorithm, 0, 0, &none).unwrap_err();
+        let fails = |selector: &mut Selector, set| {
+            selector.select(set, Basis::Algorithm, Some(0), 0, &none).unwrap_err()
+        };
         assert_eq!(fails(&mut bench.selector, bench.set), SelectionFailure::NoneUsable);
         assert_eq!(fails(&mut bench.selector, SetId::new(9)), SelectionFailure::Empty);
         let skipped: Vec<_> = skipped(&bench.table, bench.set, &none, &[]).collect();
@@ -305,7 +328,7 @@ mod tests {
             let turned = table(&mut names, *algorithm, &[("new", 0), ("c", 0), ("b", 0), ("a", 3)]);
             bench.selector.reload(Arc::new(turned));
             let (mut selection, first) =
-                bench.selector.select(bench.set, Basis::Algorithm, 1, 2, &old).unwrap();
+                bench.selector.select(bench.set, Basis::Algorithm, Some(1), 2, &old).unwrap();
             assert_eq!(names.target(first), "c", "{algorithm}: b is down, the new one is not known");
             let next = bench.selector.next(&mut selection, &old).unwrap();
             assert_eq!(names.target(next), "a");
@@ -318,11 +341,11 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
-        bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
+        bench.selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap();
         let same = table(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         bench.selector.reload(Arc::new(same));
         assert_eq!(
-            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1,
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap().1,
             bench.target(1)
         );
     }
@@ -334,13 +357,13 @@ mod tests {
         let mut bench = bench(&mut names, word, &[("a", 0), ("b", 0)]);
         let all = bench.verdicts(&[]);
         assert_eq!(
-            bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1,
+            bench.selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap().1,
             bench.target(0)
         );
         let turned = Arc::new(table(&mut names, word, &[("b", 0), ("a", 0)]));
         bench.selector.reload(Arc::clone(&turned));
         let all = verdicts(&turned, |_| false);
-        let (_, chosen) = bench.selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap();
+        let (_, chosen) = bench.selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap();
         assert_eq!(names.target(chosen), "b", "a has had its turn");
     }
 
@@ -351,7 +374,7 @@ mod tests {
             let all = bench.verdicts(&[]);
             let first = |offset| {
                 let mut selector = Selector::new(Arc::clone(&bench.table), offset);
-                selector.select(bench.set, Basis::Algorithm, 0, 0, &all).unwrap().1.index()
+                selector.select(bench.set, Basis::Algorithm, None, 0, &all).unwrap().1.index()
             };
             assert_eq!([first(0), first(1), first(2)], [0, 1, 2], "{algorithm}");
         }

@@ -1,6 +1,7 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
 use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use crate::words;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct SetSettings {
     pub algorithm: Algorithm,
     /// What `hash` is computed over; at least one part.
     pub hash_key: Vec<HashPart>,
+    /// Whose way of hashing `hash` repeats; `None` for weighted rendezvous hashing. Default none.
+    pub hash_compat: Option<HashCompat>,
     /// What registrations are spread by, whatever the algorithm. Default the URI of To.
     pub register_key: HashPart,
     /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
@@ -26,6 +29,10 @@ pub struct SetSettings {
     pub destinations: Vec<DestinationSettings>,
     /// How it gives up on one destination for the next.
     pub failover: FailoverSettings,
+    /// What failing requests do to a destination.
+    pub passive: PassiveSettings,
+    /// What Retry-After of a destination does.
+    pub retry_after: RetryAfterSettings,
 }
 
 /// One destination of a set.
@@ -93,7 +100,7 @@ pub enum Host {
 pub enum Basis {
     /// The set's algorithm.
     Algorithm,
-    /// A rendezvous hash of its `register_key`, whatever the algorithm: for what registrars and
+    /// A rendezvous hash of its `register_key`, whatever the algorithm and its `compat`: for what registrars and
     /// presence servers remember by user.
     Registration,
 }
@@ -109,6 +116,10 @@ pub enum HashPart {
     To,
     /// The Request-URI.
     Ruri,
+    /// The user part of the Request-URI, or the number of a `tel:` one.
+    RuriUser,
+    /// The user of the digest credentials, up to an `@` (Kamailio's algorithm 5).
+    AuthUser,
     /// The source address, without port.
     SourceIp,
     /// The first value of a header field, by name.
@@ -123,9 +134,62 @@ impl HashPart {
             Self::From => "from",
             Self::To => "to",
             Self::Ruri => "ruri",
+            Self::RuriUser => "ruri_user",
+            Self::AuthUser => "auth_user",
             Self::SourceIp => "source_ip",
             Self::Header(_) => "header",
         }
+    }
+}
+
+/// When requests that fail set a destination aside, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassiveSettings {
+    /// Whether they do. Default true.
+    pub enabled: bool,
+    /// Failures in a row that eject. Default 5, at least 1.
+    pub consecutive_failures: u32,
+    /// The first ejection lasts so long, each further one twice as long. Default 30 s.
+    pub base_ejection: Duration,
+    /// No ejection lasts longer. Default 300 s, at least `base_ejection`.
+    pub max_ejection: Duration,
+    /// Share of the enabled members of the set that may be ejected at a time, rounded down, 0 to 100.
+    /// Default 50.
+    pub max_ejected_percent: u32,
+}
+
+impl Default for PassiveSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            consecutive_failures: 5,
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            max_ejected_percent: 50,
+        }
+    }
+}
+
+/// What a Retry-After in a destination's 503 to an initial request does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryAfterSettings {
+    /// Whether the destination gets no new requests for so long. Default true.
+    pub honour: bool,
+    /// For this long at most, whatever it says. Default 60 s.
+    pub max: Duration,
+}
+
+impl Default for RetryAfterSettings {
+    fn default() -> Self {
+        Self { honour: true, max: Duration::from_secs(60) }
+    }
+}
+
+words! {
+    /// Another product whose hash places each request where it did.
+    HashCompat {
+        /// Kamailio's dispatcher: its function, its slots, and its rule that a neighbour takes over.
+        Kamailio => "kamailio",
     }
 }
 

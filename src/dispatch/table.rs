@@ -3,7 +3,10 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
-use super::{Basis, DestinationSettings, FailoverSettings, HashPart, SetSettings};
+use super::{
+    Basis, DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
+    SetSettings,
+};
 use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;
@@ -29,9 +32,22 @@ pub struct Set {
     id: SetId,
     settings: SetSettings,
     members: Vec<Target>,
-    weights: Vec<u32>,
-    seeds: Vec<u64>,
+    lots: Vec<Lot>,
+    has_equal_weights: bool,
     tiers: Vec<Tier>,
+    /// Empty unless the slots of a hash go by it.
+    ring: Vec<u32>,
+}
+
+/// What hashing needs of one member, side by side in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lot {
+    /// [`Destination::seed`].
+    pub seed: u64,
+    /// Its weight.
+    pub weight: u32,
+    /// The member.
+    pub target: Target,
 }
 
 /// The members of a set that share a priority.
@@ -79,15 +95,21 @@ impl Table {
         let mut destinations = std::mem::take(&mut settings.destinations);
         let mut ids = HashSet::new();
         destinations.retain(|destination| ids.insert(Arc::clone(&destination.id)));
-        let tiers = tiers(&destinations);
-        let mut set = Set { id, settings, members: vec![], weights: vec![], seeds: vec![], tiers };
+        let (tiers, ring) = match slots(&settings) {
+            None => (tiers(&destinations), vec![]),
+            Some(HashCompat::Kamailio) => one_tier(&destinations),
+        };
+        let (members, lots, has_equal_weights) = (vec![], vec![], has_equal_weights(&destinations));
+        let mut set = Set { id, settings, members, lots, has_equal_weights, tiers, ring };
         for (position, settings) in (0_u32..).zip(destinations) {
             let target = names.intern_target(id, &settings.id);
             let seed = seed(&set.settings.name, &settings.id);
-            let tier = set.tiers.partition_point(|tier| tier.priority < settings.priority);
+            let tier = match slots(&set.settings) {
+                None => set.tiers.partition_point(|tier| tier.priority < settings.priority),
+                Some(HashCompat::Kamailio) => 0,
+            };
             set.members.push(target);
-            set.weights.push(settings.weight);
-            set.seeds.push(seed);
+            set.lots.push(Lot { seed, weight: settings.weight, target });
             let destination = Destination { target, set: id, position, tier, seed, settings };
             *slot_at(&mut self.destinations, target.index()) = Some(destination);
         }
@@ -180,6 +202,10 @@ impl Set {
             Basis::Algorithm => &[],
         }
     }
+    /// Whose way of hashing is repeated on a basis.
+    pub fn hash_compat_on(&self, basis: Basis) -> Option<HashCompat> {
+        self.settings.hash_compat.filter(|_| basis == Basis::Algorithm)
+    }
     /// The call-setup objective as a ratio.
     pub fn objective(&self) -> f64 {
         self.settings.objective
@@ -191,6 +217,14 @@ impl Set {
     /// How it gives up on a destination.
     pub fn failover(&self) -> &FailoverSettings {
         &self.settings.failover
+    }
+    /// What failing requests do to its members.
+    pub fn passive(&self) -> &PassiveSettings {
+        &self.settings.passive
+    }
+    /// What Retry-After of its members does.
+    pub fn retry_after(&self) -> &RetryAfterSettings {
+        &self.settings.retry_after
     }
     /// Further networks whose requests count as coming from this set.
     pub fn sources(&self) -> &[IpNet] {
@@ -210,12 +244,39 @@ impl Set {
     }
     /// The weight of the member at a position; 0 beyond the end.
     pub fn weight(&self, position: u32) -> u32 {
-        self.weights.get(position as usize).copied().unwrap_or(0)
+        self.lots.get(position as usize).map_or(0, |lot| lot.weight)
     }
-    /// The hash seed of the member at a position; 0 beyond the end.
-    pub fn seed(&self, position: u32) -> u64 {
-        self.seeds.get(position as usize).copied().unwrap_or(0)
+    /// What hashing needs of each member, in file order.
+    pub(super) fn lots(&self) -> &[Lot] {
+        &self.lots
     }
+    /// Whether all weights but those of 0 are one.
+    pub fn has_equal_weights(&self) -> bool {
+        self.has_equal_weights
+    }
+    /// The positions by priority and then by file order, if the slots of a hash go by that.
+    pub fn ring(&self) -> &[u32] {
+        &self.ring
+    }
+}
+
+/// Whose slots a set has: priorities order them then, but make no tiers.
+fn slots(settings: &SetSettings) -> Option<HashCompat> {
+    settings.hash_compat.filter(|_| settings.algorithm == Algorithm::Hash)
+}
+
+fn has_equal_weights(destinations: &[DestinationSettings]) -> bool {
+    let mut weights = destinations.iter().map(|destination| destination.weight).filter(|weight| *weight > 0);
+    let first = weights.next();
+    weights.all(|weight| Some(weight) == first)
+}
+
+/// All members as one tier, and the order of their slots.
+fn one_tier(destinations: &[DestinationSettings]) -> (Vec<Tier>, Vec<u32>) {
+    let members: Vec<u32> = (0_u32..).zip(destinations).map(|(position, _)| position).collect();
+    let priority = destinations.iter().map(|destination| destination.priority).min().unwrap_or(0);
+    let ring = tiers(destinations).into_iter().flat_map(|tier| tier.members).collect();
+    (vec![Tier { priority, members }], ring)
 }
 
 fn tiers(destinations: &[DestinationSettings]) -> Vec<Tier> {
@@ -282,6 +343,22 @@ mod tests {
         assert_eq!(second.set(other).unwrap().members(), first.set(other).unwrap().members());
         assert_eq!(second.destinations().count(), 1);
         assert_ne!(first.shape(), second.shape());
+    }
+
+    #[test]
+    fn the_slots_of_kamailio_go_by_priority_but_there_is_one_tier() {
+        let mut low = destination("a");
+        low.priority = 7;
+        let mut settings = set("pbx", vec![low, destination("b"), destination("c")]);
+        (settings.algorithm, settings.hash_compat) = (Algorithm::Hash, Some(HashCompat::Kamailio));
+        let table = Table::new(vec![settings.clone()], &mut Names::default());
+        let pbx = table.sets().next().unwrap();
+        assert_eq!(pbx.ring(), [1, 2, 0]);
+        assert_eq!(pbx.tiers(), [Tier { priority: 0, members: vec![0, 1, 2] }]);
+        assert!(table.destinations().all(|destination| destination.tier == 0));
+        settings.algorithm = Algorithm::Random;
+        let table = Table::new(vec![settings], &mut Names::default());
+        assert_eq!(table.sets().next().unwrap().tiers().len(), 2, "`hash` is not in use");
     }
 
     #[test]

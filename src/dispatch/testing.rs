@@ -1,8 +1,8 @@
 //! Sets, destinations and verdicts for the tests of this module.
 
 use super::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Table, Thresholds, Verdict,
-    Verdicts,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, PassiveSettings, RetryAfterSettings,
+    SetSettings, Table, Thresholds, Verdict, Verdicts,
 };
 use crate::facts::event::SkipReason;
 use crate::facts::{Admin, Algorithm, Target, Transport};
@@ -32,19 +32,22 @@ pub fn set(name: &str, destinations: Vec<DestinationSettings>) -> SetSettings {
         name: name.into(),
         algorithm: Algorithm::RoundRobin,
         hash_key: vec![HashPart::CallId],
+        hash_compat: None,
         register_key: HashPart::To,
         objective: 0.999,
         reject_retry_after: Duration::from_secs(5),
         sources: vec![],
         destinations,
         failover: FailoverSettings::default(),
+        passive: PassiveSettings::default(),
+        retry_after: RetryAfterSettings::default(),
     }
 }
 
 /// Verdicts that call every weighted member usable, except those that `is_down` picks.
 pub fn verdicts(table: &Table, is_down: impl Fn(Target) -> bool) -> Verdicts {
     let mut verdicts = Verdicts { shape: table.shape(), ..Verdicts::default() };
-    let unknown = Verdict { skip: Some(SkipReason::Unknown), address: None };
+    let unknown = Verdict { skip: Some(SkipReason::Unknown), ..Verdict::default() };
     verdicts.by_target.resize(table.target_bound(), unknown);
     verdicts.usable.resize(table.set_bound(), vec![]);
     for set in table.sets() {

@@ -11,12 +11,15 @@ use std::sync::Arc;
 pub type Endpoints = HashMap<(Transport, SocketAddr), SmallVec<[Target; 1]>, foldhash::fast::RandomState>;
 
 /// What is known of one destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Why it may not be chosen for a new request; `None` if it may.
     pub skip: Option<SkipReason>,
     /// The address it stands for, if known.
     pub address: Option<SocketAddr>,
+    /// Whether requests to it failed of late, so that the owner of states wants to hear of those that
+    /// do not, too.
+    pub is_suspect: bool,
 }
 
 /// Who is usable, at one instant. Nothing is selected that the latest one calls unusable.

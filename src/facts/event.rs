@@ -85,6 +85,8 @@ pub enum Event {
     ProbeUnmatched,
     /// A destination changed its state.
     DestinationChanged(StateChange),
+    /// What a request showed of its destination did not reach the owner of states: its queue is full.
+    EvidenceDropped,
     /// A set began or ceased to be all down.
     SetChanged { set: SetId, all_down: bool },
     /// A configuration was applied, at start or by a reload.
@@ -167,7 +169,7 @@ pub struct StateChange {
     pub to: State,
     /// Why.
     pub reason: ChangeReason,
-    /// The probe outcome behind it, if a probe caused it.
+    /// How the probe behind it ended or, for an ejection or a pause, the request; `None` without one.
     pub outcome: Option<ProbeOutcome>,
     /// The administrator's wish after the change.
     pub admin: Admin,

@@ -86,6 +86,12 @@ pub struct DestinationSnapshot {
     pub usable: bool,
     /// The administrator's wish.
     pub admin: Admin,
+    /// Requests that failed at it in a row, towards an ejection.
+    pub passive_failures: u32,
+    /// When its ejection ends, if it is ejected.
+    pub ejected_until: Option<Instant>,
+    /// When the pause that it asked for ends, if it did.
+    pub retry_after_until: Option<Instant>,
     /// When it was loaded.
     pub added: Instant,
     /// When its state last changed; the time it was loaded before the first change.
@@ -111,10 +117,14 @@ pub struct ProbeSnapshot {
     pub down_after: u32,
     /// Successes in a row that make it up.
     pub up_after: u32,
+    /// Successes in a row that make it up at present: more than `up_after` while it is damped.
+    pub up_needed: u32,
     /// Failed probes in a row.
     pub consecutive_failures: u32,
     /// Successful probes in a row.
     pub consecutive_successes: u32,
+    /// Whether it went down so often of late that it takes more successes to come up.
+    pub damped: bool,
     /// The last outcome.
     pub last_outcome: Option<ProbeOutcome>,
     /// Round trip of the last answered probe.

@@ -2,11 +2,11 @@
 //!
 //! RFC 3261 §16.6 (forwarding), §16.8 (Timer C), §9.1 (CANCEL).
 
-use super::context::{Attempt, Cancelling, Context, Phase};
+use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
-use crate::dispatch::{Basis, FailoverSettings, HashPart, skipped};
+use crate::dispatch::{Basis, FailoverSettings, HashPart, Selection, skipped};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
 use crate::facts::{Hop, ListenerId, Method, SetId, Target};
@@ -67,6 +67,7 @@ impl Engine {
             is_abandoned: false,
             has_response: false,
             was_early: false,
+            weighed: Weighed::No,
             cancelling: Cancelling::No,
             no_response_at: silence.map(|after| now + after),
             no_progress_at: None,
@@ -134,11 +135,13 @@ impl Engine {
             return false;
         }
         let to = next.map(|(target, _)| target);
+        let passive_mark = Self::counts_against(context, index);
         self.note_selection(context, set, to, SelectionReason::Failover, took, now);
         let Some((to, hop)) = next else {
             self.outbox.event(Event::SelectionFailed { set, reason: SelectionFailure::AllTried });
             if let Some(record) = &mut context.record {
-                record.failovers.push(FailoverRecord { at: now, from, to: None, cause, remaining: 0 });
+                let (to, remaining) = (None, 0);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
             }
             return false;
         };
@@ -146,7 +149,8 @@ impl Engine {
         self.abandon(context, index, now);
         let (call_id, trace) = match &mut context.record {
             Some(record) => {
-                record.failovers.push(FailoverRecord { at: now, from, to: Some(to), cause, remaining });
+                let to = Some(to);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
                 (record.call_id.clone(), record.trace)
             }
             None => Default::default(),
@@ -200,8 +204,11 @@ impl Engine {
         let tried: SmallVec<[Target; 4]> =
             given.iter().copied().filter(|target| Some(*target) != destination).collect();
         if let Some(record) = &mut context.record {
-            let told = self.selection_record((set, basis), destination, &tried, reason, took, now);
-            record.selections.extend(told);
+            let is_keyed = context.selection.as_ref().is_some_and(Selection::is_keyed);
+            let line = self.selection_record((set, basis), destination, &tried, reason, took, now);
+            let line =
+                line.map(|line| SelectionRecord { hash_key: line.hash_key.filter(|_| is_keyed), ..line });
+            record.selections.extend(line);
         }
     }
 

@@ -94,6 +94,17 @@ pub enum Cancelling {
     },
 }
 
+/// What an attempt has shown of its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighed {
+    /// Nothing yet.
+    No,
+    /// That it serves, or nothing that anybody wants to know.
+    InFavour,
+    /// That it does not.
+    Against,
+}
+
 /// One client transaction of the context.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -117,6 +128,8 @@ pub struct Attempt {
     pub has_response: bool,
     /// Whether it has sent a 101–199.
     pub was_early: bool,
+    /// What it has shown of its destination.
+    pub weighed: Weighed,
     /// How far its CANCEL is.
     pub cancelling: Cancelling,
     /// When silence makes us give it up.

@@ -4,21 +4,20 @@ use super::Core;
 use super::admit::{self, Admitted};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
+use super::key::hash_key_of;
 use super::mark::MarkId;
 use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
-use crate::dispatch::{Basis, HashPart, Selection};
+use crate::dispatch::{Basis, Selection};
 use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::{SessionId, TransactionRecord, WireText};
-use crate::facts::secret::Secret;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
 use crate::transaction::{Key, Matched, Owner};
 use smallvec::SmallVec;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A request that begins a server transaction, as it came; lives no longer than the step.
@@ -222,7 +221,8 @@ impl Engine {
     fn select(&mut self, arrival: Arrival<'_>, set: SetId) -> Result<Selected, SelectionFailure> {
         let Arrival { request, from, now, .. } = arrival;
         let basis = basis_of(request);
-        let key = self.hash_key(request, from, set, basis);
+        let members = self.plan.table().set(set);
+        let key = members.and_then(|set| hash_key_of(set, basis, request, from.remote.ip()));
         let nonce = self.nonces.next_u64();
         let challenger =
             self.challenges.find(request, set, now).filter(|target| self.verdicts.is_usable(*target));
@@ -240,28 +240,6 @@ impl Engine {
             target =
                 self.selector.next(&mut selection, &self.verdicts).ok_or(SelectionFailure::NoneUsable)?;
         }
-    }
-
-    /// The hash of the configured parts of a request; equal on every instance and after restarts.
-    fn hash_key(&self, request: Message<'_>, from: Hop, set: SetId, basis: Basis) -> u64 {
-        let parts = self.plan.table().set(set).map_or(&[][..], |set| set.key_on(basis));
-        if parts.is_empty() {
-            return 0;
-        }
-        let source = match from.remote.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        let part = |part: &HashPart| match part {
-            HashPart::CallId => request.call_id(),
-            HashPart::From => request.from_uri(),
-            HashPart::To => request.to_uri(),
-            HashPart::Ruri => request.request_uri(),
-            HashPart::SourceIp => source.as_slice(),
-            HashPart::Header(name) => request.header(name).unwrap_or_default(),
-        };
-        let parts: SmallVec<[&[u8]; 4]> = parts.iter().map(part).collect();
-        u64::try_from(Secret::new([0; 16]).mac(&parts) >> 64).unwrap_or(0)
     }
 
     /// The mark of a relayed request: its sender, if that is a destination of ours.

@@ -48,6 +48,7 @@ impl Engine {
         }
         let (is_abandoned, cancelling) = (attempt.is_abandoned, attempt.cancelling);
         self.note_response(context, index, code, now);
+        self.weigh_response(context, index, response);
         if cancelling == Cancelling::Wanted {
             self.send_cancel(context, index, now);
         }
@@ -70,6 +71,7 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let (is_abandoned, client, target) = (attempt.is_abandoned, attempt.client, attempt.target);
         self.note_response(context, index, code, now);
+        self.weigh_response(context, index, response);
         self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
         if matches!(code, 200..=299 | 408 | 481) {
             self.end_dialog(context);
@@ -131,6 +133,7 @@ impl Engine {
     ) {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let is_abandoned = attempt.is_abandoned;
+        self.weigh_end(context, index, ended);
         self.close_attempt(context, index, ended, 0, now);
         self.end_dialog(context);
         if is_abandoned {

@@ -153,6 +153,7 @@ impl Engine {
         outcome: Outcome,
         now: Instant,
     ) {
+        self.weigh_silence(context, index);
         if self.try_next(id, context, index, outcome, now) || context.method == Method::Invite {
             return;
         }
@@ -168,6 +169,8 @@ impl Engine {
             return;
         }
         let silent = (attempt.phase == Phase::Calling).then_some(attempt.client);
+        // What rang has been weighed; what never did was silent as far as a caller can tell.
+        self.weigh_silence(context, index);
         if let Some(target) = target {
             self.outbox.event(Event::AttemptTimedOut { target, timer: FatalTimer::C });
         }

@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::plan::Plan;
 use crate::dispatch::{Change, Health, Host, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
+use crate::facts::evidence::Evidence;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::snapshot::{Detail, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
@@ -101,8 +102,10 @@ impl Warden {
         });
     }
 
-    /// Sends every probe that is due and ends those whose time has run out.
+    /// Ends ejections, pauses and probes whose time has run out, and sends every probe that is due.
     pub fn handle_timeout(&mut self, engine: &mut Engine, now: Instant) {
+        self.health.handle_timeout(now);
+        self.tell_changes(engine);
         while let Some(probe) = self.prober.expired(now) {
             self.end(engine, probe.number(), ProbeOutcome::Timeout, now);
         }
@@ -113,7 +116,7 @@ impl Warden {
 
     /// When [`Warden::handle_timeout`] is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.prober.poll_timeout()
+        self.prober.poll_timeout().into_iter().chain(self.health.poll_timeout()).min()
     }
 
     /// A response to a probe came.
@@ -182,6 +185,12 @@ impl Warden {
         self.tell_changes(engine);
     }
 
+    /// A request showed something of its destination.
+    pub fn on_evidence(&mut self, engine: &mut Engine, target: Target, evidence: Evidence, now: Instant) {
+        self.health.on_evidence(target, evidence, now);
+        self.tell_changes(engine);
+    }
+
     /// Verdicts that changed since the last call.
     pub fn take_verdicts(&mut self) -> Option<Arc<crate::dispatch::Verdicts>> {
         self.generation.take()
@@ -203,7 +212,7 @@ impl Warden {
     }
 
     /// Sets and destinations as they are.
-    pub fn snapshot(&self, plan: &Plan, detail: Detail) -> Vec<SetSnapshot> {
+    pub fn snapshot(&self, plan: &Plan, detail: Detail, now: Instant) -> Vec<SetSnapshot> {
         let interval =
             |target| self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
         let detection = |set: SetId| {
@@ -211,7 +220,7 @@ impl Warden {
             let settings = position.and_then(|position| plan.settings().sets.get(position));
             settings.and_then(super::Set::detection).unwrap_or_default()
         };
-        self.health.set_snapshots(detail, interval, detection)
+        self.health.set_snapshots(detail, now, interval, detection)
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].

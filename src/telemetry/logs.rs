@@ -179,6 +179,7 @@ impl Writer {
                 let probe = probe.filter(|_| change.outcome.is_some());
                 line.changed(change, probe.map(|(_, trace)| trace));
             }
+            Event::EvidenceDropped => debug!("evidence of a request lost: the queue is full"),
             Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
             Event::ConfigApplied(applied) => {
                 let (added, removed, kept) = (applied.added, applied.removed, applied.kept);

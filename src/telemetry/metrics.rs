@@ -201,6 +201,7 @@ impl Metrics {
                 let labels = [change.to as usize, change.reason as usize];
                 count_target(index, change.target, F::DestinationTransitions, &labels);
             }
+            Event::EvidenceDropped => process.count(F::EvidenceDropped, &[]),
             Event::SetChanged { set: _, all_down: _ } => {}
             Event::ConfigApplied(applied) => {
                 self.process.config_hash.store(applied.hash, Ordering::Relaxed);

@@ -87,6 +87,7 @@ pub fn failed_over_call(start: Instant, trace: u128) -> TransactionRecord {
         to: Some(Target::new(1)),
         cause: Cause::Code503,
         remaining: 1,
+        passive_mark: true,
     }];
     record
 }

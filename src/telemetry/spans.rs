@@ -89,6 +89,7 @@ impl Writer {
             | Event::MessageDropped { .. }
             | Event::MessageForwarded { .. }
             | Event::SetChanged { .. }
+            | Event::EvidenceDropped
             | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }

@@ -71,12 +71,13 @@ impl View {
                 self.sets().skip(skip).take(take).for_each(|set| set_gauges(set, &self.snapshots, out));
             }
             Scope::Destination => {
-                for (set, destination) in
-                    self.members.iter().skip(skip).take(take).filter_map(|at| self.member(*at))
+                for (at, set, destination) in
+                    self.members.iter().skip(skip).take(take).filter_map(|place| self.member(*place))
                 {
                     let waiting = self.waiting.get(&destination.target).copied().unwrap_or(0);
                     let owner = Owner { set: &set.name, id: &destination.id };
                     destination_gauges(&owner, destination, waiting, self.clock, out);
+                    health_gauges(&owner, destination, at, out);
                     probe_gauges(&owner, destination, self.clock, out);
                 }
             }
@@ -87,9 +88,13 @@ impl View {
         self.snapshots.iter().flat_map(|snapshot| &snapshot.sets)
     }
 
-    fn member(&self, (worker, set, member): (u32, u32, u32)) -> Option<(&SetSnapshot, &DestinationSnapshot)> {
-        let set = self.snapshots.get(worker as usize)?.sets.get(set as usize)?;
-        Some((set, set.destinations.get(member as usize)?))
+    fn member(
+        &self,
+        (worker, set, member): (u32, u32, u32),
+    ) -> Option<(Instant, &SetSnapshot, &DestinationSnapshot)> {
+        let snapshot = self.snapshots.get(worker as usize)?;
+        let set = snapshot.sets.get(set as usize)?;
+        Some((snapshot.at, set, set.destinations.get(member as usize)?))
     }
 }
 
@@ -175,6 +180,18 @@ fn destination_gauges(
         (F::DestinationAddresses, float(addresses)),
         (F::DestinationDnsStale, flag(destination.dns_stale)),
         (F::DestinationInFlight, float(waiting)),
+    ] {
+        owner.number(out, family, &[], value);
+    }
+}
+
+/// What requests, and how often it fell, have made of it.
+fn health_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, at: Instant, out: &mut Families) {
+    let pause = destination.retry_after_until.map_or(Duration::ZERO, |end| end.saturating_duration_since(at));
+    for (family, value) in [
+        (F::DestinationEjected, flag(destination.ejected_until.is_some())),
+        (F::DestinationRetryAfter, pause.as_secs_f64()),
+        (F::DestinationDamped, flag(destination.probe.damped)),
     ] {
         owner.number(out, family, &[], value);
     }
@@ -282,6 +299,9 @@ mod tests {
             state: State::Down,
             usable: false,
             admin: Admin::Enabled,
+            passive_failures: 0,
+            ejected_until: Some(at + Duration::from_secs(30)),
+            retry_after_until: Some(at + Duration::from_secs(20)),
             added: at,
             since: at + Duration::from_secs(3),
             last_change: None,
@@ -290,6 +310,7 @@ mod tests {
                 interval: Duration::from_secs(10),
                 down_after: 3,
                 up_after: 1,
+                damped: true,
                 consecutive_failures: 4,
                 last_outcome: Some(ProbeOutcome::Rejected(500)),
                 last_finished: Some(at + Duration::from_secs(4)),
@@ -325,6 +346,9 @@ mod tests {
             r#"sipwarden_destination_state{set="pbx",destination="a",state="down"} 1"#,
             r#"sipwarden_destination_state{set="pbx",destination="a",state="up"} 0"#,
             r#"sipwarden_destination_up{set="pbx",destination="a"} 0"#,
+            r#"sipwarden_destination_ejected{set="pbx",destination="a"} 1"#,
+            r#"sipwarden_destination_retry_after_seconds{set="pbx",destination="a"} 20"#,
+            r#"sipwarden_destination_damped{set="pbx",destination="a"} 1"#,
             r#"sipwarden_destination_weight{set="pbx",destination="a"} 7"#,
             r#"sipwarden_destination_dns_stale{set="pbx",destination="a"} 1"#,
             r#"sipwarden_destination_added_timestamp_seconds{set="pbx",destination="a"} 1000"#,

@@ -206,6 +206,19 @@ families! {
         "Whether the last DNS resolution failed and older addresses are kept (1) or not (0).",
         "after each DNS resolution";
 
+    DestinationEjected = gauge "destination_ejected" Destination State []
+        "Whether the destination is set aside because requests to it failed (1) or not (0).",
+        "passive ejection, its end, last resort, reload";
+    DestinationRetryAfter = gauge "destination_retry_after_seconds" Destination State []
+        "Time left of the pause that the destination asked for with Retry-After (0: none).",
+        "503 with Retry-After to an initial request; counts down";
+    DestinationDamped = gauge "destination_damped" Destination State []
+        "Whether the destination went down so often of late that it needs more good probes to come up (1).",
+        "the third fall within ten minutes, until fewer are left";
+    EvidenceDropped = counter "evidence_dropped_total" Process Event []
+        "Outcomes of requests that the owner of states did not learn of, because its queue was full.",
+        "more than 1024 wait for worker 0";
+
     SetAllDown = gauge "set_all_down" Set State []
         "1 if the set has destinations and none may take new requests, else 0.",
         "any transition, reload; never 1 before the first verdict after a start";

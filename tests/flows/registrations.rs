@@ -73,7 +73,10 @@ fn refusals(world: &World) -> Vec<Refusal> {
 
 #[test]
 fn what_a_user_registers_goes_to_one_destination_whatever_the_algorithm() {
-    for word in Algorithm::ALL {
+    let alike = "hash\n    hash: {key: [to], compat: kamailio}";
+    let words = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).chain([alike]);
+    let mut first_homes = None;
+    for word in words {
         let yaml = TWO.replace("algorithm: priority", &format!("algorithm: {word}"));
         let mut world = World::new(&yaml);
         let mut homes = Vec::new();
@@ -94,6 +97,7 @@ fn what_a_user_registers_goes_to_one_destination_whatever_the_algorithm() {
         let by_hash = world
             .count(|event| matches!(event, Event::DestinationSelected { algorithm: Algorithm::Hash, .. }));
         assert_eq!(by_hash, 160, "{word}");
+        assert_eq!(&homes, first_homes.get_or_insert_with(|| homes.clone()), "{word}");
 
         // One is lost: its users move, the others stay; all go home when it is back.
         world.set_health(D1, Health::Silent);
@@ -128,6 +132,32 @@ fn register_key_says_what_is_hashed_and_calls_hashed_by_the_same_meet_the_regist
         homes.push(at);
     }
     assert!(homes.chunks(2).all(|pair| pair == &homes[..2]), "by the tenant and by nothing else");
+}
+
+#[test]
+fn a_registration_without_the_part_that_is_hashed_goes_in_turn_and_the_record_names_no_key() {
+    let mut world = World::new(&TWO.replace("algorithm: priority", "register_key: auth_user"));
+    let mut homes = |round: &str, lines: fn(usize) -> String| -> Vec<&'static str> {
+        let register_of = |user| register(&format!("{round}-{user}"), &lines(user));
+        let home = |user| {
+            world.receive(CALLER, &register_of(user));
+            let (at, sent) = taken(&mut world, "REGISTER");
+            world.receive(at, &reply(&sent.text, 200, "pbx", ""));
+            world.drain(CALLER);
+            at
+        };
+        (0..40).map(home).collect()
+    };
+    let with_credentials = |user| format!("Authorization: Digest username=\"{user}\", realm=\"r\"\r\n");
+    let keyed = homes("keyed", with_credentials);
+    assert!(keyed.contains(&D1) && keyed.contains(&D2));
+    assert_eq!(homes("again", with_credentials), keyed);
+    let turns = homes("turns", |_| String::new());
+    assert!(turns.windows(2).all(|pair| pair[0] != pair[1]), "in turn: {turns:?}");
+    let records = world.records("REGISTER");
+    let kinds: Vec<_> = records.iter().map(|record| record.selections[0].hash_key).collect();
+    assert_eq!(kinds[..80], [Some("auth_user"); 80]);
+    assert_eq!(kinds[80..], [None; 40]);
 }
 
 #[test]

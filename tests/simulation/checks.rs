@@ -2,9 +2,12 @@
 
 use crate::wire;
 use sipwarden::dispatch::Verdicts;
-use sipwarden::facts::event::{Cause, DropReason, Event, FatalTimer, SelectionFailure, SelectionReason};
+use sipwarden::facts::event::{
+    Cause, ChangeReason, DropReason, Event, FatalTimer, ProbeOutcome, SelectionFailure, SelectionReason,
+};
+use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::record::TransactionRecord;
-use sipwarden::facts::{Hop, Method, Transport};
+use sipwarden::facts::{Hop, Method, State, Target, Transport};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -22,6 +25,8 @@ pub enum Told {
     Stray(Rc<str>),
     /// What a request quoted here came to: it could not be delivered.
     Undeliverable(Rc<str>),
+    /// What a request showed of its destination.
+    Evidence,
     /// Anything else: time, verdicts, wishes.
     Other,
 }
@@ -40,6 +45,8 @@ struct Leg {
     times: usize,
     was_undeliverable: bool,
     has_provisional: bool,
+    /// Whether a 101–199 has come.
+    is_early: bool,
     code: Option<u16>,
     is_cancelled: bool,
 }
@@ -87,6 +94,58 @@ pub struct Checks {
     failed_over: usize,
     failovers_recorded: usize,
     pub open_invites: HashMap<usize, u64>,
+    /// What the response of this step must show of its destination: whether it fails, and the pause that
+    /// it asks for.
+    expected: Expected,
+    /// Addresses that a reload took away: nobody is told of what they show.
+    pub gone: HashSet<SocketAddr>,
+    /// Whether the response of this step is from one.
+    is_of_gone: bool,
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Expected {
+    fails: Fails,
+    pause: Option<u64>,
+}
+
+/// Whether a response is a failure of its destination.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Fails {
+    #[default]
+    No,
+    /// Unless its silence has been told before.
+    Maybe(u16),
+    Yes(u16),
+}
+
+fn pause(evidence: Evidence) -> Option<u64> {
+    match evidence {
+        Evidence::Pause(wanted) => Some(wanted.as_secs()),
+        Evidence::Answers | Evidence::Fails(_) => None,
+    }
+}
+
+fn failure(evidence: Evidence) -> Option<ProbeOutcome> {
+    match evidence {
+        Evidence::Fails(outcome) => Some(outcome),
+        Evidence::Answers | Evidence::Pause(_) => None,
+    }
+}
+
+/// What the first final response, or a provisional one, to an initial request shows.
+fn expected(text: &str, code: u16, leg: &Leg, now: Instant) -> Expected {
+    let is_failure = matches!(code, 500 | 502 | 503 | 504) && !leg.is_early;
+    // No configuration here takes silence for a failure sooner.
+    let is_prompt = now.duration_since(leg.sent_at) < Duration::from_secs(1);
+    let fails = match (is_failure, is_prompt) {
+        (false, _) => Fails::No,
+        (true, false) => Fails::Maybe(code),
+        (true, true) => Fails::Yes(code),
+    };
+    let asked = wire::header(text, "Retry-After").split([';', ' ']).next().unwrap_or_default();
+    let pause = asked.parse().ok().filter(|seconds| code == 503 && *seconds > 0);
+    Expected { fails, pause }
 }
 
 fn name_of(text: &str) -> Name {
@@ -104,15 +163,20 @@ fn is_same_via(returned: &str, original: &str) -> bool {
 }
 
 /// Situations that the seeds together must bring about, or they prove little.
-pub const SITUATIONS: [&str; 19] = [
+pub const SITUATIONS: [&str; 27] = [
     "a 2xx after a failure",
+    "a failure told",
+    "a pause told",
     "a second 2xx",
     "affinity",
     "all down",
+    "an answer told",
     "cancelled",
     "challenged",
+    "ejected",
     "exhausted",
     "failover",
+    "last resort",
     "none usable",
     "not delivered",
     "over UDP after all",
@@ -121,6 +185,9 @@ pub const SITUATIONS: [&str; 19] = [
     "repeated request",
     "silence",
     "stray",
+    "the end of a pause",
+    "the end of an ejection",
+    "throttled",
     "timer B",
     "timer C",
     "timer F",
@@ -130,6 +197,14 @@ fn situation(event: &Event) -> Option<&'static str> {
     Some(match event {
         Event::DestinationSelected { reason: SelectionReason::Affinity, .. } => "affinity",
         Event::SetChanged { all_down: true, .. } => "all down",
+        Event::DestinationChanged(change) => match (change.to, change.reason) {
+            (State::Ejected, ChangeReason::Passive) => "ejected",
+            (State::Throttled, ChangeReason::RetryAfter) => "throttled",
+            (_, ChangeReason::EjectionExpired) => "the end of an ejection",
+            (_, ChangeReason::RetryAfter) => "the end of a pause",
+            (_, ChangeReason::LastResort) => "last resort",
+            _ => return None,
+        },
         Event::TransactionFinished(record) if record.cancelled_at.is_some() => "cancelled",
         Event::TransactionFinished(record) if record.code == 401 => "challenged",
         Event::FailoversExhausted { .. } => "exhausted",
@@ -149,6 +224,42 @@ fn situation(event: &Event) -> Option<&'static str> {
 }
 
 impl Checks {
+    /// What a step showed of destinations is what its message proves, and nothing else.
+    pub fn on_evidence(&mut self, told: &Told, evidence: &[(Target, Evidence)]) {
+        let expected = std::mem::take(&mut self.expected);
+        if std::mem::take(&mut self.is_of_gone) {
+            return;
+        }
+        let pauses: Vec<u64> = evidence.iter().filter_map(|(_, evidence)| pause(*evidence)).collect();
+        assert_eq!(pauses, expected.pause.into_iter().collect::<Vec<_>>(), "pauses of {told:?}");
+        let failures: Vec<ProbeOutcome> =
+            evidence.iter().filter_map(|(_, evidence)| failure(*evidence)).collect();
+        match (told, expected.fails) {
+            (Told::Message(..) | Told::Stray(_), Fails::No) => assert_eq!(failures, [], "of {told:?}"),
+            (Told::Message(..) | Told::Stray(_), Fails::Maybe(code)) => {
+                assert!(failures.iter().all(|failure| *failure == ProbeOutcome::Rejected(code)));
+            }
+            (Told::Message(..) | Told::Stray(_), Fails::Yes(code)) => {
+                assert_eq!(failures, [ProbeOutcome::Rejected(code)], "of {told:?}");
+            }
+            (Told::Undeliverable(_), _) => {
+                let is_transport = |failure: &ProbeOutcome| matches!(failure, ProbeOutcome::Transport(_));
+                assert!(failures.len() <= 1 && failures.iter().all(is_transport), "{failures:?}");
+            }
+            (Told::Evidence | Told::Other, _) => {
+                assert!(failures.iter().all(|failure| *failure == ProbeOutcome::Timeout), "{failures:?}");
+            }
+        }
+        for (_, evidence) in evidence {
+            let what = match evidence {
+                Evidence::Answers => "an answer told",
+                Evidence::Fails(_) => "a failure told",
+                Evidence::Pause(_) => "a pause told",
+            };
+            *self.seen.entry(what).or_default() += 1;
+        }
+    }
+
     pub fn step(
         &mut self,
         worker: usize,
@@ -178,7 +289,7 @@ impl Checks {
                 }
                 None
             }
-            Told::Other => None,
+            Told::Evidence | Told::Other => None,
         };
         let mut names: BTreeSet<Name> = touched.into_iter().collect();
         for (hop, text) in sent {
@@ -287,7 +398,9 @@ impl Checks {
             return None;
         }
         let now = self.now?;
-        let leg = &mut self.requests.get_mut(&name)?.legs[at];
+        let request = self.requests.get_mut(&name)?;
+        let is_initial = wire::tag(&request.text, "To").is_none();
+        let leg = &mut request.legs[at];
         if is_stray {
             // Its transaction is over: answered, timed out (B, F), undeliverable, or long cancelled.
             let is_young = now.duration_since(leg.sent_at) < Duration::from_secs(32);
@@ -296,8 +409,13 @@ impl Checks {
             return None;
         }
         assert_eq!(leg.to, hop.remote, "simulated answers come from where the request went");
+        if is_initial && leg.code.is_none() && !self.gone.contains(&leg.to) {
+            self.expected = expected(text, code, leg, now);
+        }
+        self.is_of_gone = self.gone.contains(&leg.to);
         if code < 200 {
             leg.has_provisional |= leg.code.is_none();
+            leg.is_early |= code > 100;
             return Some(name);
         }
         let is_failed_invite = name.2 == "INVITE" && code >= 300 && leg.code.is_none_or(|code| code >= 300);
@@ -374,6 +492,7 @@ impl Checks {
             times: 1,
             was_undeliverable: false,
             has_provisional: false,
+            is_early: false,
             code: None,
             is_cancelled: false,
         });

@@ -18,6 +18,16 @@ pub struct Spec {
     pub priority: u32,
 }
 
+/// When requests set a destination aside.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passive {
+    pub consecutive_failures: u32,
+    pub base_ejection: u64,
+    pub max_ejection: u64,
+    pub max_ejected_percent: u32,
+    pub max_pause: u64,
+}
+
 /// A configuration.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -26,6 +36,7 @@ pub struct Setup {
     pub up_after: u32,
     algorithm: &'static str,
     failover: String,
+    pub passive: Passive,
     interval: u64,
     /// Small enough that calls are too large for UDP, or not.
     mtu: u32,
@@ -64,6 +75,13 @@ impl Setup {
             up_after: chance.pick(&[1, 1, 2]),
             algorithm: chance.pick(&algorithms),
             failover,
+            passive: Passive {
+                consecutive_failures: chance.pick(&[1, 1, 2, 2, 5]),
+                base_ejection: chance.pick(&[1, 4, 30]),
+                max_ejection: chance.pick(&[30, 100]),
+                max_ejected_percent: chance.pick(&[50, 50, 67, 100, 0]),
+                max_pause: chance.pick(&[2, 10, 60]),
+            },
             interval: chance.pick(&[10, 20, 30]),
             mtu: chance.pick(&[1_300, 1_300, 512]),
             created: 0,
@@ -121,9 +139,16 @@ impl Setup {
             )
         });
         let Self { algorithm, failover, interval, down_after, up_after, mtu, .. } = self;
+        let Passive { consecutive_failures, base_ejection, max_ejection, max_ejected_percent, max_pause } =
+            self.passive;
+        let passive = format!(
+            "{{consecutive_failures: {consecutive_failures}, base_ejection: {base_ejection}s, max_ejection: {max_ejection}s, \
+             max_ejected_percent: {max_ejected_percent}}}"
+        );
         format!(
             "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
              failover: {failover}\n    probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
+             passive: {passive}\n    retry_after: {{max: {max_pause}s}}\n    \
              destinations:\n{}",
             destinations.collect::<String>()
         )

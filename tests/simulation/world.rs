@@ -11,6 +11,7 @@ use crate::wire;
 use sipwarden::config;
 use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::{Event, ReloadTrigger, Role, TransportReason};
+use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::Detail;
@@ -31,6 +32,7 @@ enum Happening {
     Wake(Party),
     Undeliverable { hop: Hop, text: Rc<str>, reason: TransportReason },
     Act(Act),
+    Evidence { target: Target, evidence: Evidence },
     Follow { worker: usize, plan: Option<Arc<Plan>>, verdicts: Arc<Verdicts> },
 }
 
@@ -188,6 +190,9 @@ impl World {
         self.now = self.now.max(at);
         self.lag = self.chance.ms(0, self.max_lag);
         self.cores[worker].handle_timeout(self.now);
+        if worker == 0 {
+            self.states.expire(self.now);
+        }
         self.after_step(worker, &Told::Other, self.now);
     }
 
@@ -215,6 +220,7 @@ impl World {
                 self.after_step(worker, &Told::Undeliverable(text), now);
             }
             Happening::Act(act) => self.act(act),
+            Happening::Evidence { target, evidence } => self.tell_owner(target, evidence),
             Happening::Follow { worker, plan, verdicts } => {
                 if let Some(plan) = plan {
                     let reload = Input::Reload { plan, trigger: ReloadTrigger::Api };
@@ -387,7 +393,7 @@ impl World {
     }
 
     fn set_admin(&mut self, target: Target, admin: Admin) {
-        self.states.set_admin(target, admin);
+        self.states.set_admin(target, admin, self.now);
         self.cores[0].handle_input(Input::SetAdmin { target, admin }, self.now);
         self.after_step(0, &Told::Other, self.now);
     }
@@ -411,8 +417,12 @@ impl World {
                 self.destinations.push(Destination::new(name, spec.address, spec.is_tcp, chance));
             }
         }
+        for destination in &self.destinations {
+            let is_gone = !self.setup.specs.iter().any(|spec| spec.address == destination.address);
+            self.checks.gone.extend(is_gone.then_some(destination.address));
+        }
         let targets = self.targets();
-        self.states.reload(&self.setup.specs, &targets, self.setup.down_after, self.setup.up_after);
+        self.states.reload(&self.setup, &targets, self.now);
     }
 
     fn targets(&self) -> Vec<Target> {
@@ -446,6 +456,7 @@ impl World {
             .map(|(hop, bytes)| (hop, std::str::from_utf8(bytes).expect("text stays text").into()))
             .collect();
         let events: Vec<Event> = core.outbox().drain_events().collect();
+        let evidence: Vec<(Target, Evidence)> = core.outbox().drain_evidence().collect();
         core.outbox().clear();
         for (hop, text) in &sent {
             let to = self.name_of(hop.remote);
@@ -454,8 +465,9 @@ impl World {
         }
         let verdicts = Arc::clone(&self.held[worker]);
         self.checks.step(worker, told, &sent, &events, &verdicts, now);
+        self.checks.on_evidence(told, &evidence);
         if worker == 0 {
-            self.follow_states(&events);
+            self.follow_states(&events, matches!(told, Told::Evidence));
         }
         if self.steps.is_multiple_of(16) {
             self.check_counts(worker);
@@ -466,11 +478,27 @@ impl World {
                 self.push(at, Happening::ToParty { hop, text: text.clone() });
             }
         }
+        for (target, evidence) in evidence {
+            if worker == 0 {
+                self.tell_owner(target, evidence);
+            } else if !self.chance.percent(10) {
+                // Now and then the queue is full.
+                self.push(self.now + self.hand_over, Happening::Evidence { target, evidence });
+            }
+        }
+    }
+
+    /// Worker 0 hears what a request showed of its destination.
+    fn tell_owner(&mut self, target: Target, evidence: Evidence) {
+        self.note("evidence > w0".into(), format!("{target:?} {evidence:?}").into());
+        self.states.on_evidence(target, evidence, self.now);
+        self.cores[0].handle_input(Input::Evidence { target, evidence }, self.now);
+        self.after_step(0, &Told::Evidence, self.now);
     }
 
     /// Follows what worker 0 says of states, and hands its verdicts to the others.
-    fn follow_states(&mut self, events: &[Event]) {
-        let mut is_changed = false;
+    fn follow_states(&mut self, events: &[Event], is_evidence: bool) {
+        let mut is_changed = is_evidence;
         let mut is_reload = false;
         for event in events {
             match event {
@@ -549,7 +577,10 @@ impl World {
             Happening::ToProxy { text, .. } | Happening::ToParty { text, .. } => {
                 !wire::branch(text).starts_with("z9hG4bKsp")
             }
-            Happening::Wake(_) | Happening::Act(_) | Happening::Follow { .. } => true,
+            Happening::Wake(_)
+            | Happening::Act(_)
+            | Happening::Follow { .. }
+            | Happening::Evidence { .. } => true,
             Happening::Undeliverable { .. } => false,
         };
         contexts == 0 && servers == 0 && !self.queue.values().any(matters)

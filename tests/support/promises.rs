@@ -4,8 +4,8 @@
 use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::{Event, Role};
 use sipwarden::facts::record::TransactionRecord;
-use sipwarden::facts::snapshot::Snapshot;
-use sipwarden::facts::{Hop, Method};
+use sipwarden::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::{Hop, Method, State};
 use sipwarden::sip::{Framing, Index, Message, parse};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -132,6 +132,7 @@ impl Promises {
         let mut open = snapshot.in_flight.iter();
         let invites = open.find(|(role, method, _)| (*role, *method) == (Role::Server, Method::Invite));
         assert_eq!(invites.map_or(0, |(_, _, count)| *count), self.open_invites, "INVITEs in flight");
+        snapshot.sets.iter().for_each(check_withheld);
     }
 
     /// What must hold when everything has run out.
@@ -140,4 +141,18 @@ impl Promises {
         assert_eq!(self.open_invites, 0, "INVITEs left in flight");
         assert_eq!(self.failed_over, self.failovers_recorded, "failovers as counted and as recorded");
     }
+}
+
+/// Ejections and pauses never leave a set without anybody to choose.
+fn check_withheld(set: &SetSnapshot) {
+    let is_chosen = set.destinations.iter().any(|member| member.usable && member.weight > 0);
+    let is_withheld = |member: &DestinationSnapshot| {
+        // One that has not been probed may be no better than nobody.
+        matches!(member.state, State::Ejected | State::Throttled) && is_known_up(member)
+    };
+    assert!(is_chosen || !set.destinations.iter().any(is_withheld), "nobody is left to choose: {set:#?}");
+}
+
+fn is_known_up(member: &DestinationSnapshot) -> bool {
+    member.weight > 0 && (!member.probe.enabled || member.probe.consecutive_successes > 0)
 }

@@ -9,6 +9,7 @@ mod promises;
 use promises::Promises;
 use sipwarden::config;
 use sipwarden::facts::event::{Event, ReloadTrigger, TransportReason};
+use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::secret::Secret;
@@ -61,6 +62,8 @@ pub struct World {
     /// Sent and not yet where it goes.
     under_way: VecDeque<Sent>,
     pub events: Vec<Event>,
+    /// What requests have shown of their destinations.
+    pub evidence: Vec<(Target, Evidence)>,
     promises: Promises,
     /// Probes that nobody has answered.
     pub probes: Vec<Sent>,
@@ -100,6 +103,7 @@ impl World {
             mailboxes: BTreeMap::new(),
             under_way: VecDeque::new(),
             events: Vec::new(),
+            evidence: Vec::new(),
             promises,
             probes: Vec::new(),
             health: BTreeMap::new(),
@@ -191,6 +195,7 @@ impl World {
         let sent: Vec<(Hop, Vec<u8>)> =
             outbox.transmits().map(|(hop, bytes)| (hop, bytes.to_vec())).collect();
         let events: Vec<Event> = outbox.drain_events().collect();
+        let evidence: Vec<_> = outbox.drain_evidence().collect();
         outbox.clear();
         self.promises.step(told, &sent, &events);
         let (contexts, clients, servers, _) = self.core.holdings();
@@ -207,6 +212,11 @@ impl World {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             Sent { hop, text, at }
         }));
+        // The owner of states hears of it at once, as with one worker.
+        for (target, evidence) in evidence {
+            self.evidence.push((target, evidence));
+            self.step(Input::Evidence { target, evidence });
+        }
     }
 
     /// Delivers what the core put out until it is quiet.

@@ -3,12 +3,15 @@
 use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
-use super::super::items::{DestinationItem, Sets};
-use super::super::keys::{Failover, Probe, Set as Keys};
+use super::super::items::{DestinationItem, HashKey, Sets};
+use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
-use crate::dispatch::{DestinationSettings, Endpoint, FailoverSettings, Host, SetSettings, Thresholds};
-use crate::facts::{Algorithm, Transport};
+use crate::dispatch::{
+    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Thresholds,
+};
+use crate::facts::Transport;
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
@@ -66,12 +69,20 @@ fn set(
         problems
             .add(Problem::key(&path.key("hash").key("key"), "expected at least one part, such as call_id"));
     }
+    let unlike_kamailio =
+        |key: &[HashKey]| key.len() > 1 || key.iter().any(|part| part.0 == HashPart::SourceIp);
+    if keys.hash.compat == Some(HashCompat::Kamailio) && unlike_kamailio(&keys.hash.key) {
+        let message = "`compat: kamailio` goes with one part alone, and not with source_ip";
+        problems.add(Problem::key(&path.key("hash").key("key"), message));
+    }
     let destinations_path = path.key("destinations");
     if keys.destinations.is_empty() {
         problems.add(Problem::key(&destinations_path, "a set needs at least one destination"));
     }
     check_probe(&keys.probe, &path.key("probe"), problems);
     let failover = failover(&keys.failover, &path.key("failover"), timers, problems);
+    let passive = passive(&keys.passive, &path.key("passive"), problems);
+    let RetryAfter { honour, max } = keys.retry_after;
     let mut seen: HashMap<String, KeyPath> = HashMap::new();
     let (mut destinations, mut probes) = (vec![], vec![]);
     for item in &mut keys.destinations {
@@ -91,17 +102,15 @@ fn set(
         destinations.push(destination);
         probes.push(probe_settings(&probe));
     }
-    let by_weight = match keys.algorithm {
-        Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => true,
-        Algorithm::RoundRobin | Algorithm::Priority => false,
-    };
-    if by_weight && !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
-        let message = format!("every weight is 0, so `{}` has nothing to choose from", keys.algorithm);
-        problems.add(Problem::key(&destinations_path, message));
+    if !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
+        let message = "every weight is 0, so no destination would get a request";
+        let help = "to take a set out of service, give its destinations `state: draining`";
+        problems.add(Problem::key(&destinations_path, message).help(help));
     }
     let dispatch = SetSettings {
         name: name.into(),
         algorithm: keys.algorithm,
+        hash_compat: keys.hash.compat,
         hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
         register_key: keys.register_key.0.clone(),
         objective: keys.objective,
@@ -109,6 +118,8 @@ fn set(
         sources: keys.sources.iter().map(|network| network.0).collect(),
         destinations,
         failover,
+        passive,
+        retry_after: RetryAfterSettings { honour, max },
     };
     Set { dispatch, probes }
 }
@@ -346,6 +357,21 @@ fn probe_settings(probe: &Probe) -> probe::Settings {
         method: probe.method.as_str().into(),
         from: probe.from.as_deref().map(Into::into),
         accept: probe::CodeRanges { include: pairs(&probe.accept), exclude: pairs(&probe.reject) },
+    }
+}
+
+fn passive(keys: &Passive, path: &KeyPath, problems: &Problems) -> PassiveSettings {
+    if keys.max_ejection < keys.base_ejection {
+        let (max, base) = (show_duration(keys.max_ejection), show_duration(keys.base_ejection));
+        let message = format!("{max} is below `base_ejection`, {base}");
+        problems.add(Problem::value(&path.key("max_ejection"), message));
+    }
+    PassiveSettings {
+        enabled: keys.enabled,
+        consecutive_failures: keys.consecutive_failures,
+        base_ejection: keys.base_ejection,
+        max_ejection: keys.max_ejection,
+        max_ejected_percent: keys.max_ejected_percent,
     }
 }
 

@@ -1,7 +1,11 @@
 //! One destination as its owner knows it: facts, addresses, and the history behind them.
 
 use super::facts::{Facts, Probe, Resolution, derive};
-use crate::dispatch::{Destination, DestinationSettings, Host};
+use super::flaps::Flaps;
+use super::passive::Passive;
+use crate::dispatch::{
+    Destination, DestinationSettings, Host, PassiveSettings, RetryAfterSettings, Set, Thresholds,
+};
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
 use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
@@ -24,6 +28,8 @@ pub struct Member {
     added: Instant,
     since: Instant,
     has_had_verdict: bool,
+    passive: Passive,
+    flaps: Flaps,
     changes: VecDeque<StateChange>,
     probes: VecDeque<ProbeNote>,
     stats: ProbeSnapshot,
@@ -61,6 +67,8 @@ impl Member {
             added: now,
             since: now,
             has_had_verdict: false,
+            passive: Passive::default(),
+            flaps: Flaps::default(),
             changes: VecDeque::new(),
             probes: VecDeque::new(),
             stats: ProbeSnapshot::default(),
@@ -68,10 +76,12 @@ impl Member {
     }
 
     /// Takes a new configuration of the same destination. What was set at run time stays unless
-    /// the configured value itself changed; what probes said stays unless the URI changed.
+    /// the configured value itself changed; what probes and requests said stays unless the URI
+    /// changed. No ejection or pause lasts longer than the configuration allows from now on.
     pub fn reconfigure(
         &mut self,
         destination: &Destination,
+        set: &Set,
         known: Option<&Addresses>,
         now: Instant,
     ) -> Option<StateChange> {
@@ -92,23 +102,41 @@ impl Member {
         if is_elsewhere {
             self.addresses = initial_addresses(new, known);
             facts.resolution = resolution(&self.addresses, known);
+            self.flaps = Flaps::default();
         }
+        if is_elsewhere || !set.passive().enabled {
+            self.passive = Passive::default();
+            facts.ejected_until = None;
+        }
+        if is_elsewhere || !set.retry_after().honour {
+            facts.retry_after_until = None;
+        }
+        let clamp = |until: Option<Instant>, max: Duration| until.map(|until| until.min(now + max));
+        facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
+        facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
         self.settle(facts, ChangeReason::Reload, None, now)
     }
 
-    /// Takes in a finished probe. A destination that is not probed stays as it is.
+    /// Takes in a finished probe. A destination that is not probed stays as it is. `has_substitute`
+    /// tells whether another member can serve while this one has to prove more.
     pub fn on_probe(
         &mut self,
         outcome: ProbeOutcome,
         rtt: Option<Duration>,
+        has_substitute: bool,
         now: Instant,
     ) -> Option<StateChange> {
         let thresholds = self.settings.thresholds?;
+        let up_after = if has_substitute { self.up_needed(now) } else { thresholds.up_after };
+        let thresholds = Thresholds { up_after, ..thresholds };
         self.note_probe(outcome, rtt, now);
         let mut facts = self.facts;
         // Without an address nothing was sent; the resolver's own answer decides.
         if facts.resolution == Resolution::Known {
             facts.probe = facts.probe.after(outcome.is_success(), thresholds);
+        }
+        if self.facts.is_known_up() && facts.probe == Probe::Down {
+            self.flaps.on_fall(now);
         }
         let is_first = !self.has_had_verdict && facts.is_judged();
         self.has_had_verdict |= is_first;
@@ -122,6 +150,100 @@ impl Member {
             | ProbeOutcome::Malformed => ChangeReason::Probe,
         };
         self.settle(facts, reason, Some(outcome), now)
+    }
+
+    /// Successes in a row that bring it up.
+    fn up_needed(&self, now: Instant) -> u32 {
+        let up_after = self.settings.thresholds.map_or(0, |thresholds| thresholds.up_after);
+        up_after.saturating_mul(self.flaps.factor(now))
+    }
+
+    /// Takes in that a request failed at it; ejects it if that may be and failures in a row are enough.
+    pub fn on_failure(
+        &mut self,
+        outcome: ProbeOutcome,
+        settings: &PassiveSettings,
+        may_eject: bool,
+        now: Instant,
+    ) -> Option<StateChange> {
+        // What fails now was sent before.
+        if self.facts.ejected_until.is_some() || !settings.enabled {
+            return None;
+        }
+        if !self.passive.on_failure(settings, now) || !may_eject {
+            return None;
+        }
+        let ejected_until = Some(self.passive.eject(settings, now));
+        self.settle(Facts { ejected_until, ..self.facts }, ChangeReason::Passive, Some(outcome), now)
+    }
+
+    /// Takes in that it answered a request.
+    pub fn on_answer(&mut self, now: Instant) {
+        self.passive.on_answer(now);
+    }
+
+    /// Takes in that a 503 asked for a pause.
+    pub fn on_pause(
+        &mut self,
+        wanted: Duration,
+        settings: &RetryAfterSettings,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let until = now + wanted.min(settings.max);
+        let retry_after_until = self.facts.retry_after_until.max(Some(until));
+        let outcome = Some(ProbeOutcome::Rejected(503));
+        self.settle(Facts { retry_after_until, ..self.facts }, ChangeReason::RetryAfter, outcome, now)
+    }
+
+    /// When an ejection or a pause ends next, and whose.
+    pub fn expiry_of(&self) -> Option<(Instant, Target)> {
+        let ends = [self.facts.ejected_until, self.facts.retry_after_until];
+        ends.into_iter().flatten().min().map(|at| (at, self.target))
+    }
+
+    /// When its ejection ends, and whose that is.
+    pub fn ejection_of(&self) -> Option<(Instant, Target)> {
+        self.facts.ejected_until.map(|until| (until, self.target))
+    }
+
+    /// Ends the ejection or the pause whose time is over; the ejection, if both are.
+    pub fn expire(&mut self, now: Instant) -> Option<StateChange> {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let mut facts = self.facts;
+        let reason = if is_over(facts.ejected_until) {
+            facts.ejected_until = None;
+            ChangeReason::EjectionExpired
+        } else {
+            facts.retry_after_until = facts.retry_after_until.filter(|until| *until > now);
+            ChangeReason::RetryAfter
+        };
+        self.settle(facts, reason, None, now)
+    }
+
+    /// Lifts its ejection before its time.
+    pub fn lift_ejection(&mut self, reason: ChangeReason, now: Instant) -> Option<StateChange> {
+        if self.facts.ejected_until.is_some() {
+            self.passive.on_lifted(now);
+        }
+        self.settle(Facts { ejected_until: None, ..self.facts }, reason, None, now)
+    }
+
+    /// Lifts its ejection and its pause, because nobody else can be chosen. One that would not be usable
+    /// all the same keeps them.
+    pub fn lift_all(&mut self, now: Instant) -> Option<StateChange> {
+        if self.facts.admin != Admin::Enabled || !self.facts.is_known_up() {
+            return None;
+        }
+        if self.facts.ejected_until.is_some() {
+            self.passive.on_lifted(now);
+        }
+        let facts = Facts { ejected_until: None, retry_after_until: None, ..self.facts };
+        self.settle(facts, ChangeReason::LastResort, None, now)
+    }
+
+    /// Whether the workers are to tell of requests that it answers.
+    pub fn is_suspect(&self) -> bool {
+        self.passive.is_suspect()
     }
 
     fn note_probe(&mut self, outcome: ProbeOutcome, rtt: Option<Duration>, now: Instant) {
@@ -249,13 +371,21 @@ impl Member {
     }
 
     /// Answers what is.
-    pub fn snapshot(&self, detail: Detail, is_usable: bool, interval: Duration) -> DestinationSnapshot {
+    pub fn snapshot(
+        &self,
+        detail: Detail,
+        is_usable: bool,
+        interval: Duration,
+        now: Instant,
+    ) -> DestinationSnapshot {
         let thresholds = self.settings.thresholds;
         let probe = ProbeSnapshot {
             enabled: thresholds.is_some(),
             interval,
             down_after: thresholds.map_or(0, |thresholds| thresholds.down_after),
             up_after: thresholds.map_or(0, |thresholds| thresholds.up_after),
+            up_needed: self.up_needed(now),
+            damped: thresholds.is_some() && self.flaps.factor(now) > 1,
             ..self.stats.clone()
         };
         let (changes, probes) = match detail {
@@ -275,6 +405,9 @@ impl Member {
             state: self.state(),
             usable: is_usable,
             admin: self.facts.admin,
+            passive_failures: self.passive.failures(),
+            ejected_until: self.facts.ejected_until,
+            retry_after_until: self.facts.retry_after_until,
             added: self.added,
             since: self.since,
             last_change: self.changes.back().copied(),

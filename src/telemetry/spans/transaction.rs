@@ -211,6 +211,7 @@ impl Tree<'_> {
         }
         span.set("sipwarden.failover.cause", failover.cause.as_str());
         span.set("sipwarden.failover.remaining", i64::from(failover.remaining));
+        span.set("sipwarden.failover.passive_mark", failover.passive_mark);
         if failover.to.is_none() {
             span.fail("exhausted");
         }

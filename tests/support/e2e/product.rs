@@ -19,6 +19,9 @@ pub const START: Duration = Duration::from_secs(10);
 pub const QUICK_PROBE: &str =
     "{interval: 500ms, fast_interval: 200ms, timeout: 400ms, down_after: 2, up_after: 1, jitter: 0%}";
 
+/// Ejections that are over soon, so that what has returned serves again.
+const QUICK_EJECTION: &str = "{base_ejection: 1s, max_ejection: 1s}";
+
 /// A configuration being written.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -56,7 +59,9 @@ impl Config {
 
     /// Adds the only set, quickly probed, with destinations `name at address`.
     pub fn with_set(self, set: &str, transport: &str, destinations: &[(&str, SocketAddr)]) -> Self {
-        let mut lines = format!("sets:\n  {set}:\n    probe: {QUICK_PROBE}\n    destinations:");
+        let mut lines = format!(
+            "sets:\n  {set}:\n    probe: {QUICK_PROBE}\n    passive: {QUICK_EJECTION}\n    destinations:"
+        );
         for (id, address) in destinations {
             let _ = write!(lines, "\n      - {{id: {id}, uri: \"sip:{address};transport={transport}\"}}");
         }

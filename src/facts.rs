@@ -7,6 +7,7 @@ pub mod directory;
 pub mod event;
 pub mod evidence;
 pub mod hex;
+pub mod lookup;
 pub mod names;
 pub mod outbox;
 pub mod record;

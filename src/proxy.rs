@@ -19,6 +19,7 @@ mod dialogs;
 mod earlier;
 mod engine;
 mod evidence;
+mod expand;
 mod failover;
 mod flow;
 mod key;
@@ -35,6 +36,7 @@ mod settings;
 mod tick;
 mod warden;
 
+pub use expand::Answers;
 pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
@@ -42,10 +44,10 @@ pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Ro
 
 use crate::dispatch::Verdicts;
 use crate::facts::event::{
-    AttemptOutcome, ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger,
-    TransportReason,
+    AttemptOutcome, ConfigApplied, Direction, DropReason, Event, MessageKind, ReloadTrigger, TransportReason,
 };
 use crate::facts::evidence::Evidence;
+use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
@@ -57,9 +59,8 @@ use crate::transaction::{Branch, Delivered, Owner, Purpose};
 use context::Context;
 use engine::{Engine, reply_hop, stamp};
 use failover::Outcome;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use warden::Warden;
 
 /// What a core is told.
@@ -90,17 +91,10 @@ pub enum Input<'a> {
         /// What asked for it.
         trigger: ReloadTrigger,
     },
-    /// The answer for a name that [`Core::take_lookups`] asked for, at first and at every change.
-    Resolved {
-        /// The name.
-        name: Arc<str>,
-        /// How the resolution ended.
-        result: DnsResult,
-        /// The addresses, best first; empty unless the result is ok.
-        addresses: Vec<IpAddr>,
-        /// How long it took.
-        took: Duration,
-    },
+    /// The same configuration, in which names stand for other endpoints.
+    Replan(Arc<Plan>),
+    /// The end of a look-up that [`Core::take_lookups`] asked for (worker 0 only).
+    Resolved(Resolution),
     /// An administrator's wish (worker 0 only).
     SetAdmin {
         /// The destination.
@@ -180,11 +174,10 @@ impl Core {
             Input::Message { hop, bytes } => self.on_message(hop, bytes, now),
             Input::Undeliverable { hop, message, reason } => self.on_undeliverable(hop, message, reason, now),
             Input::Verdicts(verdicts) => self.engine.verdicts = verdicts,
-            Input::Reload { plan, trigger } => self.reload(plan, trigger, now),
-            Input::Resolved { name, result, addresses, took } => {
-                self.with_warden(|warden, engine| {
-                    warden.on_resolved(engine, &name, result, addresses, took, now)
-                });
+            Input::Reload { plan, trigger } => self.reload(plan, Some(trigger), now),
+            Input::Replan(plan) => self.reload(plan, None, now),
+            Input::Resolved(resolution) => {
+                self.with_warden(|warden, engine| warden.on_resolved(engine, resolution, now));
             }
             Input::SetAdmin { target, admin } => {
                 self.with_warden(|warden, engine| warden.set_admin(engine, target, admin, now));
@@ -209,7 +202,7 @@ impl Core {
 
     /// Names to look up from now on, until the next list replaces this one; `Some` whenever the
     /// list has changed (worker 0 only).
-    pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
+    pub fn take_lookups(&mut self) -> Option<Vec<Lookup>> {
         self.warden.as_mut()?.take_lookups()
     }
 
@@ -390,7 +383,7 @@ impl Core {
         }
     }
 
-    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {
+    fn reload(&mut self, plan: Arc<Plan>, trigger: Option<ReloadTrigger>, now: Instant) {
         self.engine.selector.reload(Arc::clone(plan.table()));
         self.engine.transactions.set_settings(plan.settings().timers.clone());
         let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
@@ -399,8 +392,11 @@ impl Core {
         self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
+            if trigger.is_none() {
+                return;
+            }
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
-                trigger: Some(trigger),
+                trigger,
                 hash: plan.settings().hash,
                 added: reconciled.added,
                 removed: reconciled.removed,

@@ -26,6 +26,8 @@ mod keys;
 mod linger;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/names.rs"]
+mod names;
 #[path = "flows/passive.rs"]
 mod passive;
 #[path = "flows/registrations.rs"]

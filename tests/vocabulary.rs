@@ -252,6 +252,10 @@ fn samples(now: Instant) -> Vec<Row> {
             &[],
         ),
         (Event::EvidenceDropped, &["evidence_dropped_total"]),
+        (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
+            &[],
+        ),
     ]
 }
 
@@ -298,6 +302,7 @@ fn variant(event: &Event) -> usize {
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
         Event::EvidenceDropped => 39,
+        Event::EndpointsChanged { .. } => 40,
     }
 }
 
@@ -415,6 +420,8 @@ fn snapshot(now: Instant) -> Snapshot {
         transport: Transport::Udp,
         address: None,
         addresses: vec![],
+        name: None,
+        resolved: None,
         dns_stale: false,
         weight: 1,
         priority: 0,

@@ -9,12 +9,11 @@ mod sim;
 
 use libfuzzer_sys::fuzz_target;
 use sim::{CALLER, Call, D1, D2, Health, Sent, TWO, World, header, reply};
-use sipwarden::facts::event::{DnsResult, ReloadTrigger, TransportReason};
+use sipwarden::facts::event::{DnsResult, TransportReason};
 use sipwarden::facts::names::Names;
 use sipwarden::facts::{Admin, Hop, ListenerId, Transport};
 use sipwarden::proxy::{Input, Plan};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 const CODES: [u16; 14] = [100, 180, 183, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503, 603];
 const METHODS: [&str; 8] =
@@ -220,8 +219,8 @@ impl<'a> Story<'a> {
                 }
             }
             4..=6 => {
-                let plan = Arc::clone(&PLANS.0[self.byte() % 2]);
-                self.world.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+                let settings = PLANS.0[self.byte() % 2].settings().clone();
+                self.world.reload_to(settings);
             }
             7 | 8 => {
                 let at = self.destination();
@@ -239,14 +238,13 @@ impl<'a> Story<'a> {
 
     /// The name of a destination gets an address, another one, or none.
     fn resolved(&mut self) {
-        let (result, addresses) = match self.byte() % 4 {
-            0 => (DnsResult::Ok, vec![sim::address(D1).ip()]),
-            1 => (DnsResult::Ok, vec![sim::address(D2).ip(), sim::address(D1).ip()]),
+        let (result, found) = match self.byte() % 4 {
+            0 => (DnsResult::Ok, vec![sim::found(D1)]),
+            1 => (DnsResult::Ok, vec![sim::found(D2), sim::found(D1)]),
             2 => (DnsResult::NxDomain, Vec::new()),
             _ => (DnsResult::Timeout, Vec::new()),
         };
-        let name = "pbx.example".into();
-        self.world.input(Input::Resolved { name, result, addresses, took: Duration::ZERO });
+        self.world.resolve("pbx.example", result, &found);
     }
 
     /// Looks at everything that was sent, and has the caller learn from its answers.

@@ -39,6 +39,9 @@ pub struct DestinationView {
     pub uri: String,
     /// The address and port it stands for, if known.
     pub address: Option<String>,
+    /// The name that its address is found by; null for a literal address.
+    #[serde(default)]
+    pub dns: Option<DnsView>,
     /// The derived state.
     pub state: String,
     /// When that last changed.
@@ -67,6 +70,19 @@ pub struct DestinationView {
     pub changes: Vec<ChangeView>,
     /// The last probes; none without history.
     pub probes: Vec<ProbeNoteView>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DnsView {
+    /// The name.
+    pub name: String,
+    /// Every address of this destination; several only where they are not a destination each.
+    pub addresses: Vec<String>,
+    /// When it was last found to stand for them; null if it never was.
+    pub resolved: Option<String>,
+    /// Whether a later look-up failed, so that these are older addresses kept.
+    pub stale: bool,
 }
 
 /// The facts of probing one destination.
@@ -151,6 +167,12 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         id: destination.id.to_string(),
         uri: destination.uri.to_string(),
         address: destination.address.map(|address| address.to_string()),
+        dns: destination.name.as_deref().map(|name| DnsView {
+            name: name.to_owned(),
+            addresses: destination.addresses.iter().map(ToString::to_string).collect(),
+            resolved: destination.resolved.map(|at| time(at, clock)),
+            stale: destination.dns_stale,
+        }),
         state: destination.state.to_string(),
         since: time(destination.since, clock),
         kamailio: destination.state.kamailio(destination.probe.enabled).to_owned(),

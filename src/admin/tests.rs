@@ -69,8 +69,10 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         uri: "sip:10.0.0.1:5060".into(),
         transport: Transport::Udp,
         address: Some(([10, 0, 0, 1], 5060).into()),
-        addresses: vec![],
-        dns_stale: false,
+        addresses: vec![([10, 0, 0, 1], 5060).into()],
+        name: Some("pbx.example".into()),
+        resolved: Some(at),
+        dns_stale: true,
         weight: 1,
         priority: 0,
         state: State::Down,
@@ -220,6 +222,7 @@ async fn destinations_have_the_documented_shape() {
         listing,
         serde_json::json!({"sets": [{"name": "pbx", "algorithm": "round_robin", "all_down": true, "destinations": [{
             "id": "<b>1", "uri": "sip:10.0.0.1:5060", "address": "10.0.0.1:5060",
+            "dns": {"name": "pbx.example", "addresses": ["10.0.0.1:5060"], "resolved": time, "stale": true},
             "state": "down", "since": time, "kamailio": "IP",
             "probe": {"enabled": true, "interval_seconds": 10.0, "down_after": 3, "up_after": 1,
                 "up_needed": 1, "damped": false,
@@ -254,6 +257,10 @@ async fn the_page_lists_routes_and_destinations_escaped() {
     }
     assert!(page.contains("&lt;b&gt;1") && !page.contains("<b>1") && page.contains("all down"), "{page}");
     assert!(!page.contains("<script"), "{page}");
+    assert!(
+        page.contains("10.0.0.1:5060, resolved 1970-01-01T00:16:40.000Z") && page.contains("stale"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

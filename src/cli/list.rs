@@ -95,6 +95,13 @@ fn lines(style: Style, listing: &Listing, now: SystemTime) -> Vec<String> {
         let head = ["DESTINATION", "STATE", "SINCE", "WHY", "PROBE", "RTT", "WEIGHT", "PRIORITY", "KAMAILIO"];
         let mut rows = vec![head.map(|name| Cell::text(name).in_tone(Tone::Faint)).to_vec()];
         rows.extend(set.destinations.iter().map(|destination| row(destination, now)));
+        if set.destinations.iter().any(|destination| destination.dns.is_some()) {
+            let names = ["ADDRESS", "RESOLVED"].map(|name| Cell::text(name).in_tone(Tone::Faint));
+            let cells = set.destinations.iter().map(|destination| resolved(destination, now));
+            for (row, cells) in rows.iter_mut().zip(std::iter::once(names).chain(cells)) {
+                row.extend(cells);
+            }
+        }
         lines.extend(term::table(style, &rows));
     }
     if lines.is_empty() {
@@ -132,6 +139,19 @@ fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
         Cell::number(destination.priority),
         Cell::text(&destination.kamailio).in_tone(Tone::Faint),
     ]
+}
+
+/// What its name stands for, and how old the answer is.
+fn resolved(destination: &DestinationView, now: SystemTime) -> [Cell; 2] {
+    let address = Cell::text(destination.address.as_deref().unwrap_or("-"));
+    let Some(dns) = &destination.dns else { return [address, Cell::text("-")] };
+    let at = dns.resolved.as_deref().and_then(|at| humantime::parse_rfc3339(at).ok());
+    let age =
+        at.map_or_else(|| "never".to_owned(), |at| term::age(now.duration_since(at).unwrap_or_default()));
+    match dns.stale {
+        true => [address, Cell::text(format!("stale {age}")).in_tone(Tone::Bad)],
+        false => [address, Cell::text(age)],
+    }
 }
 
 /// What brought the destination into its state and, if that will pass by itself, when.
@@ -173,7 +193,7 @@ fn probe(probe: &ProbeView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::destinations::ChangeView;
+    use crate::admin::destinations::{ChangeView, DnsView};
 
     fn destination(id: &str, state: &str, failures: u32) -> DestinationView {
         let since = "2026-01-01T00:00:00.000Z".to_owned();
@@ -181,6 +201,7 @@ mod tests {
             id: id.to_owned(),
             uri: format!("sip:{id}"),
             address: None,
+            dns: None,
             state: state.to_owned(),
             since: since.clone(),
             kamailio: "AP".to_owned(),
@@ -249,6 +270,31 @@ mod tests {
         ejected.state = "throttled".to_owned();
         ejected.retry_after_until = Some("2026-01-01T00:02:13Z".to_owned());
         assert_eq!(why(&ejected, now()), "passive (code 503), 10s left");
+    }
+
+    #[test]
+    fn names_are_shown_with_their_addresses_and_the_age_of_the_answer() {
+        let mut listing = listing(false);
+        let set = &mut listing.sets[0].destinations;
+        set[0].address = Some("10.0.0.1:5060".to_owned());
+        let dns = |resolved: Option<&str>, stale| DnsView {
+            name: "pbx.example".to_owned(),
+            addresses: vec![],
+            resolved: resolved.map(ToOwned::to_owned),
+            stale,
+        };
+        let ends = |listing: &Listing| -> Vec<String> {
+            let lines = lines(Style::plain(), listing, now());
+            lines.iter().skip(1).map(|line| line.split("KAMAILIO").last().unwrap().to_owned()).collect()
+        };
+        set[0].dns = Some(dns(Some("2026-01-01T00:02:00Z"), false));
+        set[1].dns = Some(dns(None, false));
+        let shown = ends(&listing);
+        assert_eq!(shown[0], "  ADDRESS        RESOLVED");
+        assert!(shown[1].ends_with("AP        10.0.0.1:5060  3s"), "{shown:?}");
+        assert!(shown[2].ends_with("AP        -              never"), "{shown:?}");
+        listing.sets[0].destinations[0].dns = Some(dns(Some("2026-01-01T00:00:00Z"), true));
+        assert!(ends(&listing)[1].ends_with("10.0.0.1:5060  stale 2m 3s"));
     }
 
     #[test]

@@ -254,7 +254,7 @@ macro_rules! words_field {
 words_field!(Algorithm, later ["two_choices", "least_calls", "latency"], kamailio_algorithm);
 words_field!(HashCompat, later [], |_| None);
 words_field!(Admin, later [], kamailio_state);
-words_field!(Family, later["both"], |_| None);
+words_field!(Family, later[], |_| None);
 words_field!(OtlpProtocol, later [], |_| None);
 words_field!(LogFormat, later [], |_| None);
 words_field!(OptionsReply, later [], |_| None);

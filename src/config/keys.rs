@@ -55,7 +55,7 @@ section! {
         sets: Sets = Sets::default(), kamailio "`dispatcher.list`", required true;
         /// Which request goes to which set; the first match wins. Not needed with one set. With routes, a request that none matches gets 404.
         routes: Vec<RouteItem> = vec![], kamailio "`ds_select_dst` in `request_route`";
-        /// Names of destinations. A/AAAA records are kept fresh in the background; a failed query keeps the last good answer.
+        /// Names of destinations. SRV, A and AAAA records are kept fresh in the background; a failed query keeps the last good answer.
         dns: Dns = Dns::default(), kamailio "`ds_dns_*`";
         /// SIP itself.
         sip: Sip = Sip::default();
@@ -258,14 +258,17 @@ section! {
 section! {
     /// How names of destinations are looked up.
     Dns at "dns" {
-        /// Shortest time an answer is kept.
+        /// Shortest time an answer is kept, whatever its TTL says.
         min_ttl: Duration = secs(5), from secs(1) => HOUR, kamailio "`ds_dns_ttl`", restart true;
-        /// Longest time an answer is kept.
+        /// Longest time an answer is kept, whatever its TTL says; the DNS of Docker says ten minutes.
         max_ttl: Duration = secs(300), from secs(1) => WEEK, kamailio "`ds_dns_interval`", restart true;
-        /// Addresses asked for: auto takes IPv4 if there is an A record and an IPv4 listener, else IPv6.
+        /// Whether a name with several addresses is a destination for each: `ID@ADDRESS:PORT`. `false`: one destination that uses one address.
+        expand: bool = true;
+        /// Addresses taken of one name at most; of more, those of better SRV priority, then the lower ones.
+        max_endpoints: u32 = 16, from 1 => 256, kamailio "`ds_dns_mode` takes one", restart true;
+        /// Addresses asked for: auto takes IPv4 if there is an A record and an IPv4 listener, else IPv6; both takes all.
         family: Family = Family::Auto, restart true;
     }
-    later ["expand", "max_endpoints"]
 }
 
 section! {

@@ -94,5 +94,5 @@ only after a restart; a reload that changes one says so.
 
 const NOT_SUPPORTED: &str = "\
 - values: `listen` on `tls://`, `ws://`, `wss://`; `sips:` and `transport=tls` destinations; `algorithm` `two_choices`,
-  `least_calls`, `latency`; `dns.family: both`; `tracing.otlp` over https
+  `least_calls`, `latency`; `tracing.otlp` over https
 ";

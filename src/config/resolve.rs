@@ -71,6 +71,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),
             max_transactions: root.limits.transactions,
             max_call_age: root.limits.max_call_age,
+            expand: root.dns.expand,
             hash: 0,
         },
     }
@@ -113,6 +114,7 @@ fn net_settings(root: &Root, listeners: &[proxy::Listener]) -> net::Settings {
             min_ttl: root.dns.min_ttl,
             max_ttl: root.dns.max_ttl,
             family: root.dns.family,
+            max_endpoints: size(root.dns.max_endpoints),
         },
     }
 }

@@ -1,5 +1,6 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
+use crate::facts::lookup::Lookup;
 use crate::facts::{Admin, Algorithm, ListenerId, Transport};
 use crate::words;
 use std::net::IpAddr;
@@ -40,16 +41,23 @@ pub struct SetSettings {
 pub struct DestinationSettings {
     /// Its id, unique in the set.
     pub id: Arc<str>,
+    /// The configured id that it belongs to, with which it shares the administrator's wish: its own,
+    /// unless a name stands for several addresses, each of which is a destination `ID@ADDRESS:PORT`.
+    pub owner: Arc<str>,
     /// Its URI without user part, as shown in metrics and the API.
     pub uri: Arc<str>,
     /// Host and port to send to.
     pub endpoint: Endpoint,
+    /// The name that its address is found by; `None` for a literal address.
+    pub lookup: Option<Lookup>,
     /// How to send.
     pub transport: Transport,
     /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests. Default 1.
     pub weight: u32,
     /// Tier; lower is tried first (as SRV; Kamailio is the other way round). Default 0.
     pub priority: u32,
+    /// Its place inside the tier, from SRV priorities; 0 is tried first. Default 0.
+    pub rank: u32,
     /// The administrator's wish as configured. Default enabled.
     pub admin: Admin,
     /// The listener to send from; `None`: the first of that transport and address family.
@@ -82,7 +90,7 @@ impl Default for Thresholds {
 pub struct Endpoint {
     /// Its host.
     pub host: Host,
-    /// Its port; 5060 unless the URI names one (SRV is not supported in this version).
+    /// Its port; of a name without one 5060, which SRV records may replace.
     pub port: u16,
 }
 

@@ -7,11 +7,12 @@ use super::{
     Basis, DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
     SetSettings,
 };
+use crate::facts::lookup::Lookup;
 use crate::facts::names::Names;
 use crate::facts::{Algorithm, SetId, Target};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,11 +51,13 @@ pub(super) struct Lot {
     pub target: Target,
 }
 
-/// The members of a set that share a priority.
+/// The members of a set that share a priority, and a rank within it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {
     /// The priority; lower is tried first.
     pub priority: u32,
+    /// The rank among those of one priority; lower is tried first.
+    pub rank: u32,
     /// Positions in the set's file order, ascending.
     pub members: Vec<u32>,
 }
@@ -104,8 +107,9 @@ impl Table {
         for (position, settings) in (0_u32..).zip(destinations) {
             let target = names.intern_target(id, &settings.id);
             let seed = seed(&set.settings.name, &settings.id);
+            let place = (settings.priority, settings.rank);
             let tier = match slots(&set.settings) {
-                None => set.tiers.partition_point(|tier| tier.priority < settings.priority),
+                None => set.tiers.partition_point(|tier| (tier.priority, tier.rank) < place),
                 Some(HashCompat::Kamailio) => 0,
             };
             set.members.push(target);
@@ -139,6 +143,24 @@ impl Table {
     /// The sets, in file order.
     pub fn sets(&self) -> impl Iterator<Item = &Set> {
         self.sets.iter()
+    }
+
+    /// The members of a set that belong to a configured id: one, or one for each address of its name.
+    pub fn owned_by<'a>(&'a self, set: SetId, owner: &'a str) -> impl Iterator<Item = &'a Destination> {
+        let members = self.set(set).map_or(&[][..], Set::members);
+        let members = members.iter().filter_map(|target| self.destination(*target));
+        members.filter(move |destination| &*destination.settings.owner == owner)
+    }
+
+    /// The names that addresses of destinations are found by, and of which destinations.
+    pub fn lookups(&self) -> BTreeMap<Lookup, Vec<Target>> {
+        let mut lookups: BTreeMap<Lookup, Vec<Target>> = BTreeMap::new();
+        for destination in self.destinations() {
+            if let Some(lookup) = &destination.settings.lookup {
+                lookups.entry(lookup.clone()).or_default().push(destination.target);
+            }
+        }
+        lookups
     }
 
     /// Finds a set by its name.
@@ -276,18 +298,17 @@ fn one_tier(destinations: &[DestinationSettings]) -> (Vec<Tier>, Vec<u32>) {
     let members: Vec<u32> = (0_u32..).zip(destinations).map(|(position, _)| position).collect();
     let priority = destinations.iter().map(|destination| destination.priority).min().unwrap_or(0);
     let ring = tiers(destinations).into_iter().flat_map(|tier| tier.members).collect();
-    (vec![Tier { priority, members }], ring)
+    (vec![Tier { priority, rank: 0, members }], ring)
 }
 
 fn tiers(destinations: &[DestinationSettings]) -> Vec<Tier> {
     let mut tiers: Vec<Tier> = Vec::new();
     for (position, destination) in (0_u32..).zip(destinations) {
-        let at = tiers.partition_point(|tier| tier.priority < destination.priority);
+        let (priority, rank) = (destination.priority, destination.rank);
+        let at = tiers.partition_point(|tier| (tier.priority, tier.rank) < (priority, rank));
         match tiers.get_mut(at) {
-            Some(tier) if tier.priority == destination.priority => tier.members.push(position),
-            Some(_) | None => {
-                tiers.insert(at, Tier { priority: destination.priority, members: vec![position] });
-            }
+            Some(tier) if (tier.priority, tier.rank) == (priority, rank) => tier.members.push(position),
+            Some(_) | None => tiers.insert(at, Tier { priority, rank, members: vec![position] }),
         }
     }
     tiers
@@ -313,6 +334,7 @@ fn slot_at<T>(table: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::DestinationSettings;
     use crate::dispatch::testing::{destination, set};
 
     fn table(names: &mut Names) -> Table {
@@ -330,6 +352,18 @@ mod tests {
         assert_eq!(tiers, [(0, vec![0, 2]), (7, vec![1])]);
         let backup = table.destination(set.member(1).unwrap()).unwrap();
         assert_eq!((backup.position, backup.tier, &*backup.settings.id), (1, 1, "backup"));
+    }
+
+    #[test]
+    fn ranks_order_inside_a_tier_and_never_across() {
+        let ranked = |id, priority, rank| DestinationSettings { priority, rank, ..destination(id) };
+        let members = vec![ranked("a", 1, 1), ranked("b", 2, 0), ranked("c", 1, 0), ranked("d", 1, 1)];
+        let table = Table::new(vec![set("pbx", members)], &mut Names::default());
+        let tiers = table.sets().next().unwrap().tiers();
+        let tiers: Vec<_> =
+            tiers.iter().map(|tier| (tier.priority, tier.rank, tier.members.clone())).collect();
+        assert_eq!(tiers, [(1, 0, vec![2]), (1, 1, vec![0, 3]), (2, 0, vec![1])]);
+        assert_eq!(table.destinations().map(|d| d.tier).collect::<Vec<_>>(), [1, 2, 0, 1]);
     }
 
     #[test]
@@ -354,7 +388,7 @@ mod tests {
         let table = Table::new(vec![settings.clone()], &mut Names::default());
         let pbx = table.sets().next().unwrap();
         assert_eq!(pbx.ring(), [1, 2, 0]);
-        assert_eq!(pbx.tiers(), [Tier { priority: 0, members: vec![0, 1, 2] }]);
+        assert_eq!(pbx.tiers(), [Tier { priority: 0, rank: 0, members: vec![0, 1, 2] }]);
         assert!(table.destinations().all(|destination| destination.tier == 0));
         settings.algorithm = Algorithm::Random;
         let table = Table::new(vec![settings], &mut Names::default());

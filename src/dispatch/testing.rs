@@ -14,11 +14,14 @@ pub fn destination(id: &str) -> DestinationSettings {
     let last = id.as_bytes().first().copied().unwrap_or(1);
     DestinationSettings {
         id: id.into(),
+        owner: id.into(),
         uri: format!("sip:192.0.2.{last}").into(),
         endpoint: Endpoint { host: Host::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))), port: 5060 },
+        lookup: None,
         transport: Transport::Udp,
         weight: 1,
         priority: 0,
+        rank: 0,
         admin: Admin::Enabled,
         listener: None,
         mtu: Some(1_300),

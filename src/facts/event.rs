@@ -10,7 +10,7 @@ pub use reasons::*;
 
 use super::record::{TransactionRecord, WireText};
 use super::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,10 @@ pub enum Event {
     /// A name was looked up.
     NameResolved { name: Arc<str>, result: DnsResult, took: Duration },
     /// A destination's addresses changed.
-    AddressesChanged { target: Target, addresses: Vec<IpAddr> },
+    AddressesChanged { target: Target, addresses: Vec<SocketAddr> },
+    /// The name of a configured destination stands for other endpoints than before, each of which is
+    /// a destination of its own; their ids.
+    EndpointsChanged { set: SetId, id: Arc<str>, endpoints: Vec<Arc<str>> },
     /// A stream connection opened, or failed to.
     ConnectionOpened { transport: Transport, role: ConnectionRole, result: ConnectResult },
     /// A stream connection closed.

@@ -5,7 +5,7 @@
 
 use super::event::{ProbeOutcome, Role, StateChange};
 use super::{Admin, Algorithm, Method, SetId, State, Target, Transport, WorkerId};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,11 @@ pub struct DestinationSnapshot {
     /// The address it stands for, if known.
     pub address: Option<SocketAddr>,
     /// Every address its name resolves to.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<SocketAddr>,
+    /// The name that its address is found by, if it has one.
+    pub name: Option<Arc<str>>,
+    /// When that was last found to stand for these addresses.
+    pub resolved: Option<Instant>,
     /// Whether the last resolution failed and the addresses are older ones kept.
     pub dns_stale: bool,
     /// Weight, 0 to 65,535.

@@ -6,9 +6,10 @@ mod template;
 
 use super::engine::Engine;
 use super::plan::Plan;
-use crate::dispatch::{Change, Health, Host, Reconciled};
+use crate::dispatch::{Change, Health, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
 use crate::facts::evidence::Evidence;
+use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::snapshot::{Detail, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
@@ -18,7 +19,7 @@ use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,10 +34,7 @@ pub struct Warden {
     nonces: Nonces,
     running: HashMap<u32, Running>,
     templates: HashMap<Target, ProbeTemplate>,
-    targets_of_name: BTreeMap<Arc<str>, Vec<Target>>,
-    /// The last good answer of each name, empty if there has been none; absent before the first.
-    answers: BTreeMap<Arc<str>, Vec<IpAddr>>,
-    lookups: Option<Vec<Arc<str>>>,
+    lookups: Option<Vec<Lookup>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
 }
 
@@ -70,19 +68,20 @@ impl Warden {
             nonces: Nonces::new(secret.derive("probes")),
             running: HashMap::new(),
             templates: HashMap::new(),
-            targets_of_name: BTreeMap::new(),
-            answers: BTreeMap::new(),
             lookups: None,
             generation: None,
         };
         warden.plan_probes(plan, now);
+        warden.ask_for_names(&[]);
         warden
     }
 
     /// Takes a new configuration; destinations that stay keep state, history and probe phase.
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
+        let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.ask_for_names(&asked);
         self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
@@ -151,32 +150,31 @@ impl Warden {
         self.end(engine, probe, ProbeOutcome::Transport(reason), now);
     }
 
-    /// A name was resolved, or could not be.
-    pub fn on_resolved(
-        &mut self,
-        engine: &mut Engine,
-        name: &Arc<str>,
-        result: DnsResult,
-        addresses: Vec<IpAddr>,
-        took: Duration,
-        now: Instant,
-    ) {
-        engine.outbox.event(Event::NameResolved { name: Arc::clone(name), result, took });
-        let Some(targets) = self.targets_of_name.get(name) else { return };
-        let is_stale = addresses.is_empty();
-        let known = self.answers.entry(Arc::clone(name)).or_default();
-        // Only a non-empty answer replaces the last good one.
-        if !is_stale {
-            *known = addresses;
-        }
-        let addresses = known.as_slice();
-        for &target in targets {
-            if self.health.set_addresses(target, addresses, is_stale, now) {
-                engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.to_vec() });
-                self.prober.hasten(target, now);
-            }
+    /// A look-up ended.
+    pub fn on_resolved(&mut self, engine: &mut Engine, resolution: Resolution, now: Instant) {
+        let Resolution { lookup, result, found, took } = resolution;
+        engine.outbox.event(Event::NameResolved { name: Arc::clone(&lookup.name), result, took });
+        let addresses: Vec<SocketAddr> = found.iter().map(|found| found.address).collect();
+        for target in self.health.on_resolved(&lookup, &addresses, result != DnsResult::Ok, now) {
+            engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.clone() });
+            self.abandon_probes(engine, target, now);
+            self.prober.hasten(target, now);
         }
         self.tell_changes(engine);
+    }
+
+    /// What a former address of a destination answers, or does not, says nothing of the one it has.
+    fn abandon_probes(&mut self, engine: &mut Engine, target: Target, now: Instant) {
+        let (health, prober) = (&self.health, &mut self.prober);
+        self.running.retain(|_, running| {
+            let is_current = health.address(target) == Some(running.hop.remote);
+            let is_kept = is_current || !running.targets.contains(&target);
+            if !is_kept {
+                engine.transactions.forget(running.client);
+                prober.postpone(running.probe, Duration::ZERO, now);
+            }
+            is_kept
+        });
     }
 
     /// An administrator wishes something of a destination.
@@ -197,7 +195,7 @@ impl Warden {
     }
 
     /// Names to look up, if the list changed since the last call.
-    pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
+    pub fn take_lookups(&mut self) -> Option<Vec<Lookup>> {
         self.lookups.take()
     }
 
@@ -234,15 +232,11 @@ impl Warden {
 
     fn plan_probes(&mut self, plan: &Plan, now: Instant) {
         let mut wanted = Vec::new();
-        let mut names: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
         let mut templates = HashMap::new();
         for (set, configured) in plan.table().sets().zip(&plan.settings().sets) {
             for (&target, probe) in set.members().iter().zip(&configured.probes) {
                 let Some(destination) = plan.table().destination(target) else { continue };
                 let settings = &destination.settings;
-                if let Host::Name(name) = &settings.endpoint.host {
-                    names.entry(Arc::clone(name)).or_default().push(target);
-                }
                 if !probe.enabled {
                     continue;
                 }
@@ -257,27 +251,17 @@ impl Warden {
         }
         self.templates = templates;
         self.prober.reconcile(wanted, now, &mut self.nonces);
-        self.forget_unwanted(&names);
-        for (name, targets) in &names {
-            if let Some(addresses) = self.answers.get(name) {
-                for &target in targets {
-                    self.health.set_addresses(target, addresses, addresses.is_empty(), now);
-                }
-            }
-        }
-        if self.lookups.is_some() || !names.keys().eq(self.targets_of_name.keys()) {
-            self.lookups = Some(names.keys().cloned().collect());
-        }
-        self.targets_of_name = names;
     }
 
-    /// Drops the answers of names that nobody asks for any more.
-    fn forget_unwanted(&mut self, names: &BTreeMap<Arc<str>, Vec<Target>>) {
-        self.answers.retain(|name, _| names.contains_key(name));
+    /// Has the names looked up, if they are others than those asked for.
+    fn ask_for_names(&mut self, asked: &[Lookup]) {
+        if !self.health.lookups().eq(asked) {
+            self.lookups = Some(self.health.lookups().cloned().collect());
+        }
     }
 
     fn send(&mut self, engine: &mut Engine, due: &Due, now: Instant) {
-        if due.targets.first().is_some_and(|&target| self.is_being_resolved(engine, target)) {
+        if due.targets.first().is_some_and(|&target| self.health.is_being_resolved(target)) {
             // Its first answer makes it due at once.
             return self.prober.postpone(due.probe, LOOKUP_PATIENCE, now);
         }
@@ -315,15 +299,6 @@ impl Warden {
             slot,
             Running { probe: due.probe, targets, started: now, client, hop, settings, retransmissions: 0 },
         );
-    }
-
-    /// Whether a destination has a name for which no look-up has ended yet.
-    fn is_being_resolved(&self, engine: &Engine, target: Target) -> bool {
-        let destination = engine.plan.table().destination(target);
-        destination.is_some_and(|destination| match &destination.settings.endpoint.host {
-            Host::Name(name) => !self.answers.contains_key(name),
-            Host::Address(_) => false,
-        })
     }
 
     /// Ends a probe that is under way.

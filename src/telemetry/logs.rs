@@ -213,6 +213,10 @@ impl Writer {
                 let (set, destination) = line.names(*target);
                 info!(set, destination, ?addresses, "addresses changed");
             }
+            Event::EndpointsChanged { set, id, endpoints } => {
+                let (set, destination) = (line.set(*set), &**id);
+                info!(set, destination, ?endpoints, "endpoints changed");
+            }
             Event::ConnectionOpened { transport, role, result } => {
                 debug!(%transport, %role, %result, "connection opened");
             }

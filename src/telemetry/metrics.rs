@@ -221,6 +221,8 @@ impl Metrics {
             Event::AddressesChanged { target, addresses: _ } => {
                 count_target(index, *target, F::DestinationAddressChanges, &[]);
             }
+            // Series come and go with them.
+            Event::EndpointsChanged { .. } => {}
             Event::ConnectionOpened { transport, role, result } => {
                 if transport.is_reliable() {
                     process.count(F::Connects, &[0, *role as usize, *result as usize]);

@@ -93,6 +93,7 @@ impl Writer {
             | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }
+            | Event::EndpointsChanged { .. }
             | Event::FellBackToUdp { .. }
             | Event::ConnectionOpened { .. }
             | Event::ConnectionClosed { .. }

@@ -293,6 +293,8 @@ mod tests {
             transport: Transport::Udp,
             address: None,
             addresses: vec![],
+            name: None,
+            resolved: None,
             dns_stale: true,
             weight: 7,
             priority: 1,

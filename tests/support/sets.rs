@@ -64,14 +64,17 @@ pub fn flat(weights: &[u32]) -> Vec<Member> {
 pub fn set(name: &str, row: Row, members: &[Member]) -> SetSettings {
     let destinations = (1_u32..).zip(members).map(|(index, member)| DestinationSettings {
         id: format!("d{index}").into(),
+        owner: format!("d{index}").into(),
         uri: format!("sip:d{index}.{name}.example.com").into(),
         endpoint: Endpoint {
             host: Host::Address(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + index))),
             port: 5060,
         },
+        lookup: None,
         transport: Transport::Udp,
         weight: member.weight,
         priority: member.priority,
+        rank: 0,
         admin: Admin::Enabled,
         listener: None,
         mtu: None,

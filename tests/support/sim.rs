@@ -8,8 +8,9 @@ mod promises;
 
 use promises::Promises;
 use sipwarden::config;
-use sipwarden::facts::event::{Event, ReloadTrigger, TransportReason};
+use sipwarden::facts::event::{DnsResult, Event, ReloadTrigger, TransportReason};
 use sipwarden::facts::evidence::Evidence;
+use sipwarden::facts::lookup::{Found, Lookup, Resolution};
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::secret::Secret;
@@ -17,7 +18,7 @@ use sipwarden::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use sipwarden::facts::{
     Admin, ConnectionChoice, ConnectionId, Hop, ListenerId, State, Target, Transport, WorkerId,
 };
-use sipwarden::proxy::{Core, Input, Interfaces, Plan};
+use sipwarden::proxy::{Answers, Core, Input, Interfaces, Plan, Settings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +59,11 @@ pub struct World {
     pub now: Instant,
     base: Instant,
     names: Names,
+    /// What is configured, and what its names stand for.
+    settings: Settings,
+    answers: Answers,
+    /// The plan of both.
+    expanded: Arc<Plan>,
     mailboxes: BTreeMap<SocketAddr, VecDeque<Sent>>,
     /// Sent and not yet where it goes.
     under_way: VecDeque<Sent>,
@@ -92,7 +98,7 @@ impl World {
     pub fn with_plan(plan: Arc<Plan>, names: Names) -> Self {
         let base = Instant::now();
         let secret = Secret::new(*b"a secret of 16 b");
-        let mut core = Core::new(WorkerId(0), plan, &secret, Instant::now, base);
+        let mut core = Core::new(WorkerId(0), Arc::clone(&plan), &secret, Instant::now, base);
         let mut promises = Promises::default();
         promises.publish(core.take_verdicts().expect("a new core has verdicts"));
         Self {
@@ -100,6 +106,9 @@ impl World {
             now: base,
             base,
             names,
+            settings: plan.settings().clone(),
+            answers: Answers::new(),
+            expanded: plan,
             mailboxes: BTreeMap::new(),
             under_way: VecDeque::new(),
             events: Vec::new(),
@@ -133,8 +142,41 @@ impl World {
 
     /// Reloads another configuration.
     pub fn reload(&mut self, yaml: &str) {
-        let plan = plan(yaml, &mut self.names);
+        self.reload_to(settings(yaml));
+    }
+
+    /// The same with settings that have been read already.
+    pub fn reload_to(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.expanded = self.plan();
+        let plan = Arc::clone(&self.expanded);
         self.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+    }
+
+    /// The configuration with a destination for each endpoint that its names stand for.
+    fn plan(&mut self) -> Arc<Plan> {
+        let settings = self.settings.expanded(&self.answers);
+        Arc::new(Plan::new(settings, &Interfaces::default(), &mut self.names))
+    }
+
+    /// A look-up of a name ends; what it stands for then is made known as the control plane does.
+    pub fn resolve(&mut self, name: &str, result: DnsResult, found: &[Found]) {
+        let destinations = self.settings.sets.iter().flat_map(|set| &set.dispatch.destinations);
+        let lookups = destinations.filter_map(|destination| destination.lookup.clone());
+        let lookups: BTreeSet<Lookup> = lookups.filter(|lookup| &*lookup.name == name).collect();
+        for lookup in lookups {
+            if !found.is_empty() {
+                self.answers.insert(lookup.clone(), found.to_vec());
+            }
+            let (found, took) = (found.to_vec(), Duration::from_millis(3));
+            self.input(Input::Resolved(Resolution { lookup, result, found, took }));
+        }
+        let plan = self.plan();
+        let (former, next) = (&self.expanded.settings().sets, &plan.settings().sets);
+        if former != next {
+            self.expanded = Arc::clone(&plan);
+            self.input(Input::Replan(plan));
+        }
     }
 
     pub fn set_admin(&mut self, id: &str, admin: Admin) {
@@ -367,10 +409,18 @@ impl World {
     }
 }
 
+pub fn settings(yaml: &str) -> Settings {
+    let config = config::from_str(yaml, "test.yaml", &BTreeMap::new());
+    config.unwrap_or_else(|error| panic!("{error}")).proxy
+}
+
 pub fn plan(yaml: &str, names: &mut Names) -> Arc<Plan> {
-    let config =
-        config::from_str(yaml, "test.yaml", &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::new(config.proxy, &Interfaces::default(), names))
+    Arc::new(Plan::new(settings(yaml), &Interfaces::default(), names))
+}
+
+/// An address that a name stands for, by an A record.
+pub fn found(text: &str) -> Found {
+    Found { address: address(text), rank: 0, weight: None }
 }
 
 pub fn address(text: &str) -> SocketAddr {

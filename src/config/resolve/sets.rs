@@ -12,6 +12,7 @@ use crate::dispatch::{
     RetryAfterSettings, SetSettings, Thresholds,
 };
 use crate::facts::Transport;
+use crate::facts::lookup::{DEFAULT_PORT, Lookup};
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
@@ -23,7 +24,6 @@ use std::ops::RangeInclusive;
 const MAX_SETS: usize = 1_000;
 /// Destinations of all sets at most.
 const MAX_DESTINATIONS: usize = 100_000;
-const DEFAULT_PORT: u16 = 5060;
 /// What the mtu of a destination can be.
 const MTU: RangeInclusive<u32> = 512..=65_535;
 /// Characters of what is wrong with a URI; the line is shown anyway.
@@ -186,11 +186,14 @@ fn destination(
     item.keys.uri = Some(shown.clone());
     Some(DestinationSettings {
         id: id.as_str().into(),
+        owner: id.as_str().into(),
         uri: shown.as_str().into(),
+        lookup: lookup(&uri, transport),
         endpoint,
         transport,
         weight: item.keys.weight,
         priority: item.keys.priority,
+        rank: 0,
         admin: item.keys.state,
         listener,
         mtu,
@@ -246,6 +249,12 @@ fn endpoint(uri: &DestinationUri) -> Endpoint {
         Err(_) => Host::Name(uri.host.to_ascii_lowercase().into()),
     };
     Endpoint { host, port: uri.port.unwrap_or(DEFAULT_PORT) }
+}
+
+/// What is looked up, unless the host is an address.
+fn lookup(uri: &DestinationUri, transport: Transport) -> Option<Lookup> {
+    let is_address = uri.host.parse::<IpAddr>().is_ok();
+    (!is_address).then(|| Lookup { name: uri.host.to_ascii_lowercase().into(), port: uri.port, transport })
 }
 
 fn shown_host(uri: &DestinationUri) -> String {

@@ -16,7 +16,7 @@ const FREE: usize = 2;
 const MAX_DOUBLINGS: usize = 5;
 
 /// When a destination went down.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Flaps {
     falls: VecDeque<Instant>,
 }

@@ -1,16 +1,18 @@
 //! One destination as its owner knows it: facts, addresses, and the history behind them.
 
+use super::addresses::{Addresses, Answer};
 use super::facts::{Facts, Probe, Resolution, derive};
 use super::flaps::Flaps;
 use super::passive::Passive;
 use crate::dispatch::{
-    Destination, DestinationSettings, Host, PassiveSettings, RetryAfterSettings, Set, Thresholds,
+    Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
 use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many changes of state are remembered.
@@ -35,23 +37,12 @@ pub struct Member {
     stats: ProbeSnapshot,
 }
 
-/// What a name stands for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// Every address, best first.
-    pub all: Vec<IpAddr>,
-    /// The one in use; one of `all`.
-    pub best: Option<IpAddr>,
-    /// Whether the last lookup failed and these are older ones.
-    pub is_stale: bool,
-}
-
 impl Member {
     /// Starts as configured; `known` is what its name was last found to stand for, if it has been
     /// looked up.
-    pub fn new(destination: &Destination, known: Option<&Addresses>, now: Instant) -> Self {
+    pub fn new(destination: &Destination, known: Option<&Answer>, now: Instant) -> Self {
         let settings = destination.settings.clone();
-        let addresses = initial_addresses(&settings, known);
+        let addresses = Addresses::new(&settings.endpoint, known);
         let facts = Facts {
             admin: settings.admin,
             probe: initial_probe(&settings),
@@ -75,6 +66,26 @@ impl Member {
         }
     }
 
+    /// Takes over from another member of the same owner: the administrator's wish, and where both
+    /// stand for one address everything that is known of it.
+    pub fn inherit(&mut self, elder: &Self) {
+        if elder.settings.admin == self.settings.admin {
+            self.facts.admin = elder.facts.admin;
+        }
+        let is_probed = |member: &Self| member.settings.thresholds.is_some();
+        if elder.address() != self.address() || is_probed(elder) != is_probed(self) {
+            return;
+        }
+        self.facts = Facts { admin: self.facts.admin, resolution: self.facts.resolution, ..elder.facts };
+        self.since = elder.since;
+        self.has_had_verdict = elder.has_had_verdict;
+        self.changes.clone_from(&elder.changes);
+        self.probes.clone_from(&elder.probes);
+        self.stats = elder.stats.clone();
+        self.passive = elder.passive.clone();
+        self.flaps = elder.flaps.clone();
+    }
+
     /// Takes a new configuration of the same destination. What was set at run time stays unless
     /// the configured value itself changed; what probes and requests said stays unless the URI
     /// changed. No ejection or pause lasts longer than the configuration allows from now on.
@@ -82,7 +93,7 @@ impl Member {
         &mut self,
         destination: &Destination,
         set: &Set,
-        known: Option<&Addresses>,
+        known: Option<&Answer>,
         now: Instant,
     ) -> Option<StateChange> {
         let settings = destination.settings.clone();
@@ -100,7 +111,7 @@ impl Member {
             self.stats.consecutive_successes = 0;
         }
         if is_elsewhere {
-            self.addresses = initial_addresses(new, known);
+            self.addresses = Addresses::new(&new.endpoint, known);
             facts.resolution = resolution(&self.addresses, known);
             self.flaps = Flaps::default();
         }
@@ -272,28 +283,22 @@ impl Member {
     }
 
     /// Takes in the answer for its name. An empty answer never takes addresses away; the address
-    /// in use stays as long as the name still has it, so that a rotating answer moves nothing.
-    /// Also tells whether the addresses changed.
-    pub fn set_addresses(
-        &mut self,
-        addresses: &[IpAddr],
-        is_stale: bool,
-        now: Instant,
-    ) -> (bool, Option<StateChange>) {
-        if matches!(self.settings.endpoint.host, Host::Address(_)) {
-            return (false, None);
+    /// in use stays as long as the name still has it, so that a rotating answer moves nothing. What
+    /// was good of one address says nothing of another, so that is unknown; what was bad stays so
+    /// until a probe succeeds. Tells whether the addresses changed, and the change of state.
+    pub fn set_answer(&mut self, answer: &Answer, now: Instant) -> (bool, Option<StateChange>) {
+        let before = self.addresses.best;
+        let is_changed = self.addresses.update(&self.settings.endpoint, answer);
+        let mut facts = self.facts;
+        if self.addresses.best.is_some() {
+            facts.resolution = Resolution::Known;
+        } else if facts.resolution == Resolution::Pending {
+            facts.resolution = Resolution::Failed;
         }
-        let old = &mut self.addresses;
-        old.is_stale = is_stale && old.best.is_some();
-        let Some(first) = addresses.first() else {
-            let is_new = self.facts.resolution == Resolution::Pending;
-            let resolution = if is_new { Resolution::Failed } else { self.facts.resolution };
-            return (false, self.settle(Facts { resolution, ..self.facts }, ChangeReason::Dns, None, now));
-        };
-        let is_kept = old.best.filter(|best| addresses.contains(best));
-        let is_changed = sorted(&old.all) != sorted(addresses);
-        *old = Addresses { all: addresses.to_vec(), best: is_kept.or(Some(*first)), is_stale };
-        let facts = Facts { resolution: Resolution::Known, ..self.facts };
+        let is_good = matches!(facts.probe, Probe::Up | Probe::Failing(_));
+        if before.is_some() && before != self.addresses.best && is_good {
+            facts.probe = initial_probe(&self.settings);
+        }
         (is_changed, self.settle(facts, ChangeReason::Dns, None, now))
     }
 
@@ -346,23 +351,12 @@ impl Member {
 
     /// The address it stands for, if known.
     pub fn address(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.addresses.best?, self.settings.endpoint.port))
+        self.addresses.best
     }
 
     /// Every address it may send from.
     pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        let port = self.settings.endpoint.port;
-        self.addresses.all.iter().map(move |address| SocketAddr::new(*address, port))
-    }
-
-    /// What is configured.
-    pub fn settings(&self) -> &DestinationSettings {
-        &self.settings
-    }
-
-    /// What its name was last found to stand for; `None` before the first answer.
-    pub fn answer(&self) -> Option<&Addresses> {
-        (self.facts.resolution != Resolution::Pending).then_some(&self.addresses)
+        self.addresses.all.iter().copied()
     }
 
     /// Failed and successful probes in a row.
@@ -399,6 +393,8 @@ impl Member {
             transport: self.settings.transport,
             address: self.address(),
             addresses: self.addresses.all.clone(),
+            name: self.settings.lookup.as_ref().map(|lookup| Arc::clone(&lookup.name)),
+            resolved: self.addresses.answered,
             dns_stale: self.addresses.is_stale,
             weight: self.settings.weight,
             priority: self.settings.priority,
@@ -422,26 +418,13 @@ fn initial_probe(settings: &DestinationSettings) -> Probe {
     if settings.thresholds.is_some() { Probe::Unknown } else { Probe::Up }
 }
 
-fn initial_addresses(settings: &DestinationSettings, known: Option<&Addresses>) -> Addresses {
-    match settings.endpoint.host {
-        Host::Address(address) => Addresses { all: vec![address], best: Some(address), is_stale: false },
-        Host::Name(_) => known.cloned().unwrap_or_default(),
-    }
-}
-
 /// A name that is known to have no address has been looked up in vain.
-fn resolution(addresses: &Addresses, known: Option<&Addresses>) -> Resolution {
+fn resolution(addresses: &Addresses, known: Option<&Answer>) -> Resolution {
     match (addresses.best, known) {
         (Some(_), _) => Resolution::Known,
         (None, Some(_)) => Resolution::Failed,
         (None, None) => Resolution::Pending,
     }
-}
-
-fn sorted(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut sorted = addresses.to_vec();
-    sorted.sort_unstable();
-    sorted
 }
 
 fn push_bounded<T>(ring: &mut VecDeque<T>, item: T, limit: usize) {

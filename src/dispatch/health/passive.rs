@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SUSPICION: Duration = Duration::from_secs(30);
 
 /// The evidence of requests.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Passive {
     failures: u32,
     last_failure: Option<Instant>,

@@ -99,6 +99,8 @@ impl Control for Fake {
             transport: Transport::Udp,
             address: Some(*address),
             addresses: vec![],
+            name: None,
+            resolved: None,
             dns_stale: false,
             weight: 1,
             priority: 0,

@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod health;
+mod load;
 mod select;
 mod settings;
 mod table;
@@ -14,7 +15,8 @@ mod verdicts;
 
 pub use algorithm::kamailio_hash;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
-pub use select::{Selection, Selector, skipped};
+pub use load::{Call, Limits, Loads};
+pub use select::{Ask, Selection, Selector, skipped};
 pub use settings::{
     Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
     RetryAfterSettings, SetSettings, Thresholds,

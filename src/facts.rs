@@ -252,8 +252,24 @@ words! {
         Hash => "hash",
         /// At random, by weight.
         Random => "random",
+        /// The less loaded of two at random.
+        TwoChoices => "two_choices",
         /// In file order: the first usable one.
         Priority => "priority",
+        /// The one with the fewest calls for its weight.
+        LeastCalls => "least_calls",
+        /// At random by weight, less to those that are slow to respond.
+        Latency => "latency",
+    }
+}
+
+words! {
+    /// What becomes of a new request when no destination of a set, nor of its fallbacks, is usable.
+    WhenAllDown {
+        /// It is refused with 503.
+        Reject => "reject",
+        /// It is tried at enabled destinations although they seem to be down.
+        TryAnyway => "try_anyway",
     }
 }
 

@@ -13,6 +13,7 @@ mod answer;
 mod attempt;
 mod cancel;
 mod challenges;
+mod choose;
 mod context;
 mod copy;
 mod dialogs;
@@ -42,7 +43,7 @@ pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
 
-use crate::dispatch::Verdicts;
+use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{
     AttemptOutcome, ConfigApplied, Direction, DropReason, Event, MessageKind, ReloadTrigger, TransportReason,
 };
@@ -136,16 +137,17 @@ pub struct Core {
 
 impl Core {
     /// Makes the core of a worker. Worker 0 also owns probes and states. All workers of a process
-    /// get the same secret.
+    /// get the same secret, and count calls in the same loads.
     pub fn new(
         worker: WorkerId,
         plan: Arc<Plan>,
         secret: &Secret,
+        loads: &Arc<Loads>,
         stopwatch: Stopwatch,
         now: Instant,
     ) -> Self {
         let mut warden = (worker.0 == 0).then(|| Warden::new(&plan, secret, now));
-        let mut engine = Engine::new(worker, Arc::clone(&plan), secret, stopwatch, now);
+        let mut engine = Engine::new(worker, Arc::clone(&plan), secret, loads, stopwatch, now);
         if let Some(warden) = &mut warden {
             let added = u32::try_from(plan.table().destinations().count()).unwrap_or(u32::MAX);
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
@@ -221,10 +223,7 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self
-                .warden
-                .as_ref()
-                .map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail, now)),
+            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(engine, now, detail)),
         }
     }
 

@@ -119,7 +119,7 @@ fn directory() -> Arc<Directory> {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     Arc::new(Directory { names, sets, listeners: vec!["main".into()] })
 }
 

@@ -10,7 +10,7 @@ use sipwarden::facts::event::{
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
-use sipwarden::facts::snapshot::{DestinationSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
@@ -401,7 +401,7 @@ fn telemetry() -> Telemetry {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     let directory = Directory { names, sets, listeners: vec!["main".into()] };
     Telemetry::start(&settings, Arc::new(directory), tokio::runtime::Handle::current()).unwrap()
 }
@@ -435,6 +435,7 @@ fn snapshot(now: Instant) -> Snapshot {
         since: now,
         last_change: None,
         probe: probe.clone(),
+        load: LoadSnapshot::default(),
         changes: vec![],
         probes: vec![],
     };

@@ -9,6 +9,7 @@ pub mod script;
 
 use script::Script;
 use sipwarden::config;
+use sipwarden::dispatch::Loads;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::Detail;
@@ -84,7 +85,14 @@ impl Rig {
             .expect("there is nothing to connect to");
         let recorder = shape.records.then(|| telemetry.recorder());
         let now = Instant::now();
-        let core = Core::new(WorkerId(0), plan, &Secret::new(*b"a secret of 16 b"), Instant::now, now);
+        let core = Core::new(
+            WorkerId(0),
+            plan,
+            &Secret::new(*b"a secret of 16 b"),
+            &Loads::new(now),
+            Instant::now,
+            now,
+        );
         let remote: SocketAddr = CALLER.parse().expect("an address");
         let caller =
             Hop { transport: Transport::Udp, listener: ListenerId::new(0), remote, connection: None };

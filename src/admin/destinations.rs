@@ -58,8 +58,8 @@ pub struct DestinationView {
     pub ejected_until: Option<String>,
     /// When the pause that it asked for with Retry-After ends; null when there is none.
     pub retry_after_until: Option<String>,
-    /// Calls on it; null while they are not counted by destination.
-    pub calls: Option<u64>,
+    /// Calls in progress on it.
+    pub calls: u64,
     /// Calls allowed on it; null for no limit.
     pub max_calls: Option<u64>,
     /// Relative share.
@@ -108,7 +108,7 @@ pub struct ProbeView {
     pub last_outcome: Option<String>,
     /// Round trip of the last answered probe.
     pub last_rtt_seconds: Option<f64>,
-    /// Smoothed round trip.
+    /// Smoothed time to a response, of probes and calls.
     pub rtt_seconds: Option<f64>,
     /// When the last probe ended.
     pub last_finished: Option<String>,
@@ -181,8 +181,8 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         passive_failures: destination.passive_failures,
         ejected_until: destination.ejected_until.map(|until| time(until, clock)),
         retry_after_until: destination.retry_after_until.map(|until| time(until, clock)),
-        calls: None,
-        max_calls: None,
+        calls: destination.load.calls,
+        max_calls: destination.load.max_calls.map(u64::from),
         weight: destination.weight,
         priority: destination.priority,
         changes: destination.changes.iter().chain(last).map(|change| change_view(change, clock)).collect(),
@@ -203,7 +203,7 @@ fn probe_view(destination: &DestinationSnapshot, clock: &Clock) -> ProbeView {
         consecutive_successes: probe.consecutive_successes,
         last_outcome: probe.last_outcome.map(|outcome| outcome.to_string()),
         last_rtt_seconds: probe.last_rtt.as_ref().map(Duration::as_secs_f64),
-        rtt_seconds: probe.ewma_rtt.as_ref().map(Duration::as_secs_f64),
+        rtt_seconds: destination.load.response_time.as_ref().map(Duration::as_secs_f64),
         last_finished: probe.last_finished.map(|at| time(at, clock)),
         last_success: probe.last_success.map(|at| time(at, clock)),
     }

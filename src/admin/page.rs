@@ -47,7 +47,7 @@ fn write_set(page: &mut String, set: &SetView) -> fmt::Result {
     writeln!(
         page,
         "<table><tr><th>Destination</th><th>URI</th><th>State</th><th>Since</th><th>Why</th><th>Last probe</th>\
-         <th>RTT</th><th>Weight</th><th>Priority</th><th>Kamailio</th></tr>"
+         <th>RTT</th><th>Calls</th><th>Weight</th><th>Priority</th><th>Kamailio</th></tr>"
     )?;
     for destination in &set.destinations {
         write_destination(page, destination)?;
@@ -76,7 +76,9 @@ fn write_destination(page: &mut String, destination: &DestinationView) -> fmt::R
         Escaped(why),
         Escaped(probe)
     )?;
-    write!(page, "<td>{rtt}</td><td>{}</td><td>{}</td>", destination.weight, destination.priority)?;
+    let most = destination.max_calls.map_or(String::new(), |most| format!("/{most}"));
+    write!(page, "<td>{rtt}</td><td>{}{most}</td>", destination.calls)?;
+    write!(page, "<td>{}</td><td>{}</td>", destination.weight, destination.priority)?;
     writeln!(page, "<td>{}</td></tr>", Escaped(&destination.kamailio))
 }
 

@@ -3,7 +3,7 @@
 use super::client::{Client, Error as ClientError};
 use super::*;
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::snapshot::{DestinationSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
 use crate::facts::{Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
 use std::sync::Mutex;
@@ -95,6 +95,7 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
             last_finished: Some(at),
             ..ProbeSnapshot::default()
         },
+        load: LoadSnapshot::default(),
         changes: if full { vec![change] } else { vec![] },
         probes: if full { vec![ProbeNote { at, outcome: ProbeOutcome::Timeout, rtt: None }] } else { vec![] },
     };
@@ -229,7 +230,7 @@ async fn destinations_have_the_documented_shape() {
                 "consecutive_failures": 3, "consecutive_successes": 0, "last_outcome": "timeout",
                 "last_rtt_seconds": null, "rtt_seconds": null, "last_finished": time, "last_success": null},
             "admin": "enabled", "passive_failures": 2, "ejected_until": "1970-01-01T00:17:10.000Z",
-            "retry_after_until": null, "calls": null,
+            "retry_after_until": null, "calls": 0,
             "max_calls": null, "weight": 1, "priority": 0,
             "changes": [{"at": time, "from": "unknown", "to": "down", "reason": "probe", "outcome": "timeout",
                 "admin": "enabled"}],

@@ -92,7 +92,18 @@ fn lines(style: Style, listing: &Listing, now: SystemTime) -> Vec<String> {
             lines.push(String::new());
         }
         lines.push(heading(style, set));
-        let head = ["DESTINATION", "STATE", "SINCE", "WHY", "PROBE", "RTT", "WEIGHT", "PRIORITY", "KAMAILIO"];
+        let head = [
+            "DESTINATION",
+            "STATE",
+            "SINCE",
+            "WHY",
+            "PROBE",
+            "RTT",
+            "CALLS",
+            "WEIGHT",
+            "PRIORITY",
+            "KAMAILIO",
+        ];
         let mut rows = vec![head.map(|name| Cell::text(name).in_tone(Tone::Faint)).to_vec()];
         rows.extend(set.destinations.iter().map(|destination| row(destination, now)));
         if set.destinations.iter().any(|destination| destination.dns.is_some()) {
@@ -135,6 +146,7 @@ fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
         Cell::text(why(destination, now)),
         Cell::text(probe(&destination.probe)),
         Cell::text(rtt.map_or_else(|| "-".to_owned(), term::milliseconds)),
+        Cell::text(calls(destination)),
         Cell::number(destination.weight),
         Cell::number(destination.priority),
         Cell::text(&destination.kamailio).in_tone(Tone::Faint),
@@ -151,6 +163,14 @@ fn resolved(destination: &DestinationView, now: SystemTime) -> [Cell; 2] {
     match dns.stale {
         true => [address, Cell::text(format!("stale {age}")).in_tone(Tone::Bad)],
         false => [address, Cell::text(age)],
+    }
+}
+
+/// The calls on a destination, and how many it takes.
+fn calls(destination: &DestinationView) -> String {
+    match destination.max_calls {
+        Some(most) => format!("{}/{most}", destination.calls),
+        None => destination.calls.to_string(),
     }
 }
 
@@ -220,8 +240,8 @@ mod tests {
             passive_failures: 0,
             ejected_until: None,
             retry_after_until: None,
-            calls: None,
-            max_calls: None,
+            calls: 3,
+            max_calls: (failures > 0).then_some(10),
             weight: 1,
             priority: 0,
             changes: vec![ChangeView {
@@ -253,9 +273,9 @@ mod tests {
             lines(Style::plain(), &listing(false), now()),
             [
                 "pbx  round_robin  1 of 2 up",
-                "  DESTINATION    STATE  SINCE  WHY              PROBE        RTT     WEIGHT  PRIORITY  KAMAILIO",
-                "  10.0.0.1:5060  up     2m 3s  probe            good         0.4 ms       1         0  AP",
-                "  b              down   2m 3s  probe (timeout)  3/3 timeout  -            1         0  AP",
+                "  DESTINATION    STATE  SINCE  WHY              PROBE        RTT     CALLS  WEIGHT  PRIORITY  KAMAILIO",
+                "  10.0.0.1:5060  up     2m 3s  probe            good         0.4 ms  3           1         0  AP",
+                "  b              down   2m 3s  probe (timeout)  3/3 timeout  -       3/10        1         0  AP",
             ]
         );
     }

@@ -5,7 +5,7 @@ use super::fields::{Codes, Network, Percent, Size, Trigger, Workers};
 use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
 use super::section::{Section, section};
 use crate::dispatch::HashCompat;
-use crate::facts::{Admin, Algorithm};
+use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
@@ -99,7 +99,7 @@ section! {
     /// One set of destinations that can stand in for each other.
     Set at "sets.NAME" {
         /// How a destination is chosen among the usable ones of the best priority.
-        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority";
+        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority, 10 least_calls, 13 latency";
         /// What `algorithm: hash` looks at.
         hash: Hash = Hash::default(), kamailio "`hash_pvar`";
         /// What REGISTER, PUBLISH and SUBSCRIBE outside a dialog are spread by: one part as in `hash.key`, with a rendezvous hash whatever the algorithm and `hash.compat`.
@@ -112,6 +112,12 @@ section! {
         sources: Vec<Network> = vec![], kamailio "`ds_is_from_list`, `permissions`";
         /// Its destinations: URIs, or the keys below. Those of equal priority keep file order.
         destinations: Vec<DestinationItem> = vec![], kamailio "the lines of `dispatcher.list`", required true;
+        /// Set that follows when none of its own destinations can be chosen, be they down, full or tried; that one's own fallback follows it. Its destinations are counted under its own name.
+        fallback: Option<String> = None, kamailio "the list of `ds_select_routes`";
+        /// What becomes of a new request when neither it nor its fallbacks have a usable destination: reject, or try_anyway, which tries enabled ones although they seem to be down.
+        when_all_down: WhenAllDown = WhenAllDown::Reject, kamailio "`use_default`";
+        /// Time over which a destination that was down, set aside or out of service gets more and more of its share; 0s: all of it at once.
+        slow_start: Duration = Duration::ZERO, from Duration::ZERO => HOUR;
         /// How its destinations are probed.
         probe: Probe = Probe::default();
         /// When to give up on a destination and try the next.
@@ -121,7 +127,6 @@ section! {
         /// Leaving a destination alone for as long as it asks.
         retry_after: RetryAfter = RetryAfter::default(), kamailio "`blst_503`, `blst_503_max_timeout` of `tm`";
     }
-    later ["fallback", "when_all_down", "slow_start"]
 }
 
 section! {
@@ -143,7 +148,7 @@ section! {
         id: Option<String> = None, kamailio "`duid` in `attrs`";
         /// `sip:HOST`, `sip:HOST:PORT`, with `;transport=tcp` if not UDP. A name is looked up as A/AAAA.
         uri: Option<String> = None, kamailio "`destination`", required true;
-        /// Its share for `weighted_round_robin`, `hash` and `random`; 0 gets no new requests.
+        /// Its share for `weighted_round_robin`, `hash`, `random`, `two_choices`, `least_calls` and `latency`; 0 gets no new requests.
         weight: u32 = 1, from 0 => 65_535, kamailio "`weight`, `rweight` in `attrs`";
         /// Lower is tried first. Kamailio is the other way round.
         priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";
@@ -154,10 +159,13 @@ section! {
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
         /// Largest request sent to it over UDP, in bytes; null: `sip.mtu`. 65535 keeps every request on UDP. A URI with `;transport=udp` does too, unless this is written.
         mtu: Option<u32> = None, kamailio "`udp_mtu`";
+        /// Calls on it at a time, at most; null: no limit. Above it, others are tried; with none left 503. A call counts from its INVITE to its end. Needs `sip.record_route`.
+        max_calls: Option<u32> = None, kamailio "`maxload` in `attrs`";
+        /// New calls a second, at most, of which as many may come at once; null: no limit.
+        max_cps: Option<u32> = None, kamailio "`pipelimit`, `ratelimit`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
     }
-    later ["max_calls", "max_cps"]
 }
 
 section! {

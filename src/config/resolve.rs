@@ -35,7 +35,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
     let at = KeyPath::root();
     let listeners = listen::resolve(&root.listen, problems);
     let timers = timers(root, &at.key("sip"), problems);
-    let sets = sets::resolve(&mut root.sets, &listeners, &timers, root.sip.mtu, problems);
+    let sets = sets::resolve(&mut root.sets, &listeners, &timers, &root.sip, problems);
     let routes = routes::resolve(&root.routes, &sets, &listeners, problems);
     if root.dns.min_ttl > root.dns.max_ttl {
         let path = at.key("dns").key("min_ttl");

@@ -11,20 +11,27 @@
 //! | `weighted_round_robin` | turns by weight, smoothly interleaved |
 //! | `hash` | weighted rendezvous hash; with `compat: kamailio` Kamailio's hash and slots |
 //! | `random` | a weighted sample without replacement |
+//! | `two_choices` | the less loaded of two drawn by weight |
 //! | `priority` | file order |
+//! | `least_calls` | the fewest calls for its weight |
+//! | `latency` | a draw by weight, less for the slow |
 
 mod hash;
 mod kamailio;
+mod latency;
+mod least_calls;
 mod priority;
 mod random;
 mod rendezvous;
 mod round_robin;
+mod two_choices;
 mod weighted_round_robin;
 
 use super::table::Lot;
-use super::{Basis, HashCompat, Set};
+use super::{Basis, HashCompat, Loads, Set};
 use crate::facts::{Algorithm as Word, Target};
 pub use kamailio::kamailio_hash;
+pub use rendezvous::fraction;
 use weighted_round_robin::WeightedRoundRobin;
 
 /// An algorithm of selection; stateless but for the cursor it is given.
@@ -68,6 +75,8 @@ pub struct Candidates<'a> {
     pub set: &'a Set,
     /// Their positions in the set's file order, ascending.
     pub usable: &'a [u32],
+    /// What they have to do.
+    pub loads: &'a Loads,
 }
 
 impl Candidates<'_> {
@@ -83,6 +92,12 @@ impl Candidates<'_> {
     }
 }
 
+/// Whether one candidate has fewer calls for its weight than another.
+fn is_less_loaded(loads: &Loads, one: &Lot, other: &Lot) -> bool {
+    let (calls, others) = (loads.calls(one.target), loads.calls(other.target));
+    calls.saturating_mul(u64::from(other.weight)) < others.saturating_mul(u64::from(one.weight))
+}
+
 /// The implementation that a set asks for on a basis.
 pub fn of(set: &Set, basis: Basis) -> &'static dyn Algorithm {
     match set.algorithm_on(basis) {
@@ -93,7 +108,10 @@ pub fn of(set: &Set, basis: Basis) -> &'static dyn Algorithm {
             Some(HashCompat::Kamailio) => &kamailio::Kamailio,
         },
         Word::Random => &random::Random,
+        Word::TwoChoices => &two_choices::TwoChoices,
         Word::Priority => &priority::Priority,
+        Word::LeastCalls => &least_calls::LeastCalls,
+        Word::Latency => &latency::Latency,
     }
 }
 
@@ -103,6 +121,7 @@ mod tests {
     use super::super::testing::{destination, set};
     use super::*;
     use crate::facts::names::Names;
+    use std::time::Instant;
 
     /// Runs `test` on a tier of members with weights, all usable, and a function that names targets.
     pub fn with_candidates<R>(
@@ -120,8 +139,24 @@ mod tests {
         settings.hash_compat = Some(HashCompat::Kamailio);
         let table = Table::new(vec![settings], &mut names);
         let set = table.sets().next().unwrap();
-        let candidates = Candidates { set, usable: &set.tiers()[0].members };
+        let loads = Loads::new(Instant::now());
+        let candidates = Candidates { set, usable: &set.tiers()[0].members, loads: &loads };
         test(&candidates, &|target| names.target(target).to_owned())
+    }
+
+    /// The same with so many calls on each member.
+    pub fn with_calls<R>(
+        members: &[(&str, u32)],
+        calls: &[u64],
+        test: impl FnOnce(&Candidates, &dyn Fn(Target) -> String) -> R,
+    ) -> R {
+        with_candidates(members, |candidates, name| {
+            let loads = Loads::new(Instant::now());
+            let on = |(target, count): (Target, &u64)| (0..*count).map(move |_| target);
+            let all = candidates.targets().zip(calls).flat_map(on);
+            let _held: Vec<_> = all.map(|target| loads.begin(target)).collect();
+            test(&Candidates { loads: &loads, ..*candidates }, name)
+        })
     }
 
     /// The whole order of a request.
@@ -147,7 +182,8 @@ mod tests {
             (settings.algorithm, settings.hash_compat) = (word, compat);
             let table = Table::new(vec![settings], &mut Names::default());
             let set = table.sets().next().unwrap();
-            let empty = Candidates { set, usable: &[] };
+            let loads = Loads::new(Instant::now());
+            let empty = Candidates { set, usable: &[], loads: &loads };
             for key in [None, Some(1)] {
                 let request = Request { key, nonce: 2 };
                 assert_eq!(of(set, Basis::Algorithm).first(&empty, request, &mut Cursor::default()), None);

@@ -15,7 +15,7 @@ use super::{Destination, Set, Table, Verdicts};
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::Lookup;
-use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, SetId, State, Target};
 use addresses::Answer;
 use member::Member;
@@ -279,17 +279,19 @@ impl Health {
     }
 
     /// Answers what is, in file order. `interval` gives the configured time between probes of a
-    /// destination, `detection` the worst-case time to notice a death in a set.
+    /// destination, `detection` the worst-case time to notice a death in a set, `load` what a
+    /// destination has to do.
     pub fn set_snapshots(
         &self,
         detail: Detail,
         now: Instant,
         interval: impl Fn(Target) -> Duration,
         detection: impl Fn(SetId) -> Duration,
+        load: impl Fn(Target) -> LoadSnapshot,
     ) -> Vec<SetSnapshot> {
         let destination = |target: &Target| {
             let is_usable = self.publication.is_usable(*target);
-            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target), now))
+            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target), now, load(*target)))
         };
         let sets = self.table.sets().map(|set| SetSnapshot {
             id: set.id(),
@@ -474,7 +476,8 @@ mod tests {
         }
         fn snapshot(&self) -> SetSnapshot {
             let zero = Duration::ZERO;
-            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero).remove(0)
+            let load = |_| LoadSnapshot::default();
+            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero, load).remove(0)
         }
         fn verdicts(&mut self) -> Arc<Verdicts> {
             self.health.take_verdicts().expect("something changed")
@@ -742,7 +745,6 @@ mod tests {
         let snapshot = bench.snapshot().destinations.remove(0);
         assert_eq!((snapshot.changes.len(), snapshot.probes.len()), (200, 20));
         assert_eq!(snapshot.probe.last_rtt, Some(Duration::from_millis(20)));
-        assert_eq!(snapshot.probe.ewma_rtt, Some(Duration::from_millis(12)));
         assert_eq!(snapshot.since, now, "the change to up");
     }
 

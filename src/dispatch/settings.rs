@@ -1,7 +1,7 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
 use crate::facts::lookup::Lookup;
-use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use crate::facts::{Admin, Algorithm, ListenerId, Transport, WhenAllDown};
 use crate::words;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +34,14 @@ pub struct SetSettings {
     pub passive: PassiveSettings,
     /// What Retry-After of a destination does.
     pub retry_after: RetryAfterSettings,
+    /// The set that follows when none of its own destinations can be chosen. Default none.
+    pub fallback: Option<Arc<str>>,
+    /// What becomes of a request when neither it nor its fallbacks have a usable destination. Default
+    /// reject.
+    pub when_all_down: WhenAllDown,
+    /// Time over which a destination that has come back gets more and more of its share; zero for all
+    /// of it at once. Default zero.
+    pub slow_start: Duration,
 }
 
 /// One destination of a set.
@@ -68,6 +76,10 @@ pub struct DestinationSettings {
     /// How many probe results in a row change its state; `None` if it is not probed, which fixes
     /// it at up.
     pub thresholds: Option<Thresholds>,
+    /// Calls on it at a time, at most; `None` for no limit. Default none.
+    pub max_calls: Option<u32>,
+    /// New calls a second, at most; `None` for no limit. Default none.
+    pub max_cps: Option<u32>,
 }
 
 /// How many probe results in a row change the state of a destination.

@@ -3,13 +3,14 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
+use super::load::Limits;
 use super::{
     Basis, DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
     SetSettings,
 };
 use crate::facts::lookup::Lookup;
 use crate::facts::names::Names;
-use crate::facts::{Algorithm, SetId, Target};
+use crate::facts::{Algorithm, SetId, Target, WhenAllDown};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,9 +36,13 @@ pub struct Set {
     members: Vec<Target>,
     lots: Vec<Lot>,
     has_equal_weights: bool,
+    /// By position; empty if no member has one.
+    limits: Vec<Limits>,
     tiers: Vec<Tier>,
     /// Empty unless the slots of a hash go by it.
     ring: Vec<u32>,
+    /// The sets that follow it, in order.
+    fallbacks: Vec<SetId>,
 }
 
 /// What hashing needs of one member, side by side in memory.
@@ -90,6 +95,7 @@ impl Table {
                 table.add(id, settings, names);
             }
         }
+        table.link_fallbacks();
         table.shape = table.hash_shape();
         table
     }
@@ -103,7 +109,10 @@ impl Table {
             Some(HashCompat::Kamailio) => one_tier(&destinations),
         };
         let (members, lots, has_equal_weights) = (vec![], vec![], has_equal_weights(&destinations));
-        let mut set = Set { id, settings, members, lots, has_equal_weights, tiers, ring };
+        let limits: Vec<_> = destinations.iter().map(Limits::of).collect();
+        let limits = if limits.iter().all(|limits| limits.is_none()) { vec![] } else { limits };
+        let fallbacks = vec![];
+        let mut set = Set { id, settings, members, lots, has_equal_weights, limits, tiers, ring, fallbacks };
         for (position, settings) in (0_u32..).zip(destinations) {
             let target = names.intern_target(id, &settings.id);
             let seed = seed(&set.settings.name, &settings.id);
@@ -120,6 +129,25 @@ impl Table {
         self.by_name.insert(Arc::clone(&set.settings.name), id);
         *slot_at(&mut self.by_id, id.index()) = Some(self.sets.len());
         self.sets.push(set);
+    }
+
+    /// Follows the fallback of each set to the end (configuration refuses those that never end, which
+    /// end here where they would begin again).
+    fn link_fallbacks(&mut self) {
+        for index in 0..self.sets.len() {
+            let mut chain = Vec::new();
+            let mut at = self.sets.get(index);
+            while let Some(set) = at {
+                let next = set.settings.fallback.as_ref().and_then(|name| self.set_by_name(name));
+                let next = next.and_then(|next| self.set(next));
+                at = next.filter(|next| Some(next.id) != self.sets.get(index).map(Set::id));
+                at = at.filter(|next| !chain.contains(&next.id));
+                chain.extend(at.map(Set::id));
+            }
+            if let Some(set) = self.sets.get_mut(index) {
+                set.fallbacks = chain;
+            }
+        }
     }
 
     fn hash_shape(&self) -> u64 {
@@ -251,6 +279,26 @@ impl Set {
     /// Further networks whose requests count as coming from this set.
     pub fn sources(&self) -> &[IpNet] {
         &self.settings.sources
+    }
+    /// The sets that follow when none of its destinations can be chosen, in order.
+    pub fn fallbacks(&self) -> &[SetId] {
+        &self.fallbacks
+    }
+    /// What becomes of a request when neither it nor its fallbacks have a usable destination.
+    pub fn when_all_down(&self) -> WhenAllDown {
+        self.settings.when_all_down
+    }
+    /// Time over which a destination that has come back gets more and more of its share.
+    pub fn slow_start(&self) -> Duration {
+        self.settings.slow_start
+    }
+    /// Whether any of its members has a limit.
+    pub fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
+    }
+    /// The limits of the member at a position.
+    pub fn limits(&self, position: u32) -> Limits {
+        self.limits.get(position as usize).copied().unwrap_or_default()
     }
     /// Its destinations, in file order.
     pub fn members(&self) -> &[Target] {
@@ -406,6 +454,30 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), 4, "the same id in two sets has two seeds");
+    }
+
+    #[test]
+    fn fallbacks_are_followed_to_the_end_and_never_round() {
+        let chained = |name, fallback: Option<&str>| {
+            let mut settings = set(name, vec![destination("a")]);
+            settings.fallback = fallback.map(Into::into);
+            settings
+        };
+        let sets = vec![
+            chained("a", Some("b")),
+            chained("b", Some("c")),
+            chained("c", None),
+            chained("x", Some("y")),
+            chained("y", Some("x")),
+            chained("z", Some("z")),
+        ];
+        let table = Table::new(sets, &mut Names::default());
+        let chain = |name: &str| {
+            let set = table.set(table.set_by_name(name).unwrap()).unwrap();
+            set.fallbacks().iter().map(|id| &**table.set(*id).unwrap().name()).collect::<Vec<_>>()
+        };
+        assert_eq!((chain("a"), chain("b"), chain("c")), (vec!["b", "c"], vec!["c"], vec![]));
+        assert_eq!((chain("x"), chain("y"), chain("z")), (vec!["y"], vec!["x"], vec![]));
     }
 
     #[test]

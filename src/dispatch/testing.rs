@@ -5,7 +5,7 @@ use super::{
     SetSettings, Table, Thresholds, Verdict, Verdicts,
 };
 use crate::facts::event::SkipReason;
-use crate::facts::{Admin, Algorithm, Target, Transport};
+use crate::facts::{Admin, Algorithm, Target, Transport, WhenAllDown};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub fn destination(id: &str) -> DestinationSettings {
         listener: None,
         mtu: Some(1_300),
         thresholds: Some(Thresholds::default()),
+        max_calls: None,
+        max_cps: None,
     }
 }
 
@@ -44,6 +46,9 @@ pub fn set(name: &str, destinations: Vec<DestinationSettings>) -> SetSettings {
         failover: FailoverSettings::default(),
         passive: PassiveSettings::default(),
         retry_after: RetryAfterSettings::default(),
+        fallback: None,
+        when_all_down: WhenAllDown::Reject,
+        slow_start: Duration::ZERO,
     }
 }
 

@@ -104,10 +104,32 @@ pub struct DestinationSnapshot {
     pub last_change: Option<StateChange>,
     /// Its probes.
     pub probe: ProbeSnapshot,
+    /// What it has to do.
+    pub load: LoadSnapshot,
     /// The last changes, oldest first, at most 200; empty unless [`Detail::Full`].
     pub changes: Vec<StateChange>,
     /// The last probes, oldest first; empty unless [`Detail::Full`].
     pub probes: Vec<ProbeNote>,
+}
+
+/// What a destination has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadSnapshot {
+    /// Calls in progress on it.
+    pub calls: u64,
+    /// Calls on it at a time, at most.
+    pub max_calls: Option<u32>,
+    /// Smoothed time to the first response, of probes and INVITEs (exponentially weighted, one fifth
+    /// of each new value).
+    pub response_time: Option<Duration>,
+    /// The part of its share that it gets while it starts slowly, 0 to 1.
+    pub ramp: f64,
+}
+
+impl Default for LoadSnapshot {
+    fn default() -> Self {
+        Self { calls: 0, max_calls: None, response_time: None, ramp: 1.0 }
+    }
 }
 
 /// The probe facts of a destination.
@@ -133,8 +155,6 @@ pub struct ProbeSnapshot {
     pub last_outcome: Option<ProbeOutcome>,
     /// Round trip of the last answered probe.
     pub last_rtt: Option<Duration>,
-    /// Smoothed round trip (exponentially weighted, one fifth of each new value).
-    pub ewma_rtt: Option<Duration>,
     /// When the last probe ended.
     pub last_finished: Option<Instant>,
     /// When the last successful probe ended.

@@ -6,7 +6,7 @@ use super::dialogs::{Contact, DialogKey};
 use super::earlier::Epoch;
 use super::mark::MarkId;
 use super::route::RouteEdits;
-use crate::dispatch::Selection;
+use crate::dispatch::{Call, Selection};
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::build::add_headers;
@@ -106,7 +106,7 @@ pub enum Weighed {
 }
 
 /// One client transaction of the context.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Attempt {
     /// The transaction.
     pub client: Id<Client>,
@@ -120,6 +120,8 @@ pub struct Attempt {
     pub epoch: Epoch,
     /// When it was first sent.
     pub started: Instant,
+    /// The call that it counts as, until it fails or a dialog takes it over.
+    pub call: Option<Call>,
     /// Where it stands.
     pub phase: Phase,
     /// Given up in favour of another one: nothing of it goes up but a 2xx.

@@ -103,6 +103,9 @@ mod tests {
             failover: crate::dispatch::FailoverSettings::default(),
             passive: crate::dispatch::PassiveSettings::default(),
             retry_after: crate::dispatch::RetryAfterSettings::default(),
+            fallback: None,
+            when_all_down: crate::facts::WhenAllDown::Reject,
+            slow_start: std::time::Duration::ZERO,
         };
         let table = Table::new(vec![settings], &mut Names::default());
         let set = table.sets().next().unwrap();

@@ -39,7 +39,9 @@ impl Core {
     /// When [`Core::handle_timeout`] is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let warden = self.warden.as_ref().and_then(super::Warden::poll_timeout);
-        [self.engine.transactions.poll_timeout(), self.deadlines.next(), warden].into_iter().flatten().min()
+        let Engine { transactions, dialogs, .. } = &self.engine;
+        let timers = [transactions.poll_timeout(), self.deadlines.next(), warden, dialogs.next_sweep()];
+        timers.into_iter().flatten().min()
     }
 
     /// After a step with a context: forgets it if it is over, else sets its alarm.

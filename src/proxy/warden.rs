@@ -11,7 +11,7 @@ use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, Transport
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
 use crate::sip::{Message, ProbeTemplate};
@@ -210,7 +210,8 @@ impl Warden {
     }
 
     /// Sets and destinations as they are.
-    pub fn snapshot(&self, plan: &Plan, detail: Detail, now: Instant) -> Vec<SetSnapshot> {
+    pub fn snapshot(&self, engine: &Engine, now: Instant, detail: Detail) -> Vec<SetSnapshot> {
+        let plan = &engine.plan;
         let interval =
             |target| self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
         let detection = |set: SetId| {
@@ -218,7 +219,7 @@ impl Warden {
             let settings = position.and_then(|position| plan.settings().sets.get(position));
             settings.and_then(super::Set::detection).unwrap_or_default()
         };
-        self.health.set_snapshots(detail, now, interval, detection)
+        self.health.set_snapshots(detail, now, interval, detection, |target| load_of(engine, target, now))
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].
@@ -325,6 +326,9 @@ impl Warden {
         now: Instant,
     ) {
         let Ended { probe, targets, hop, outcome } = *ended;
+        if let Some(rtt) = rtt.filter(|_| outcome.is_success()) {
+            targets.iter().for_each(|target| engine.selector.loads().measure(*target, rtt));
+        }
         let verdicts: SmallVec<[_; 1]> =
             targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
         let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
@@ -357,6 +361,21 @@ impl Warden {
                 Change::Set { set, all_down } => Event::SetChanged { set, all_down },
             });
         }
+    }
+}
+
+/// What a destination has to do.
+fn load_of(engine: &Engine, target: Target, now: Instant) -> LoadSnapshot {
+    let loads = engine.selector.loads();
+    let destination = engine.plan.table().destination(target);
+    let set = destination.and_then(|destination| engine.plan.table().set(destination.set));
+    let slow_start = set.map_or(Duration::ZERO, |set| set.slow_start());
+    let verdict = engine.verdicts.of(target);
+    LoadSnapshot {
+        calls: loads.calls(target),
+        max_calls: destination.and_then(|destination| destination.settings.max_calls),
+        response_time: loads.response_time(target),
+        ramp: verdict.map_or(1.0, |verdict| verdict.ramp(slow_start, now)),
     }
 }
 

@@ -7,6 +7,7 @@ use super::worker::{self, Setup, Share};
 use super::{drain, names, reload::LOOK_EVERY};
 use crate::admin;
 use crate::config::Config;
+use crate::dispatch::Loads;
 use crate::facts::clock::Clock;
 use crate::facts::event::ReloadTrigger;
 use crate::facts::lookup::Lookup;
@@ -182,6 +183,7 @@ impl Crew<'_> {
         let (published, publications) = watch::channel(None);
         let mut owner = Some(Share::Owner(published, lookups));
         let (ended_by_itself, ended) = mpsc::channel(usize::from(self.workers));
+        let loads = Loads::new(Instant::now());
         let mut by_worker = divide(sockets, self.workers)?.into_iter();
         let (mut threads, mut starts) = (Vec::new(), Vec::new());
         for (id, (deliveries, commands)) in (0..self.workers).zip(deliveries.into_iter().zip(commands)) {
@@ -190,6 +192,7 @@ impl Crew<'_> {
                 id: WorkerId(id),
                 plan: Arc::clone(self.plan),
                 secret: self.secret.clone(),
+                loads: Arc::clone(&loads),
                 datagrams,
                 listeners,
                 max_message,

@@ -6,7 +6,7 @@
 mod step;
 
 use super::command::Command;
-use crate::dispatch::Verdicts;
+use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Lookup;
 use crate::facts::secret::Secret;
@@ -50,6 +50,7 @@ pub(super) struct Setup {
     pub(super) id: WorkerId,
     pub(super) plan: Arc<Plan>,
     pub(super) secret: Secret,
+    pub(super) loads: Arc<Loads>,
     pub(super) datagrams: Vec<(ListenerId, StdUdpSocket)>,
     pub(super) listeners: Vec<(ListenerId, TcpListener)>,
     pub(super) max_message: usize,
@@ -111,7 +112,7 @@ enum Woken {
 
 impl Worker {
     fn new(setup: Setup) -> io::Result<Self> {
-        let Setup { id, plan, secret, datagrams, listeners, max_message, .. } = setup;
+        let Setup { id, plan, secret, loads, datagrams, listeners, max_message, .. } = setup;
         let Setup { exchange, deliveries, commands, streams, share, recorder, .. } = setup;
         let mut sockets = Vec::with_capacity(datagrams.len());
         let mut by_listener = vec![None; plan.settings().listeners.len()];
@@ -127,7 +128,7 @@ impl Worker {
             tokio::spawn(streams.clone().accept(id, listener, socket));
         }
         let now = Instant::now();
-        let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
+        let core = Core::new(id, Arc::clone(&plan), &secret, &loads, Instant::now, now);
         let scratch = Scratch::new();
         Ok(Self {
             id,

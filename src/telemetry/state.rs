@@ -170,6 +170,7 @@ fn destination_gauges(
         ("source", "config"),
     ];
     owner.number(out, F::DestinationInfo, &properties, 1.0);
+    let load = &destination.load;
     let addresses = u64::try_from(destination.addresses.len()).unwrap_or(u64::MAX);
     for (family, value) in [
         (F::DestinationUp, flag(destination.usable)),
@@ -180,6 +181,9 @@ fn destination_gauges(
         (F::DestinationAddresses, float(addresses)),
         (F::DestinationDnsStale, flag(destination.dns_stale)),
         (F::DestinationInFlight, float(waiting)),
+        (F::DestinationCalls, float(load.calls)),
+        (F::DestinationCallsLimit, f64::from(load.max_calls.unwrap_or(0))),
+        (F::DestinationSlowStart, load.ramp),
     ] {
         owner.number(out, family, &[], value);
     }
@@ -202,7 +206,7 @@ fn probe_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, clock: Clo
     let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
     for (family, value) in [
         (F::ProbeLastRtt, seconds(probe.last_rtt)),
-        (F::ProbeEwma, seconds(probe.ewma_rtt)),
+        (F::ProbeEwma, seconds(destination.load.response_time)),
         (F::ProbeLastCode, probe.last_outcome.map_or(0.0, |outcome| f64::from(outcome.code()))),
         (F::ProbeFailures, f64::from(probe.consecutive_failures)),
         (F::ProbeSuccesses, f64::from(probe.consecutive_successes)),
@@ -268,7 +272,7 @@ fn flag(value: bool) -> f64 {
 mod tests {
     use super::*;
     use crate::facts::event::{ProbeOutcome, Role};
-    use crate::facts::snapshot::ProbeSnapshot;
+    use crate::facts::snapshot::{LoadSnapshot, ProbeSnapshot};
     use crate::facts::{Algorithm, Method, SetId, Transport, WorkerId};
     use std::time::SystemTime;
 
@@ -318,6 +322,7 @@ mod tests {
                 last_finished: Some(at + Duration::from_secs(4)),
                 ..ProbeSnapshot::default()
             },
+            load: LoadSnapshot { calls: 4, max_calls: Some(10), ramp: 0.25, ..LoadSnapshot::default() },
             changes: vec![],
             probes: vec![],
         };
@@ -356,6 +361,9 @@ mod tests {
             r#"sipwarden_destination_added_timestamp_seconds{set="pbx",destination="a"} 1000"#,
             r#"sipwarden_destination_last_state_change_timestamp_seconds{set="pbx",destination="a"} 1003"#,
             r#"sipwarden_destination_transactions_in_flight{set="pbx",destination="a"} 6"#,
+            r#"sipwarden_destination_calls{set="pbx",destination="a"} 4"#,
+            r#"sipwarden_destination_calls_limit{set="pbx",destination="a"} 10"#,
+            r#"sipwarden_destination_slow_start_ratio{set="pbx",destination="a"} 0.25"#,
             r#"sipwarden_probe_last_rtt_seconds{set="pbx",destination="a"} NaN"#,
             r#"sipwarden_probe_last_status_code{set="pbx",destination="a"} 500"#,
             r#"sipwarden_probe_last_timestamp_seconds{set="pbx",destination="a"} 1004"#,

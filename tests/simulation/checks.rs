@@ -3,7 +3,8 @@
 use crate::wire;
 use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::{
-    Cause, ChangeReason, DropReason, Event, FatalTimer, ProbeOutcome, SelectionFailure, SelectionReason,
+    Cause, ChangeReason, DropReason, Event, FatalTimer, ProbeOutcome, Refusal, SelectionFailure,
+    SelectionReason,
 };
 use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::record::TransactionRecord;
@@ -49,6 +50,18 @@ struct Leg {
     is_early: bool,
     code: Option<u16>,
     is_cancelled: bool,
+    /// Nobody had answered it when it could not be delivered.
+    is_lost: bool,
+    cancelled_at: Option<Instant>,
+}
+
+impl Leg {
+    /// When it is over without an answer: Timer B, and 64·T1 after a CANCEL (RFC 3261 §9.1). Timer C
+    /// sends a CANCEL first.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let from = if self.has_provisional { self.cancelled_at } else { Some(self.sent_at) };
+        from.map(|from| from + Duration::from_secs(32))
+    }
 }
 
 /// One request as seen on the wire.
@@ -64,6 +77,9 @@ struct Request {
     is_cancelled: bool,
     is_told: bool,
 }
+
+/// How late a timer may be at most.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// When Timer E of a client has grown to T2.
 const TRYING: Duration = Duration::from_millis(3_500);
@@ -94,6 +110,8 @@ pub struct Checks {
     failed_over: usize,
     failovers_recorded: usize,
     pub open_invites: HashMap<usize, u64>,
+    /// Calls that ended without a BYE.
+    pub forgotten: usize,
     /// What the response of this step must show of its destination: whether it fails, and the pause that
     /// it asks for.
     expected: Expected,
@@ -163,19 +181,22 @@ fn is_same_via(returned: &str, original: &str) -> bool {
 }
 
 /// Situations that the seeds together must bring about, or they prove little.
-pub const SITUATIONS: [&str; 27] = [
+pub const SITUATIONS: [&str; 31] = [
     "a 2xx after a failure",
     "a failure told",
     "a pause told",
     "a second 2xx",
     "affinity",
     "all down",
+    "all full",
+    "all left are full",
     "an answer told",
     "cancelled",
     "challenged",
     "ejected",
     "exhausted",
     "failover",
+    "fallback set",
     "last resort",
     "none usable",
     "not delivered",
@@ -191,11 +212,16 @@ pub const SITUATIONS: [&str; 27] = [
     "timer B",
     "timer C",
     "timer F",
+    "try anyway",
 ];
 
 fn situation(event: &Event) -> Option<&'static str> {
     Some(match event {
         Event::DestinationSelected { reason: SelectionReason::Affinity, .. } => "affinity",
+        Event::DestinationSelected { reason: SelectionReason::FallbackSet, .. } => "fallback set",
+        Event::DestinationSelected { reason: SelectionReason::TryAnyway, .. } => "try anyway",
+        Event::RequestRefused { reason: Refusal::AllFull, .. } => "all full",
+        Event::SelectionFailed { reason: SelectionFailure::AllFull, .. } => "all left are full",
         Event::SetChanged { all_down: true, .. } => "all down",
         Event::DestinationChanged(change) => match (change.to, change.reason) {
             (State::Ejected, ChangeReason::Passive) => "ejected",
@@ -284,8 +310,9 @@ impl Checks {
             }
             Told::Undeliverable(text) => {
                 if let Some((name, at)) = self.by_branch.get(wire::branch(text)) {
-                    self.requests.get_mut(name).expect("a leg has its request").legs[*at].was_undeliverable =
-                        true;
+                    let leg = &mut self.requests.get_mut(name).expect("a leg has its request").legs[*at];
+                    leg.was_undeliverable = true;
+                    leg.is_lost |= !leg.has_provisional && leg.code.is_none();
                 }
                 None
             }
@@ -448,6 +475,7 @@ impl Checks {
             );
             assert!(leg.is_cancelled || leg.code.is_none(), "a CANCEL after the final response:\n{text}");
             leg.is_cancelled = true;
+            leg.cancelled_at.get_or_insert(self.now.expect("a step has its time"));
             return None;
         }
         let name = name_of(text);
@@ -495,6 +523,8 @@ impl Checks {
             is_early: false,
             code: None,
             is_cancelled: false,
+            is_lost: false,
+            cancelled_at: None,
         });
         self.by_branch.insert(branch, (name.clone(), request.legs.len() - 1));
         Some(name)
@@ -591,9 +621,13 @@ impl Checks {
             *self.seen.entry(situation).or_default() += 1;
         }
         match event {
+            Event::DestinationSelected { reason: SelectionReason::TryAnyway, target, .. } => {
+                assert!(!verdicts.is_usable(*target), "usable, and yet tried anyway: {target:?}");
+            }
             Event::DestinationSelected { target, .. } => {
                 assert!(verdicts.is_usable(*target), "selected although unusable: {target:?}");
             }
+            Event::DialogExpired { .. } => self.forgotten += 1,
             Event::FailedOver { .. } => self.failed_over += 1,
             Event::TransactionFinished(record) => self.on_finished(record),
             _ => {}
@@ -635,6 +669,38 @@ impl Checks {
             let is_open = leg.has_provisional && leg.code.is_none();
             assert!(!is_given_up || !is_open || leg.is_cancelled, "{} is left ringing: {name:?}", leg.to);
         }
+    }
+
+    /// How many calls are in progress at some addresses: INVITEs outside dialogs that have not failed,
+    /// and dialogs that have not ended. What is just timing out may or may not be counted any more.
+    pub fn calls_at(&self, is_at: impl Fn(SocketAddr) -> bool) -> RangeInclusive<u64> {
+        let now = self.now.expect("a step has its time");
+        let (mut certain, mut doubtful) = (0, 0);
+        let calls = self.requests.iter().filter(|(name, _)| name.2 == "INVITE");
+        let calls = calls.filter(|(_, request)| wire::tag(&request.text, "To").is_none());
+        for leg in calls.flat_map(|(_, request)| &request.legs).filter(|leg| is_at(leg.to)) {
+            let is_over = leg.fell_back || leg.is_lost || leg.code.is_some();
+            match leg.gives_up_at() {
+                _ if is_over => {}
+                Some(at) if at + SLACK < now => {}
+                Some(at) if at <= now => doubtful += 1,
+                Some(_) | None => certain += 1,
+            }
+        }
+        let hung_up: Vec<&Name> = self
+            .requests
+            .iter()
+            .filter(|(name, request)| name.2 == "BYE" && request.finals.is_empty())
+            .map(|(name, _)| name)
+            .collect();
+        for ((call, _), _) in self.dialogs.iter().filter(|(_, at)| is_at(**at)) {
+            // The BYE of another dialog of the same call leaves more in doubt than it must.
+            let is_ending = hung_up.iter().any(|name| name.0 == *call);
+            *(if is_ending { &mut doubtful } else { &mut certain }) += 1;
+        }
+        // They are few, and nothing says where they were.
+        doubtful += self.doubtful.len() as u64;
+        certain..=certain + doubtful
     }
 
     /// Whether a 2xx went up that the caller can acknowledge.

@@ -16,6 +16,10 @@ pub struct Spec {
     pub admin: Admin,
     pub weight: u32,
     pub priority: u32,
+    /// Whether it is in the set that the other falls back to.
+    pub is_backup: bool,
+    pub max_calls: Option<u32>,
+    max_cps: Option<u32>,
 }
 
 /// When requests set a destination aside.
@@ -35,6 +39,8 @@ pub struct Setup {
     pub down_after: u32,
     pub up_after: u32,
     algorithm: &'static str,
+    when_all_down: &'static str,
+    slow_start: &'static str,
     failover: String,
     pub passive: Passive,
     interval: u64,
@@ -59,7 +65,16 @@ pub enum Act {
 
 impl Setup {
     pub fn new(chance: &mut Chance) -> Self {
-        let algorithms = ["round_robin", "weighted_round_robin", "hash", "random", "priority"];
+        let algorithms = [
+            "round_robin",
+            "weighted_round_robin",
+            "hash",
+            "random",
+            "two_choices",
+            "priority",
+            "least_calls",
+            "latency",
+        ];
         let silence = chance.pick(&["1s", "2s", "2s", "5s"]);
         let silence_other = chance.pick(&["3s", "6s", "10s", "10s"]);
         let (attempts, total) = (chance.pick(&[1, 2, 3, 3, 5]), chance.pick(&["3s", "20s", "60s"]));
@@ -74,6 +89,8 @@ impl Setup {
             down_after: chance.pick(&[1, 2, 3]),
             up_after: chance.pick(&[1, 1, 2]),
             algorithm: chance.pick(&algorithms),
+            when_all_down: chance.pick(&["reject", "reject", "reject", "try_anyway"]),
+            slow_start: chance.pick(&["0s", "0s", "5s"]),
             failover,
             passive: Passive {
                 consecutive_failures: chance.pick(&[1, 1, 2, 2, 5]),
@@ -87,7 +104,10 @@ impl Setup {
             created: 0,
         };
         for _ in 0..chance.pick(&[1, 2, 2, 3, 3, 4]) {
-            setup.add(chance);
+            setup.add(chance, false);
+        }
+        for _ in 0..chance.pick(&[0, 0, 0, 1, 2]) {
+            setup.add(chance, true);
         }
         setup
     }
@@ -98,7 +118,7 @@ impl Setup {
         SocketAddr::new(IpAddr::from([10, 0, 1, self.created]), 5060)
     }
 
-    fn add(&mut self, chance: &mut Chance) {
+    fn add(&mut self, chance: &mut Chance, is_backup: bool) {
         let address = self.fresh_address();
         let spec = Spec {
             id: format!("d{}", self.created),
@@ -113,16 +133,23 @@ impl Setup {
             ]),
             weight: chance.pick(&[1, 1, 2, 5]),
             priority: chance.pick(&[0, 0, 0, 1]),
+            is_backup,
+            max_calls: chance.pick(&[None, None, None, None, Some(1), Some(2), Some(4)]),
+            max_cps: chance.pick(&[None, None, None, None, None, Some(1), Some(3)]),
         };
-        self.specs.push(spec);
+        // As the sets are written: those of the first, then those of its fallback.
+        let at = self.specs.partition_point(|other| other.is_backup <= is_backup);
+        self.specs.insert(at, spec);
     }
 
     /// Another configuration: a destination more, one less, one elsewhere, another wish.
     pub fn change(&mut self, chance: &mut Chance) {
         let at = chance.below(self.specs.len() as u64) as usize;
         match chance.below(4) {
-            0 => self.add(chance),
-            1 if self.specs.len() > 1 => {
+            0 => self.add(chance, false),
+            1 if self.specs.iter().filter(|other| other.is_backup == self.specs[at].is_backup).count()
+                > 1 =>
+            {
                 self.specs.remove(at);
             }
             2 => self.specs[at].address = self.fresh_address(),
@@ -131,23 +158,39 @@ impl Setup {
     }
 
     pub fn yaml(&self) -> String {
-        let destinations = self.specs.iter().map(|spec| {
+        let Self { mtu, when_all_down, .. } = self;
+        let has_backup = self.specs.iter().any(|spec| spec.is_backup);
+        let (fallback, backup) =
+            if has_backup { ("backup", self.set(true)) } else { ("null", String::new()) };
+        format!(
+            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nroutes: [{{set: pbx}}]\n\
+             sets:\n  pbx:\n    fallback: {fallback}\n    when_all_down: {when_all_down}\n{}{backup}",
+            self.set(false)
+        )
+    }
+
+    fn set(&self, is_backup: bool) -> String {
+        let limit = |limit: Option<u32>| limit.map_or("null".to_owned(), |limit| limit.to_string());
+        let destinations = self.specs.iter().filter(|spec| spec.is_backup == is_backup).map(|spec| {
             let Spec { id, address, admin, weight, priority, .. } = spec;
+            let (max_calls, max_cps) = (limit(spec.max_calls), limit(spec.max_cps));
             let transport = if spec.is_tcp { ";transport=tcp" } else { "" };
             format!(
-                "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, priority: {priority}}}\n"
+                "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, \
+                 priority: {priority}, max_calls: {max_calls}, max_cps: {max_cps}}}\n"
             )
         });
-        let Self { algorithm, failover, interval, down_after, up_after, mtu, .. } = self;
+        let Self { algorithm, slow_start, failover, interval, down_after, up_after, .. } = self;
         let Passive { consecutive_failures, base_ejection, max_ejection, max_ejected_percent, max_pause } =
             self.passive;
         let passive = format!(
             "{{consecutive_failures: {consecutive_failures}, base_ejection: {base_ejection}s, max_ejection: {max_ejection}s, \
              max_ejected_percent: {max_ejected_percent}}}"
         );
+        let head = if is_backup { "  backup:\n" } else { "" };
         format!(
-            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
-             failover: {failover}\n    probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
+            "{head}    algorithm: {algorithm}\n    slow_start: {slow_start}\n    failover: {failover}\n    \
+             probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
              passive: {passive}\n    retry_after: {{max: {max_pause}s}}\n    \
              destinations:\n{}",
             destinations.collect::<String>()

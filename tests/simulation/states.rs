@@ -1,7 +1,7 @@
 //! The states of destinations, derived a second time from probes, evidence of requests, wishes and
 //! reloads.
 
-use crate::scenario::{Passive, Setup};
+use crate::scenario::{Passive, Setup, Spec};
 use sipwarden::dispatch::Verdicts;
 use sipwarden::facts::event::ProbeRecord;
 use sipwarden::facts::evidence::Evidence;
@@ -53,7 +53,7 @@ impl Member {
     }
 }
 
-/// What the states should be.
+/// What the states of one set should be.
 #[derive(Debug, Default)]
 pub struct States {
     members: Vec<Member>,
@@ -64,10 +64,15 @@ pub struct States {
 }
 
 impl States {
-    pub fn reload(&mut self, setup: &Setup, targets: &[Target], now: Instant) {
+    pub fn reload<'a>(
+        &mut self,
+        setup: &Setup,
+        specs: impl Iterator<Item = &'a (Spec, Target)>,
+        now: Instant,
+    ) {
         (self.down_after, self.up_after, self.passive) = (setup.down_after, setup.up_after, setup.passive);
         let old = std::mem::take(&mut self.members);
-        for (spec, target) in setup.specs.iter().zip(targets) {
+        for (spec, target) in specs {
             let known = old.iter().find(|member| member.id == spec.id);
             let mut member = known.cloned().unwrap_or(Member {
                 target: *target,
@@ -95,6 +100,11 @@ impl States {
             self.members.push(member);
         }
         self.relieve(now);
+    }
+
+    /// Whether a destination is one of the set's.
+    pub fn has(&self, target: Target) -> bool {
+        self.members.iter().any(|member| member.target == target)
     }
 
     pub fn set_admin(&mut self, target: Target, admin: Admin, now: Instant) {

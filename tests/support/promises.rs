@@ -2,7 +2,7 @@
 //! alone. The simulation checks more, but of peers that keep to the rules.
 
 use sipwarden::dispatch::Verdicts;
-use sipwarden::facts::event::{Event, Role};
+use sipwarden::facts::event::{Event, Role, SelectionReason};
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot};
 use sipwarden::facts::{Hop, Method, State};
@@ -99,6 +99,9 @@ impl Promises {
 
     fn on_event(&mut self, event: &Event) {
         match event {
+            Event::DestinationSelected { reason: SelectionReason::TryAnyway, target, .. } => {
+                assert!(!self.verdicts.is_usable(*target), "usable, and yet tried anyway: {target:?}");
+            }
             Event::DestinationSelected { target, .. } => {
                 assert!(self.verdicts.is_usable(*target), "selected although unusable: {target:?}");
             }

@@ -4,13 +4,13 @@
 #![allow(dead_code, reason = "each user needs its own part")]
 
 use sipwarden::dispatch::{
-    Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Health, Host,
+    Ask, Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Health, Host, Loads,
     PassiveSettings, RetryAfterSettings, Selection, Selector, SetSettings, Table, Thresholds, Verdicts,
 };
 use sipwarden::facts::event::ProbeOutcome;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::{Nonces, Secret};
-use sipwarden::facts::{Admin, Algorithm, SetId, Target, Transport};
+use sipwarden::facts::{Admin, Algorithm, SetId, Target, Transport, WhenAllDown};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +79,8 @@ pub fn set(name: &str, row: Row, members: &[Member]) -> SetSettings {
         listener: None,
         mtu: None,
         thresholds: Some(Thresholds { down_after: 1, up_after: 1 }),
+        max_calls: None,
+        max_cps: None,
     });
     SetSettings {
         name: name.into(),
@@ -93,7 +95,15 @@ pub fn set(name: &str, row: Row, members: &[Member]) -> SetSettings {
         failover: FailoverSettings::default(),
         passive: PassiveSettings::default(),
         retry_after: RetryAfterSettings::default(),
+        fallback: None,
+        when_all_down: WhenAllDown::Reject,
+        slow_start: Duration::ZERO,
     }
+}
+
+/// What a request that is no call brings: no counts, no limits.
+fn ask(key_for: &dyn Fn(SetId) -> Option<u64>, nonce: u64) -> Ask<'_> {
+    Ask { basis: Basis::Algorithm, key_for, nonce, now: Instant::now(), is_call: false }
 }
 
 /// Sets, who of them is usable, and what chooses among those.
@@ -118,7 +128,7 @@ impl Bench {
         let table = Arc::new(Table::new(settings.collect(), &mut Names::default()));
         let mut health = Health::new(Arc::clone(&table), Instant::now());
         let verdicts = health.take_verdicts().expect("the first call gives verdicts");
-        let selector = Selector::new(Arc::clone(&table), 0);
+        let selector = Selector::new(Arc::clone(&table), Loads::new(Instant::now()), 0);
         let ids = table.sets().map(|set| set.id()).collect();
         let nonces = Nonces::new(Secret::new([5; 16]));
         let mut bench = Self { table, sets: ids, selector, health, verdicts, nonces };
@@ -158,12 +168,14 @@ impl Bench {
     /// Chooses in a set.
     pub fn select_in(&mut self, set: SetId, key: Option<u64>) -> Option<(Selection, Target)> {
         let nonce = self.nonces.next_u64();
-        self.selector.select(set, Basis::Algorithm, key, nonce, &self.verdicts).ok()
+        let key_for = |_| key;
+        self.selector.select(set, ask(&key_for, nonce), &self.verdicts).ok()
     }
 
     /// The next of a selection.
-    pub fn next(&self, selection: &mut Selection) -> Option<usize> {
-        Some(self.position(self.selector.next(selection, &self.verdicts)?))
+    pub fn next(&mut self, selection: &mut Selection) -> Option<usize> {
+        let target = self.selector.next(selection, ask(&|_| None, 0), &self.verdicts)?;
+        Some(self.position(target))
     }
 
     /// Everything a request could be tried at, in order.

@@ -8,6 +8,7 @@ mod promises;
 
 use promises::Promises;
 use sipwarden::config;
+use sipwarden::dispatch::Loads;
 use sipwarden::facts::event::{DnsResult, Event, ReloadTrigger, TransportReason};
 use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::lookup::{Found, Lookup, Resolution};
@@ -98,7 +99,8 @@ impl World {
     pub fn with_plan(plan: Arc<Plan>, names: Names) -> Self {
         let base = Instant::now();
         let secret = Secret::new(*b"a secret of 16 b");
-        let mut core = Core::new(WorkerId(0), Arc::clone(&plan), &secret, Instant::now, base);
+        let mut core =
+            Core::new(WorkerId(0), Arc::clone(&plan), &secret, &Loads::new(base), Instant::now, base);
         let mut promises = Promises::default();
         promises.publish(core.take_verdicts().expect("a new core has verdicts"));
         Self {
@@ -345,6 +347,11 @@ impl World {
         let snapshot = self.core.snapshot(self.now, Detail::Full);
         let mut all = snapshot.sets.into_iter().flat_map(|set| set.destinations);
         all.find(|destination| &*destination.id == id)
+    }
+
+    /// Calls in progress on a destination, as the core counts them.
+    pub fn calls(&self, id: &str) -> u64 {
+        self.destination(id).load.calls
     }
 
     pub fn state(&self, id: &str) -> State {

@@ -1,10 +1,12 @@
 //! The rules of sets, their destinations and their probes.
 
+mod load;
+
 use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
 use super::super::items::{DestinationItem, HashKey, Sets};
-use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys};
+use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys, Sip};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
 use crate::dispatch::{
@@ -33,7 +35,7 @@ pub(super) fn resolve(
     sets: &mut Sets,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Vec<Set> {
     let at = KeyPath::root().key("sets");
@@ -47,9 +49,10 @@ pub(super) fn resolve(
         problems.add(Problem::key(&at, message));
         return vec![];
     }
+    load::check_fallbacks(&sets.0, &at, problems);
     sets.0
         .iter_mut()
-        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, mtu, problems))
+        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, sip, problems))
         .collect()
 }
 
@@ -59,7 +62,7 @@ fn set(
     path: &KeyPath,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Set {
     if !is_id(name) {
@@ -90,8 +93,9 @@ fn set(
         if probe != keys.probe {
             check_probe(&probe, &item.path.key("probe"), problems);
         }
+        load::check_limits(item, sip.record_route, problems);
         let path = item.id_path();
-        let Some(destination) = destination(item, &probe, listeners, mtu, problems) else { continue };
+        let Some(destination) = destination(item, &probe, listeners, sip.mtu, problems) else { continue };
         let id = destination.id.to_string();
         if let Some(first) = seen.get(&id) {
             let message = format!("a second destination with the id `{id}` in this set; the first is");
@@ -120,6 +124,9 @@ fn set(
         failover,
         passive,
         retry_after: RetryAfterSettings { honour, max },
+        fallback: keys.fallback.as_deref().map(Into::into),
+        when_all_down: keys.when_all_down,
+        slow_start: keys.slow_start,
     };
     Set { dispatch, probes }
 }
@@ -200,6 +207,8 @@ fn destination(
         thresholds: probe
             .enabled
             .then_some(Thresholds { down_after: probe.down_after, up_after: probe.up_after }),
+        max_calls: item.keys.max_calls,
+        max_cps: item.keys.max_cps,
     })
 }
 

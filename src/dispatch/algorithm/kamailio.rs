@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn an_unusable_slot_falls_to_its_neighbour_and_the_list_goes_round() {
         with_candidates(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)], |all, name| {
-            let candidates = super::super::Candidates { set: all.set, usable: &[0, 1, 3] };
+            let candidates = super::super::Candidates { usable: &[0, 1, 3], ..*all };
             let ranking = |order| {
                 let mut given = Vec::new();
                 while let Some(target) = Kamailio.next(&candidates, order, &given) {

@@ -10,7 +10,7 @@
 //! Most members need no logarithm: −ln u ≥ 1 − u, so one whose (1 − u) / w is no better than the
 //! leader's −ln u / w has lost. Of n members about ln n come past that.
 
-use super::Candidates;
+use super::{Candidates, Lot};
 use crate::facts::Target;
 
 /// The best candidate for a key that has not been given; of equals the first in file order.
@@ -21,6 +21,16 @@ pub fn best(candidates: &Candidates, key: u64, given: &[Target]) -> Option<Targe
     } else {
         cheapest(candidates, key, given)
     }
+}
+
+/// The cost of a member for a key at another weight than the configured one: the least wins.
+pub fn cost(lot: &Lot, weight: f64, key: u64) -> f64 {
+    -(1.0 - rest(draw(lot.seed, mix(key)))).ln() / weight
+}
+
+/// A fraction between 0 and 1 that depends on a seed and a key alone.
+pub fn fraction(seed: u64, key: u64) -> f64 {
+    1.0 - rest(draw(seed, mix(key)))
 }
 
 /// Among equal weights the highest draw wins.

@@ -8,7 +8,7 @@ use crate::dispatch::{
     Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -29,6 +29,8 @@ pub struct Member {
     addresses: Addresses,
     added: Instant,
     since: Instant,
+    /// When it last came back from a state that gets no new requests.
+    returned: Option<Instant>,
     has_had_verdict: bool,
     passive: Passive,
     flaps: Flaps,
@@ -57,6 +59,7 @@ impl Member {
             addresses,
             added: now,
             since: now,
+            returned: None,
             has_had_verdict: false,
             passive: Passive::default(),
             flaps: Flaps::default(),
@@ -271,7 +274,6 @@ impl Member {
         stats.last_finished = Some(now);
         if let Some(rtt) = rtt {
             stats.last_rtt = Some(rtt);
-            stats.ewma_rtt = Some(stats.ewma_rtt.map_or(rtt, |ewma| ewma / 5 * 4 + rtt / 5));
         }
         push_bounded(&mut self.probes, ProbeNote { at: now, outcome, rtt }, MAX_PROBES);
     }
@@ -317,8 +319,17 @@ impl Member {
         let change =
             StateChange { target: self.target, at: now, from, to, reason, outcome, admin: facts.admin };
         self.since = now;
+        if !is_serving(from) && is_serving(to) {
+            self.returned = Some(now);
+        }
         push_bounded(&mut self.changes, change, MAX_CHANGES);
         Some(change)
+    }
+
+    /// When it last came back from a state that gets no new requests; what nobody knew to be down has
+    /// not come back.
+    pub fn returned(&self) -> Option<Instant> {
+        self.returned
     }
 
     /// Its facts.
@@ -371,6 +382,7 @@ impl Member {
         is_usable: bool,
         interval: Duration,
         now: Instant,
+        load: LoadSnapshot,
     ) -> DestinationSnapshot {
         let thresholds = self.settings.thresholds;
         let probe = ProbeSnapshot {
@@ -408,9 +420,18 @@ impl Member {
             since: self.since,
             last_change: self.changes.back().copied(),
             probe,
+            load,
             changes,
             probes,
         }
+    }
+}
+
+/// Whether a destination in this state may get new requests.
+const fn is_serving(state: State) -> bool {
+    match state {
+        State::Up | State::Failing | State::Unknown => true,
+        State::Down | State::Ejected | State::Throttled | State::Draining | State::Disabled => false,
     }
 }
 

@@ -197,6 +197,7 @@ impl Publication {
             skip: skip.or(unweighted),
             address: member.and_then(Member::address),
             is_suspect: member.is_some_and(Member::is_suspect),
+            returned: member.and_then(Member::returned),
         };
         let Some(published) = self.verdicts.by_target.get_mut(index) else { return };
         if *published == verdict {

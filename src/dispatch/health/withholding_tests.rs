@@ -269,8 +269,13 @@ fn another_uri_is_another_destination() {
     let moved = DestinationSettings { id: "a".into(), ..destination("z") };
     bench.reload(set("pbx", vec![moved, destination("b")]));
     assert_eq!(bench.states(&[A]), [State::Unknown]);
-    let snapshot =
-        bench.health.set_snapshots(Detail::Full, bench.now, |_| Duration::ZERO, |_| Duration::ZERO);
+    let snapshot = bench.health.set_snapshots(
+        Detail::Full,
+        bench.now,
+        |_| Duration::ZERO,
+        |_| Duration::ZERO,
+        |_| LoadSnapshot::default(),
+    );
     assert_eq!(snapshot[0].destinations[0].ejected_until, None);
 }
 
@@ -309,8 +314,13 @@ fn one_that_falls_often_needs_more_good_probes_while_another_serves() {
     }
     assert_eq!(needed, [1, 1, 2, 4]);
     let snapshot = |bench: &Bench| {
-        let sets =
-            bench.health.set_snapshots(Detail::Full, bench.now, |_| Duration::ZERO, |_| Duration::ZERO);
+        let sets = bench.health.set_snapshots(
+            Detail::Full,
+            bench.now,
+            |_| Duration::ZERO,
+            |_| Duration::ZERO,
+            |_| LoadSnapshot::default(),
+        );
         let probe = &sets[0].destinations[0].probe;
         (probe.damped, probe.up_after, probe.up_needed)
     };

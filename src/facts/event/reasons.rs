@@ -122,6 +122,8 @@ words! {
         Affinity => "affinity",
         /// From the fallback set.
         FallbackSet => "fallback_set",
+        /// Although it is not usable, because nobody is: `when_all_down: try_anyway`.
+        TryAnyway => "try_anyway",
     }
 }
 words! {

@@ -225,7 +225,7 @@ impl Tree<'_> {
             |failover: &FailoverRecord| failover.to == selection.destination && failover.at <= selection.at;
         match selection.reason {
             SelectionReason::Primary | SelectionReason::Affinity => None,
-            SelectionReason::Failover | SelectionReason::FallbackSet => {
+            SelectionReason::Failover | SelectionReason::FallbackSet | SelectionReason::TryAnyway => {
                 self.record.failovers.iter().rposition(asked)
             }
         }

@@ -3,7 +3,9 @@
 use super::super::text::{Text, address, uri};
 use super::*;
 use crate::admin::{self, Clock, Control, NotSet, Pieces, ReloadReport, Unavailable};
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeSnapshot, SetSnapshot, Snapshot};
+use crate::facts::snapshot::{
+    DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
+};
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,6 +116,7 @@ impl Control for Fake {
             since: at,
             last_change: None,
             probe: ProbeSnapshot::default(),
+            load: LoadSnapshot::default(),
             changes: vec![],
             probes: vec![],
         };

@@ -161,6 +161,37 @@ fn a_registration_without_the_part_that_is_hashed_goes_in_turn_and_the_record_na
 }
 
 #[test]
+fn a_fallback_set_takes_registrations_by_its_own_key_before_and_after_failures() {
+    let backup = "  backup:\n    algorithm: priority\n    destinations: [\"sip:10.0.2.1:5060\", \"sip:10.0.2.2:5060\"]\n";
+    let yaml = TWO.replace("algorithm: priority", "register_key: call_id\n    fallback: backup");
+    let mut world = World::new(&format!("{yaml}{backup}routes: [{{set: pbx}}]\n"));
+    let mut homes = |round: &str| -> Vec<String> {
+        let mut home = |user: usize| {
+            world.receive(CALLER, &for_user("REGISTER", &format!("user{user}"), &format!("{round}-{user}")));
+            loop {
+                let sent = world.drain_all().into_iter().find(|sent| sent.text.starts_with("REGISTER"));
+                let sent = sent.expect("somebody is tried");
+                let at = sent.hop.remote.to_string();
+                let is_backup = at.starts_with("10.0.2.");
+                world.receive(&at, &reply(&sent.text, if is_backup { 200 } else { 500 }, "pbx", ""));
+                if is_backup {
+                    return at;
+                }
+            }
+        };
+        let homes = (0..20).map(&mut home).collect();
+        // The next round finds nobody of the first set usable.
+        world.set_health(D1, Health::Unreachable);
+        world.set_health(D2, Health::Unreachable);
+        world.advance(60_000);
+        homes
+    };
+    let after_failures = homes("failed");
+    assert!(after_failures.iter().any(|at| *at != after_failures[0]), "spread by user: {after_failures:?}");
+    assert_eq!(homes("down"), after_failures);
+}
+
+#[test]
 fn a_registration_with_digest_ends_where_it_was_challenged() {
     let mut world = World::new(TWO);
     let user = (0..)

@@ -179,14 +179,11 @@ impl Set {
     /// The weight to be written for each row.
     fn weights(&mut self, rows: &[Row], choice: &Choice) -> Vec<Option<u32>> {
         let none = vec![None; rows.len()];
+        let any = |row: &Row| written(row, "weight").or_else(|| written(row, "rweight"));
         let Some(algorithm) = choice.algorithm() else {
-            return rows
-                .iter()
-                .map(|row| written(row, "weight").or_else(|| written(row, "rweight")))
-                .collect();
+            return self.unless_all_are_zero(rows.iter().map(any).collect());
         };
         let Some(name) = algorithm.reads else {
-            let any = |row: &Row| written(row, "weight").or_else(|| written(row, "rweight"));
             let found: Vec<_> = rows.iter().map(any).collect();
             if found.iter().flatten().next().is_none() {
                 return none;
@@ -199,7 +196,7 @@ impl Set {
                 self.comments.push(text);
                 return none;
             }
-            return found;
+            return self.unless_all_are_zero(found);
         };
         let found: Vec<_> = rows.iter().map(|row| written(row, name)).collect();
         if found.iter().flatten().all(|weight| *weight == 0) {
@@ -220,6 +217,15 @@ impl Set {
             self.comments.push(format!("without a {name} Kamailio gives a destination no calls: weight 0"));
         }
         found.into_iter().map(|weight| Some(weight.unwrap_or(0))).collect()
+    }
+
+    /// The weights, but for a set in which nobody would get a call, which is refused.
+    fn unless_all_are_zero(&mut self, weights: Vec<Option<u32>>) -> Vec<Option<u32>> {
+        if weights.iter().any(|weight| *weight != Some(0)) {
+            return weights;
+        }
+        self.comments.push("every weight is 0: left out, so all get the same share".to_owned());
+        vec![None; weights.len()]
     }
 
     /// Whether one of its comments is this.

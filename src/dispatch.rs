@@ -18,7 +18,7 @@ pub use health::{Change, Health, ProbeVerdict, Reconciled};
 pub use load::{Call, Limits, Loads};
 pub use select::{Ask, Candidate, Selection, Selector, ranking, skipped};
 pub use settings::{
-    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
     RetryAfterSettings, SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};

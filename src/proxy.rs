@@ -23,6 +23,7 @@ mod evidence;
 mod expand;
 mod explain;
 mod failover;
+mod flow;
 mod key;
 mod local;
 mod mark;

@@ -3,8 +3,8 @@
 //! Owns the shape, which the command reads back; never the selection behind it.
 
 use super::destinations::{decode, encode};
-use crate::dispatch::Candidate;
-use crate::facts::{Algorithm, SetId};
+use crate::dispatch::{Basis, Candidate};
+use crate::facts::SetId;
 use crate::proxy::{Plan, Question};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -62,8 +62,8 @@ impl Explanation {
         let settings = table.set(set);
         let fallbacks = settings.into_iter().flat_map(|set| set.fallbacks());
         let chain = settings.into_iter().chain(fallbacks.filter_map(|set| table.set(*set)));
-        let hashed = chain.filter(|set| set.algorithm() == Algorithm::Hash);
-        let parts: BTreeSet<&str> = hashed.flat_map(|set| set.hash_key()).map(|part| part.as_str()).collect();
+        let keys = chain.flat_map(|set| set.key_on(Basis::Algorithm));
+        let parts: BTreeSet<&str> = keys.map(|part| part.as_str()).collect();
         Self {
             set: names.set(set).to_owned(),
             algorithm: settings.map_or(String::new(), |set| set.algorithm().to_string()),

@@ -68,6 +68,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             timers,
             timer_c: root.sip.timer_c,
             record_route: root.sip.record_route,
+            path: root.sip.path,
             mtu: usize::try_from(root.sip.mtu).unwrap_or(usize::MAX),
             options_reply: root.sip.options_reply,
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),

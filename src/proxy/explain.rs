@@ -4,7 +4,7 @@
 //! no cursor moves, and no call waits for a set of ten thousand to be ranked. The request asked about
 //! is made up as bytes and read back, so that its hash is the very one of a real request.
 
-use super::choose::is_call;
+use super::choose::{basis_of, is_call};
 use super::key::hash_key_of;
 use super::{Core, Plan};
 use crate::dispatch::{Ask, Candidate, Selector, Verdicts, ranking};
@@ -119,8 +119,9 @@ impl Trial {
     pub fn run(&self, set: SetId, request: &[u8], source: IpAddr, now: Instant) -> Vec<Candidate> {
         let mut index = Index::default();
         let Ok(message) = parse(request, Framing::Datagram, &mut index) else { return vec![] };
-        let key_for = |set| hash_key_of(self.plan.table().set(set)?, message, source);
-        let ask = Ask { key_for: &key_for, nonce: self.nonce, now, is_call: is_call(message) };
+        let basis = basis_of(message.method());
+        let key_for = |set| hash_key_of(self.plan.table().set(set)?, basis, message, source);
+        let ask = Ask { basis, key_for: &key_for, nonce: self.nonce, now, is_call: is_call(message) };
         ranking(&self.selector, set, ask, &self.verdicts)
     }
 }

@@ -60,7 +60,7 @@ fn passed_over<'a>(
 mod tests {
     use super::*;
     use crate::dispatch::testing::{destination, set, verdicts};
-    use crate::dispatch::{Loads, SetSettings, Table};
+    use crate::dispatch::{Basis, Loads, SetSettings, Table};
     use crate::facts::names::Names;
     use crate::facts::{Algorithm, WhenAllDown};
     use std::sync::Arc;
@@ -98,7 +98,7 @@ mod tests {
             verdicts(&self.table, |target| down.contains(&target))
         }
         fn ask(&self, key: &'static dyn Fn(SetId) -> Option<u64>, nonce: u64) -> Ask<'static> {
-            Ask { key_for: key, nonce, now: self.now, is_call: true }
+            Ask { basis: Basis::Algorithm, key_for: key, nonce, now: self.now, is_call: true }
         }
         /// Who is looked at for a call to the first set, and the word for each.
         fn rank(&self, verdicts: &Verdicts) -> Vec<(String, String)> {

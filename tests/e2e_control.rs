@@ -1,5 +1,6 @@
 //! Control of the real binary at run time: what a request would meet, probes on demand, the history of
 //! states, what survives a restart, and reload upon reload under traffic.
+#![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
 #[path = "support/e2e/harness.rs"]
 mod harness;

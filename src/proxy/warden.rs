@@ -286,7 +286,8 @@ impl Warden {
 
     fn plan_probes(&mut self, plan: &Plan, now: Instant) {
         let mut wanted = Vec::new();
-        let mut templates = HashMap::new();
+        // Made again with the next probe of each: all of them at once would hold up the calls.
+        self.templates.clear();
         for (set, configured) in plan.table().sets().zip(&plan.settings().sets) {
             for (&target, probe) in set.members().iter().zip(&configured.probes) {
                 let Some(destination) = plan.table().destination(target) else { continue };
@@ -294,8 +295,6 @@ impl Warden {
                 if !probe.enabled {
                     continue;
                 }
-                let template = template::of(plan, target, probe, settings.transport);
-                templates.extend(template.map(|template| (target, template)));
                 let listener = settings
                     .listener
                     .map_or(u32::MAX, |listener| u32::try_from(listener.index()).unwrap_or(0));
@@ -303,7 +302,6 @@ impl Warden {
                 wanted.push(Wanted { endpoint, settings: probe.clone(), targets: vec![target] });
             }
         }
-        self.templates = templates;
         self.prober.reconcile(wanted, now, &mut self.nonces);
     }
 
@@ -323,6 +321,10 @@ impl Warden {
         let slot = due.probe.number();
         let ready = due.targets.first().and_then(|&target| {
             let hop = engine_hop(engine, &self.health, target)?;
+            if !self.templates.contains_key(&target) {
+                let template = template::of(&engine.plan, target, &due.settings)?;
+                self.templates.insert(target, template);
+            }
             Some((target, hop, self.templates.get(&target)?))
         });
         let Some((_, hop, template)) = ready else {

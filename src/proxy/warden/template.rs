@@ -8,13 +8,9 @@ use crate::sip::{ProbeParts, ProbeTemplate};
 use std::net::IpAddr;
 
 /// The probe request of a destination; `None` if it is not in the plan.
-pub fn of(
-    plan: &Plan,
-    target: Target,
-    probe: &probe::Settings,
-    transport: Transport,
-) -> Option<ProbeTemplate> {
+pub fn of(plan: &Plan, target: Target, probe: &probe::Settings) -> Option<ProbeTemplate> {
     let settings = &plan.table().destination(target)?.settings;
+    let transport = settings.transport;
     let listener = settings.listener.unwrap_or(ListenerId::new(0));
     let remote = match &settings.endpoint.host {
         Host::Address(address) => *address,

@@ -2,7 +2,9 @@
 //!
 //! - `instructions core CALLS`: through a core in memory;
 //! - `instructions udp CALLS WORKERS PROFILER…`: through the real binary, started by that command,
-//!   over loopback.
+//!   over loopback;
+//! - `instructions traced CALLS WORKERS PROFILER…`: the same, with the spans of every call exported
+//!   to a collector that is not counted.
 
 #[path = "../tests/support/e2e/harness.rs"]
 mod harness;
@@ -12,17 +14,23 @@ mod ladder;
 #[expect(dead_code, reason = "shared with the tests and the other benches, which use the rest")]
 mod rig;
 
+use harness::collector::Collector;
 use ladder::Ladder;
 use rig::{Rig, Shape};
 
-const USAGE: &str = "usage: instructions core CALLS | instructions udp CALLS WORKERS PROFILER…";
+const USAGE: &str = "usage: instructions core CALLS | instructions udp|traced CALLS WORKERS PROFILER…";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["core", calls] => core(number(calls)),
-        ["udp", calls, workers, profiler @ ..] => udp(number(calls), number(workers), profiler),
+        ["udp", calls, workers, profiler @ ..] => {
+            udp(number(calls), number(workers), None, profiler);
+        }
+        ["traced", calls, workers, profiler @ ..] => {
+            udp(number(calls), number(workers), Some(&Collector::start()), profiler);
+        }
         // `cargo bench` and `cargo test --benches` start every bench, and count nothing.
         [] | ["--bench"] => println!("{USAGE}"),
         _ => panic!("{USAGE}"),
@@ -39,8 +47,8 @@ fn core(calls: u64) {
     rig.end();
 }
 
-fn udp(calls: u64, workers: u64, profiler: &[&str]) {
-    let mut ladder = Ladder::start(workers, profiler);
+fn udp(calls: u64, workers: u64, collector: Option<&Collector>, profiler: &[&str]) {
+    let mut ladder = Ladder::start(workers, collector, profiler);
     (0..calls).for_each(|_| ladder.call());
     ladder.end();
 }

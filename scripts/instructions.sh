@@ -2,8 +2,9 @@
 # instructions.sh [--bless | --workers N]
 # Counts the instructions of one call with valgrind and compares them with benches/instructions.txt:
 #
-#   core  a core in memory with its telemetry; the parties around it are not counted
-#   udp   the whole process with one worker, over loopback; the kernel is not counted
+#   core    a core in memory with its telemetry; the parties around it are not counted
+#   udp     the whole process with one worker, over loopback; the kernel is not counted
+#   traced  the same, with the spans of every call exported over HTTP
 #
 # Each is played at two lengths and the difference is divided by the calls between them, so that
 # start and end cancel out. More than 3 % above the baseline is a failure; --bless writes a new
@@ -17,6 +18,7 @@ machine=$(uname -m)
 core_calls=(4000 8000)
 # Few enough that no timer of theirs runs out meanwhile, which the run checks.
 udp_calls=(100 500)
+traced_calls=(100 500)
 
 fail() {
   echo "instructions.sh: $*" >&2
@@ -54,10 +56,13 @@ core() { # CALLS
   counted "$work/out"
 }
 
-udp() { # CALLS
+udp() { over_loopback udp "$1"; }
+traced() { over_loopback traced "$1"; }
+
+over_loopback() { # NAME CALLS
   local attempt
   for attempt in 1 2 3 4 5; do
-    if "$program" udp "$1" "$workers" "${profile[@]}" >"$work/log" 2>&1; then
+    if "$program" "$1" "$2" "$workers" "${profile[@]}" >"$work/log" 2>&1; then
       counted "$work/out"
       return
     fi
@@ -82,7 +87,7 @@ fi
 
 status=0
 lines=()
-for name in core udp; do
+for name in core udp traced; do
   calls="${name}_calls[@]"
   count=$(per_call "$name" "${!calls}")
   lines+=("$machine $name $count")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the tests need beside the Rust toolchain: SIPp, Prometheus (as a program, not as a
-# service), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root on Debian
+# Brings what the tests need beside the Rust toolchain: SIPp, Kamailio and Prometheus (as programs,
+# not as services), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root on Debian
 # it installs what is missing; elsewhere it says what is missing and how to get it, and exits 1.
 #
 #   --only COMMAND:PACKAGE…   bring these alone
@@ -15,6 +15,8 @@ needs=(
   cargo:rustup
   cc:gcc
   sipp:sip-tester
+  kamailio:kamailio
+  kamcmd:kamailio
   prometheus:prometheus
   promtool:prometheus
   debootstrap:debootstrap
@@ -47,9 +49,9 @@ report_missing() {
 
 is_debian() { [ -r /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; }
 
-# Debian starts a service when its package is installed; the tests start their own Prometheus.
+# Debian starts a service when its package is installed; the tests start their own.
 install_packages() {
-  local policy=/usr/sbin/policy-rc.d log status=1 attempt
+  local policy=/usr/sbin/policy-rc.d log status=1 attempt service
   log=$(mktemp)
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -72,8 +74,12 @@ install_packages() {
   done
   if [ "$status" != 0 ]; then
     tail -n 30 "$log" >&2
-  elif printf '%s\n' "$@" | grep -qx prometheus && [ -d /run/systemd/system ]; then
-    systemctl disable --quiet prometheus || true
+  elif [ -d /run/systemd/system ]; then
+    for service in prometheus kamailio; do
+      if printf '%s\n' "$@" | grep -qx "$service"; then
+        systemctl disable --quiet "$service" || true
+      fi
+    done
   fi
   rm -f "$log"
   return "$status"

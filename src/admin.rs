@@ -325,6 +325,11 @@ impl Server {
                 &format!("no destination {id:?} in set {set:?}"),
                 WHAT_THERE_IS,
             ),
+            Ok(Err(NotSet::OneOfSeveral)) => Answer::error(
+                StatusCode::CONFLICT,
+                &format!("{id:?} is one of several addresses of a destination"),
+                "the state belongs to the configured id, the part before the last @, and is for all of its addresses",
+            ),
             Ok(Err(NotSet::Unavailable(error))) => Answer::unavailable(error),
             Err(_) => Answer::error(
                 StatusCode::INTERNAL_SERVER_ERROR,

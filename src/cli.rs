@@ -5,6 +5,7 @@ mod check;
 pub mod completions;
 pub mod demo;
 pub mod healthcheck;
+pub mod import;
 pub mod list;
 pub mod reload;
 mod remote;
@@ -41,6 +42,8 @@ pub enum Command {
     SetState(set_state::Args),
     /// Read the configuration again
     Reload(reload::Args),
+    /// Turn the configuration of another dispatcher into one of ours
+    Import(import::Args),
     /// Exit 0 if the running sipwarden is ready
     Healthcheck(healthcheck::Args),
     /// Print a shell completion script
@@ -56,6 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::List(args) => list::run(args),
         Command::SetState(args) => set_state::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Import(args) => import::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod health;
+mod load;
 mod select;
 mod settings;
 mod table;
@@ -12,10 +13,13 @@ mod table;
 mod testing;
 mod verdicts;
 
+pub use algorithm::kamailio_hash;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
-pub use select::{Selection, Selector, skipped};
+pub use load::{Call, Limits, Loads};
+pub use select::{Ask, Selection, Selector, skipped};
 pub use settings::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, SetSettings, Thresholds,
+    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};
 pub use verdicts::{Endpoints, Verdict, Verdicts};

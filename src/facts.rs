@@ -5,7 +5,9 @@
 pub mod clock;
 pub mod directory;
 pub mod event;
+pub mod evidence;
 pub mod hex;
+pub mod lookup;
 pub mod names;
 pub mod outbox;
 pub mod record;
@@ -233,8 +235,24 @@ words! {
         Hash => "hash",
         /// At random, by weight.
         Random => "random",
+        /// The less loaded of two at random.
+        TwoChoices => "two_choices",
         /// In file order: the first usable one.
         Priority => "priority",
+        /// The one with the fewest calls for its weight.
+        LeastCalls => "least_calls",
+        /// At random by weight, less to those that are slow to respond.
+        Latency => "latency",
+    }
+}
+
+words! {
+    /// What becomes of a new request when no destination of a set, nor of its fallbacks, is usable.
+    WhenAllDown {
+        /// It is refused with 503.
+        Reject => "reject",
+        /// It is tried at enabled destinations although they seem to be down.
+        TryAnyway => "try_anyway",
     }
 }
 

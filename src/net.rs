@@ -19,7 +19,7 @@ pub use bind::{BindError, Bound, bind, raise_file_limit};
 pub use exchange::{Delivery, Exchange, QUEUE_LENGTH};
 pub use icmp::Undelivered;
 pub use interfaces::interfaces;
-pub use resolve::{Resolution, resolve};
+pub use resolve::resolve;
 pub use settings::{Bind, DnsSettings, Family, Settings};
 pub use stream::Streams;
 pub use udp::{Received, UdpSocket};

@@ -13,12 +13,16 @@ mod answer;
 mod attempt;
 mod cancel;
 mod challenges;
+mod choose;
 mod context;
 mod copy;
 mod dialogs;
 mod earlier;
 mod engine;
+mod evidence;
+mod expand;
 mod failover;
+mod key;
 mod local;
 mod mark;
 mod mtu;
@@ -32,15 +36,18 @@ mod settings;
 mod tick;
 mod warden;
 
+pub use expand::Answers;
+pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
 
-use crate::dispatch::Verdicts;
+use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{
-    AttemptOutcome, ConfigApplied, Direction, DnsResult, DropReason, Event, MessageKind, ReloadTrigger,
-    TransportReason,
+    AttemptOutcome, ConfigApplied, Direction, DropReason, Event, MessageKind, ReloadTrigger, TransportReason,
 };
+use crate::facts::evidence::Evidence;
+use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
@@ -52,9 +59,8 @@ use crate::transaction::{Branch, Delivered, Owner, Purpose};
 use context::Context;
 use engine::{Engine, reply_hop, stamp};
 use failover::Outcome;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use warden::Warden;
 
 /// What a core is told.
@@ -85,23 +91,24 @@ pub enum Input<'a> {
         /// What asked for it.
         trigger: ReloadTrigger,
     },
-    /// The answer for a name that [`Core::take_lookups`] asked for, at first and at every change.
-    Resolved {
-        /// The name.
-        name: Arc<str>,
-        /// How the resolution ended.
-        result: DnsResult,
-        /// The addresses, best first; empty unless the result is ok.
-        addresses: Vec<IpAddr>,
-        /// How long it took.
-        took: Duration,
-    },
+    /// The same configuration, in which names stand for other endpoints.
+    Replan(Arc<Plan>),
+    /// The end of a look-up that [`Core::take_lookups`] asked for (worker 0 only).
+    Resolved(Resolution),
     /// An administrator's wish (worker 0 only).
     SetAdmin {
         /// The destination.
         target: Target,
         /// The wish.
         admin: Admin,
+    },
+    /// What a request showed of its destination (worker 0 only); each core, worker 0's too, puts it
+    /// out with its messages and events.
+    Evidence {
+        /// The destination.
+        target: Target,
+        /// What it showed.
+        evidence: Evidence,
     },
     /// Serve what runs, refuse new dialogs.
     Drain,
@@ -129,16 +136,17 @@ pub struct Core {
 
 impl Core {
     /// Makes the core of a worker. Worker 0 also owns probes and states. All workers of a process
-    /// get the same secret.
+    /// get the same secret, and count calls in the same loads.
     pub fn new(
         worker: WorkerId,
         plan: Arc<Plan>,
         secret: &Secret,
+        loads: &Arc<Loads>,
         stopwatch: Stopwatch,
         now: Instant,
     ) -> Self {
         let mut warden = (worker.0 == 0).then(|| Warden::new(&plan, secret, now));
-        let mut engine = Engine::new(worker, Arc::clone(&plan), secret, stopwatch, now);
+        let mut engine = Engine::new(worker, Arc::clone(&plan), secret, loads, stopwatch, now);
         if let Some(warden) = &mut warden {
             let added = u32::try_from(plan.table().destinations().count()).unwrap_or(u32::MAX);
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
@@ -167,21 +175,23 @@ impl Core {
             Input::Message { hop, bytes } => self.on_message(hop, bytes, now),
             Input::Undeliverable { hop, message, reason } => self.on_undeliverable(hop, message, reason, now),
             Input::Verdicts(verdicts) => self.engine.verdicts = verdicts,
-            Input::Reload { plan, trigger } => self.reload(plan, trigger, now),
-            Input::Resolved { name, result, addresses, took } => {
-                self.with_warden(|warden, engine| {
-                    warden.on_resolved(engine, &name, result, addresses, took, now)
-                });
+            Input::Reload { plan, trigger } => self.reload(plan, Some(trigger), now),
+            Input::Replan(plan) => self.reload(plan, None, now),
+            Input::Resolved(resolution) => {
+                self.with_warden(|warden, engine| warden.on_resolved(engine, resolution, now));
             }
             Input::SetAdmin { target, admin } => {
                 self.with_warden(|warden, engine| warden.set_admin(engine, target, admin, now));
+            }
+            Input::Evidence { target, evidence } => {
+                self.with_warden(|warden, engine| warden.on_evidence(engine, target, evidence, now));
             }
             Input::Drain => self.drain(),
             Input::Abort => self.abort(now),
         }
     }
 
-    /// Messages and events of the steps since it was last cleared.
+    /// Messages, events and evidence of the steps since it was last cleared.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.engine.outbox
     }
@@ -193,7 +203,7 @@ impl Core {
 
     /// Names to look up from now on, until the next list replaces this one; `Some` whenever the
     /// list has changed (worker 0 only).
-    pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
+    pub fn take_lookups(&mut self) -> Option<Vec<Lookup>> {
         self.warden.as_mut()?.take_lookups()
     }
 
@@ -212,7 +222,7 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(&engine.plan, detail)),
+            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(engine, now, detail)),
         }
     }
 
@@ -371,7 +381,7 @@ impl Core {
         }
     }
 
-    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) {
+    fn reload(&mut self, plan: Arc<Plan>, trigger: Option<ReloadTrigger>, now: Instant) {
         self.engine.selector.reload(Arc::clone(plan.table()));
         self.engine.transactions.set_settings(plan.settings().timers.clone());
         let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
@@ -380,8 +390,11 @@ impl Core {
         self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
+            if trigger.is_none() {
+                return;
+            }
             engine.outbox.event(Event::ConfigApplied(Arc::new(ConfigApplied {
-                trigger: Some(trigger),
+                trigger,
                 hash: plan.settings().hash,
                 added: reconciled.added,
                 removed: reconciled.removed,

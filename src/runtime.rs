@@ -7,6 +7,7 @@
 mod command;
 mod control;
 mod drain;
+mod names;
 mod reload;
 mod start;
 mod worker;

@@ -6,6 +6,7 @@
 //! messages; lenient everywhere else. Knows nothing of transactions, destinations or sockets.
 
 pub mod build;
+mod digest;
 pub mod edit;
 mod message;
 pub mod model;
@@ -20,11 +21,12 @@ mod uri;
 mod via;
 
 pub use build::{Reply, ack, cancel, reason_phrase, reply};
+pub use digest::digest_user;
 pub use edit::{RequestEdit, Stamp, forward_request, forward_response, replace_top_via};
 pub use message::Message;
 pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_destination};
 pub use parse::{Framing, Index, ParseError, limits, parse, partial};
 pub use scan::{element_uri, is_keep_alive, list};
 pub use stream::{Frame, FrameError, Framer};
-pub use uri::{Uri, without_maddr};
+pub use uri::{Uri, uri_authority, uri_user, without_maddr};
 pub use via::Via;

@@ -100,10 +100,10 @@ impl Telemetry {
         let inner = &self.0;
         // A process without randomness did not start; two recorders must not share their span ids.
         let seed = getrandom::u64().unwrap_or(inner.seed);
-        let queue = inner.queue.clone();
+        let lane = inner.queue.as_ref().map(Queue::lane);
         Recorder {
             index: inner.metrics.index(),
-            spans: spans::Writer::new(&inner.settings, queue, inner.clock, seed),
+            spans: spans::Writer::new(&inner.settings, lane, inner.clock, seed),
             logs: logs::Writer::default(),
             telemetry: self.clone(),
         }

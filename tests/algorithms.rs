@@ -1,128 +1,38 @@
-//! Properties of every row of the table of algorithms, through the public interface: states are
-//! what real probes make them, nothing is set by hand.
+//! Properties of every row of the table of algorithms, through the public interface. A new row is
+//! held to all of them: exceptions are named where they are made.
+
+#[path = "support/sets.rs"]
+mod sets;
 
 use proptest::prelude::*;
-use sipwarden::dispatch::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, Selection, Selector,
-    SetSettings, Table, Thresholds, Verdicts, skipped,
-};
-use sipwarden::facts::event::{ProbeOutcome, SkipReason};
-use sipwarden::facts::names::Names;
+use sets::{Bench, Member, Row, flat, rows};
+use sipwarden::dispatch::{HashCompat, HashPart, skipped};
+use sipwarden::facts::event::SkipReason;
 use sipwarden::facts::secret::{Nonces, Secret};
-use sipwarden::facts::{Admin, Algorithm, SetId, Target, Transport};
+use sipwarden::facts::{Algorithm, Target};
+use sipwarden::proxy::hash_key;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 20_000;
-
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    weight: u32,
-    priority: u32,
-    is_up: bool,
-}
-
-struct Bench {
-    table: Arc<Table>,
-    set: SetId,
-    selector: Selector,
-    health: Health,
-    verdicts: Arc<Verdicts>,
-    nonces: Nonces,
-}
-
-fn bench(algorithm: Algorithm, members: &[Member]) -> Bench {
-    let destinations = (1_u8..).zip(members).map(|(index, member)| DestinationSettings {
-        id: format!("d{index}").into(),
-        uri: format!("sip:192.0.2.{index}").into(),
-        endpoint: Endpoint { host: Host::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, index))), port: 5060 },
-        transport: Transport::Udp,
-        weight: member.weight,
-        priority: member.priority,
-        admin: Admin::Enabled,
-        listener: None,
-        mtu: None,
-        thresholds: Some(Thresholds { down_after: 1, up_after: 1 }),
-    });
-    let set = SetSettings {
-        name: "pbx".into(),
-        algorithm,
-        hash_key: vec![HashPart::CallId],
-        objective: 0.999,
-        reject_retry_after: Duration::from_secs(5),
-        sources: vec![],
-        destinations: destinations.collect(),
-        failover: FailoverSettings::default(),
-    };
-    let table = Arc::new(Table::new(vec![set], &mut Names::default()));
-    let set = table.set_by_name("pbx").expect("the table has one set");
-    let mut health = Health::new(Arc::clone(&table), Instant::now());
-    let verdicts = health.take_verdicts().expect("the first call gives verdicts");
-    let selector = Selector::new(Arc::clone(&table), 0);
-    let nonces = Nonces::new(Secret::new([5; 16]));
-    let mut bench = Bench { table, set, selector, health, verdicts, nonces };
-    for (position, member) in members.iter().enumerate() {
-        bench.probe(position, member.is_up);
-    }
-    bench
-}
-
-/// Members of one tier with these weights, all up.
-fn flat(weights: &[u32]) -> Vec<Member> {
-    weights.iter().map(|weight| Member { weight: *weight, priority: 0, is_up: true }).collect()
-}
-
-impl Bench {
-    fn members(&self) -> &[Target] {
-        self.table.set(self.set).expect("the set is configured").members()
-    }
-
-    fn probe(&mut self, position: usize, is_up: bool) {
-        let outcome = if is_up { ProbeOutcome::Accepted(200) } else { ProbeOutcome::Timeout };
-        let target = *self.members().get(position).expect("the test names a member");
-        self.health.on_probe(target, outcome, None, Instant::now());
-        if let Some(verdicts) = self.health.take_verdicts() {
-            self.verdicts = verdicts;
-        }
-    }
-
-    fn position(&self, target: Target) -> usize {
-        self.table.destination(target).expect("the target is configured").position as usize
-    }
-
-    fn select(&mut self, key: u64) -> Option<(Selection, usize)> {
-        let nonce = self.nonces.next_u64();
-        let (selection, target) = self.selector.select(self.set, key, nonce, &self.verdicts).ok()?;
-        Some((selection, self.position(target)))
-    }
-
-    fn next(&self, selection: &mut Selection) -> Option<usize> {
-        Some(self.position(self.selector.next(selection, &self.verdicts)?))
-    }
-
-    /// Everything a request could be tried at, in order.
-    fn ranking(&mut self, key: u64) -> Vec<usize> {
-        let Some((mut selection, first)) = self.select(key) else { return vec![] };
-        let mut ranking = vec![first];
-        ranking.extend(std::iter::from_fn(|| self.next(&mut selection)));
-        ranking
-    }
-
-    /// How often each member comes first, over [`ROUNDS`] keys.
-    fn shares(&mut self) -> BTreeMap<usize, u32> {
-        let mut shares = BTreeMap::new();
-        for key in keys() {
-            *shares.entry(self.select(key).expect("a member is usable").1).or_insert(0) += 1;
-        }
-        shares
-    }
-}
+const KAMAILIO: Row = Row::like(HashCompat::Kamailio);
 
 fn keys() -> impl Iterator<Item = u64> {
     let mut nonces = Nonces::new(Secret::new([9; 16]));
     (0..ROUNDS).map(move |_| nonces.next_u64())
+}
+
+/// How often each member comes first, over [`ROUNDS`] keys.
+fn shares(bench: &mut Bench) -> BTreeMap<usize, u32> {
+    let mut shares = BTreeMap::new();
+    for key in keys() {
+        *shares.entry(bench.select(key).expect("a member is usable").1).or_insert(0) += 1;
+    }
+    shares
+}
+
+/// Where each of [`ROUNDS`] requests goes.
+fn homes(bench: &mut Bench) -> Vec<usize> {
+    keys().map(|key| bench.select(key).expect("a member is usable").1).collect()
 }
 
 /// Whether counts fit the expected weights: none where the weight is 0, and elsewhere Pearson's
@@ -143,15 +53,34 @@ fn fits(counts: &BTreeMap<usize, u32>, weights: &[u32]) -> bool {
     terms.sum::<f64>() <= freedom + 4.0 * (2.0 * freedom).sqrt() + 1e-9
 }
 
-/// What the shares of an algorithm follow, for members of these weights.
-fn expected_shares(algorithm: Algorithm, weights: &[u32]) -> Vec<u32> {
+/// What the shares of a row follow, for members of these weights: those, but for the exceptions.
+fn expected_shares(row: Row, weights: &[u32]) -> Vec<u32> {
     let first = weights.iter().position(|weight| *weight > 0);
-    let share = |(position, weight): (usize, &u32)| match algorithm {
-        Algorithm::RoundRobin => u32::from(*weight > 0),
-        Algorithm::Priority => u32::from(Some(position) == first),
-        Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => *weight,
+    let share = |(position, weight): (usize, &u32)| {
+        if row == KAMAILIO {
+            slots_of(weights, position)
+        } else if row == Row::of(Algorithm::RoundRobin) {
+            u32::from(*weight > 0)
+        } else if row == Row::of(Algorithm::Priority) {
+            u32::from(Some(position) == first)
+        } else {
+            *weight
+        }
     };
     weights.iter().enumerate().map(share).collect()
+}
+
+/// How many of Kamailio's slots fall to a member: its own, and those before it that nobody takes.
+fn slots_of(weights: &[u32], position: usize) -> u32 {
+    let is_taken = |position: usize| weights.get(position).is_some_and(|weight| *weight > 0);
+    let before = (1..weights.len()).map(|step| (position + weights.len() - step) % weights.len());
+    let idle = before.take_while(|position| !is_taken(*position)).count();
+    if is_taken(position) { 1 + u32::try_from(idle).expect("few members") } else { 0 }
+}
+
+/// Whether a row remembers the selections before, so that equal requests go to different members.
+fn takes_turns(row: Row) -> bool {
+    [Algorithm::RoundRobin, Algorithm::WeightedRoundRobin].map(Row::of).contains(&row)
 }
 
 fn any_member() -> impl Strategy<Value = Member> {
@@ -162,21 +91,26 @@ fn any_member() -> impl Strategy<Value = Member> {
     })
 }
 
-fn any_algorithm() -> impl Strategy<Value = Algorithm> {
-    prop::sample::select(Algorithm::ALL)
+fn any_row() -> impl Strategy<Value = Row> {
+    prop::sample::select(rows())
 }
 
 proptest! {
     #[test]
     fn a_ranking_is_a_permutation_of_the_usable_members_tier_by_tier(
-        algorithm in any_algorithm(),
+        row in any_row(),
         members in prop::collection::vec(any_member(), 1..9),
         keys in prop::collection::vec(any::<u64>(), 1..20),
     ) {
-        let mut bench = bench(algorithm, &members);
+        let mut bench = Bench::new(row, &members);
         for key in keys {
             let ranking = bench.ranking(key);
-            let tiers: Vec<_> = ranking.iter().map(|position| members[*position].priority).collect();
+            let mut tiers: Vec<_> = ranking.iter().map(|position| members[*position].priority).collect();
+            if row == KAMAILIO {
+                // Its slots go round by priority and begin anywhere.
+                let least = tiers.windows(2).position(|pair| pair[0] > pair[1]).map_or(0, |at| at + 1);
+                tiers.rotate_left(least);
+            }
             prop_assert!(tiers.is_sorted(), "{:?}", tiers);
             let mut sorted = ranking.clone();
             sorted.sort_unstable();
@@ -190,24 +124,30 @@ proptest! {
 
     #[test]
     fn equal_input_gives_an_equal_order(
-        algorithm in any_algorithm(),
+        row in any_row(),
         members in prop::collection::vec(any_member(), 1..9),
         keys in prop::collection::vec(any::<u64>(), 1..20),
     ) {
-        let (mut one, mut two) = (bench(algorithm, &members), bench(algorithm, &members));
+        let (mut one, mut two) = (Bench::new(row, &members), Bench::new(row, &members));
         for key in keys {
             prop_assert_eq!(one.ranking(key), two.ranking(key));
+            // What follows is the same whatever was asked meanwhile.
+            let (Some((mut first, _)), Some((mut second, _))) = (one.select(key), two.select(key)) else { continue };
+            two.select(key);
+            one.select(key);
+            let rest = std::iter::from_fn(|| one.next(&mut first)).collect::<Vec<_>>();
+            prop_assert_eq!(rest, std::iter::from_fn(|| two.next(&mut second)).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn whatever_dies_and_returns_meanwhile_only_usable_members_come_and_none_twice(
-        algorithm in any_algorithm(),
+        row in any_row(),
         members in prop::collection::vec(any_member(), 2..9),
         key in any::<u64>(),
         flips in prop::collection::vec((0..9_usize, any::<bool>()), 0..12),
     ) {
-        let mut bench = bench(algorithm, &members);
+        let mut bench = Bench::new(row, &members);
         let Some((mut selection, _)) = bench.select(key) else { return Ok(()) };
         for (position, is_up) in flips {
             bench.probe(position % members.len(), is_up);
@@ -224,13 +164,14 @@ proptest! {
 
     #[test]
     fn each_member_is_either_a_choice_or_passed_over_with_a_reason(
-        algorithm in any_algorithm(),
+        row in any_row(),
         members in prop::collection::vec(any_member(), 1..9),
         key in any::<u64>(),
     ) {
-        let mut bench = bench(algorithm, &members);
+        let mut bench = Bench::new(row, &members);
         let given: Vec<Target> = bench.select(key).map_or(vec![], |(selection, _)| selection.given().to_vec());
-        let skipped: BTreeMap<_, _> = skipped(&bench.table, bench.set, &bench.verdicts, &given).collect();
+        let skipped: BTreeMap<_, _> =
+            skipped(&bench.table, bench.sets[0], &bench.verdicts, &given).collect();
         for (target, member) in bench.members().iter().zip(&members) {
             let expected = match (given.contains(target), member.is_up, member.weight) {
                 (true, _, _) => Some(SkipReason::Tried),
@@ -253,32 +194,32 @@ fn the_measure_of_fit_tells_right_shares_from_wrong_ones() {
 
 #[test]
 fn shares_follow_the_weights() {
-    for algorithm in Algorithm::ALL {
-        for weights in [&[1, 1, 1][..], &[5, 1, 1], &[1, 0, 2, 3, 4], &[65_535, 65_535], &[30, 30, 40], &[7]]
+    for row in rows() {
+        for weights in
+            [&[1, 1, 1][..], &[5, 1, 1], &[1, 0, 2, 3, 4], &[65_535, 65_535], &[30, 30, 40], &[7], &[1; 40]]
         {
-            let shares = bench(*algorithm, &flat(weights)).shares();
-            let expected = expected_shares(*algorithm, weights);
-            assert!(fits(&shares, &expected), "{algorithm} {weights:?}: {shares:?}");
+            let shares = shares(&mut Bench::new(row, &flat(weights)));
+            let expected = expected_shares(row, weights);
+            assert!(fits(&shares, &expected), "{row} {weights:?}: {shares:?}");
         }
     }
 }
 
 #[test]
 fn the_rest_share_the_part_of_a_dead_member_by_their_weights() {
-    for algorithm in Algorithm::ALL {
-        let mut bench = bench(*algorithm, &flat(&[2, 3, 1, 4]));
+    for row in rows() {
+        let mut bench = Bench::new(row, &flat(&[2, 3, 1, 4]));
         bench.probe(1, false);
-        let shares = bench.shares();
-        let expected = expected_shares(*algorithm, &[2, 0, 1, 4]);
-        assert!(fits(&shares, &expected), "{algorithm}: {shares:?}");
+        let shares = shares(&mut bench);
+        let expected = expected_shares(row, &[2, 0, 1, 4]);
+        assert!(fits(&shares, &expected), "{row}: {shares:?}");
     }
 }
 
 #[test]
 fn a_failed_attempt_moves_on_to_all_the_others_and_not_to_a_neighbour() {
-    let weights = [2, 3, 1, 4];
-    for algorithm in Algorithm::ALL {
-        let mut bench = bench(*algorithm, &flat(&weights));
+    for row in rows() {
+        let mut bench = Bench::new(row, &flat(&[2, 3, 1, 4]));
         let mut seconds: BTreeMap<usize, u32> = BTreeMap::new();
         for key in keys() {
             let (mut selection, first) = bench.select(key).expect("all are usable");
@@ -286,43 +227,90 @@ fn a_failed_attempt_moves_on_to_all_the_others_and_not_to_a_neighbour() {
                 *seconds.entry(bench.next(&mut selection).expect("three are left")).or_insert(0) += 1;
             }
         }
-        match algorithm {
-            Algorithm::Priority => assert!(seconds.is_empty(), "the second in file order is never first"),
-            Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => {
-                let expected = expected_shares(*algorithm, &[2, 0, 1, 4]);
-                assert!(fits(&seconds, &expected), "{algorithm}: {seconds:?}");
-            }
+        if row == Row::of(Algorithm::Priority) {
+            assert!(seconds.is_empty(), "the second in file order is never first");
+        } else if row == KAMAILIO {
+            assert!(seconds.keys().eq([&2]), "Kamailio's rule is the neighbour: {seconds:?}");
+        } else {
+            let expected = expected_shares(row, &[2, 0, 1, 4]);
+            assert!(fits(&seconds, &expected), "{row}: {seconds:?}");
         }
     }
 }
 
 #[test]
-fn only_the_keys_of_a_dead_member_move_and_they_come_back_to_it() {
-    let weights = [2, 3, 1, 4];
-    let mut bench = bench(Algorithm::Hash, &flat(&weights));
-    let homes = |bench: &mut Bench| -> Vec<usize> {
-        keys().map(|key| bench.select(key).expect("a member is usable").1).collect()
-    };
-    let before = homes(&mut bench);
-    bench.probe(3, false);
-    let during = homes(&mut bench);
-    let mut moved: BTreeMap<usize, u32> = BTreeMap::new();
-    for (before, during) in before.iter().zip(&during) {
-        if *before == 3 {
-            *moved.entry(*during).or_insert(0) += 1;
-        } else {
-            assert_eq!(before, during, "the key of a living member moved");
+fn only_the_requests_of_a_dead_member_move_and_they_come_back_to_it() {
+    for row in rows().into_iter().filter(|row| !takes_turns(*row)) {
+        // A new bench, so that the same requests bring the same unguessable numbers.
+        let after = |probes: &[bool]| {
+            let mut bench = Bench::new(row, &flat(&[2, 3, 1, 4]));
+            probes.iter().for_each(|is_up| bench.probe(3, *is_up));
+            homes(&mut bench)
+        };
+        let before = after(&[]);
+        let mut moved: BTreeMap<usize, u32> = BTreeMap::new();
+        for (before, during) in before.iter().zip(after(&[false])) {
+            if *before == 3 {
+                *moved.entry(during).or_insert(0) += 1;
+            } else {
+                assert_eq!(*before, during, "{row}: the request of a living member moved");
+            }
         }
+        if row == KAMAILIO {
+            assert!(moved.keys().eq([&0]), "to the neighbour alone: {moved:?}");
+        } else if row != Row::of(Algorithm::Priority) {
+            assert!(fits(&moved, &expected_shares(row, &[2, 3, 1, 0])), "{row}: {moved:?}");
+        }
+        assert_eq!(after(&[false, true]), before, "{row}");
     }
-    assert!(fits(&moved, &[2, 3, 1, 0]), "{moved:?}");
-    bench.probe(3, true);
-    assert_eq!(homes(&mut bench), before);
+}
+
+/// Call-IDs as phones and PBXs make them.
+fn call_ids() -> impl Iterator<Item = String> {
+    let mut nonces = Nonces::new(Secret::new([4; 16]));
+    (0..10_000).flat_map(move |number| {
+        let (one, two) = (nonces.next_u64(), nonces.next_u128());
+        [format!("{number}-4711@192.0.2.1"), format!("{one:016x}@pbx.example.com"), format!("{two:032x}")]
+    })
+}
+
+#[test]
+fn thirty_thousand_call_ids_of_one_dead_of_three_split_evenly_and_no_other_moves() {
+    let homes = |bench: &mut Bench| -> Vec<usize> {
+        let set = bench.sets[0];
+        let home = |call_id: String| {
+            let set_of_keys = bench.table.set(set).unwrap();
+            let key = hash_key(set_of_keys, |part| {
+                assert_eq!(*part, HashPart::CallId);
+                call_id.as_bytes()
+            });
+            let (_, target) = bench.select_in(set, Some(key.unwrap())).unwrap();
+            bench.position(target)
+        };
+        call_ids().map(home).collect()
+    };
+    for dead in 0..3 {
+        let mut bench = Bench::new(Row::of(Algorithm::Hash), &flat(&[1, 1, 1]));
+        let before = homes(&mut bench);
+        bench.probe(dead, false);
+        let during = homes(&mut bench);
+        assert_eq!(before.len(), 30_000);
+        let moved: Vec<_> = before.iter().zip(&during).filter(|(before, during)| before != during).collect();
+        assert!(moved.iter().all(|(before, _)| **before == dead), "the key of a living member moved");
+        assert_eq!(moved.len(), before.iter().filter(|home| **home == dead).count());
+        let one = moved.iter().filter(|(_, during)| **during == (dead + 1) % 3).count();
+        let share = one as f64 / moved.len() as f64;
+        println!("{} keys of {dead} move, {:.1} % of them to one of the others", moved.len(), share * 100.0);
+        assert!((0.47..=0.53).contains(&share), "{share}");
+        bench.probe(dead, true);
+        assert_eq!(homes(&mut bench), before);
+    }
 }
 
 #[test]
 fn a_changed_weight_moves_only_keys_to_that_member() {
-    let mut light = bench(Algorithm::Hash, &flat(&[1, 1, 1]));
-    let mut heavy = bench(Algorithm::Hash, &flat(&[1, 1, 3]));
+    let mut light = Bench::new(Row::of(Algorithm::Hash), &flat(&[1, 1, 1]));
+    let mut heavy = Bench::new(Row::of(Algorithm::Hash), &flat(&[1, 1, 3]));
     for key in keys() {
         let (before, after) = (light.select(key).unwrap().1, heavy.select(key).unwrap().1);
         assert!(before == after || after == 2, "{before} to {after}");
@@ -330,13 +318,23 @@ fn a_changed_weight_moves_only_keys_to_that_member() {
 }
 
 #[test]
+fn requests_without_any_part_of_the_key_go_in_turn() {
+    for row in [Row::of(Algorithm::Hash), KAMAILIO] {
+        let mut bench = Bench::new(row, &flat(&[1, 1, 1]));
+        let set = bench.sets[0];
+        let turns: Vec<_> = (0..9).map(|_| bench.select_in(set, None).unwrap().1.index()).collect();
+        assert_eq!(turns, [0, 1, 2, 0, 1, 2, 0, 1, 2], "{row}");
+    }
+}
+
+#[test]
 fn turns_are_exact_and_evenly_mixed() {
-    let mut equal = bench(Algorithm::RoundRobin, &flat(&[1; 5]));
+    let mut equal = Bench::new(Row::of(Algorithm::RoundRobin), &flat(&[1; 5]));
     let turns: Vec<_> = (0..15).map(|key| equal.select(key).unwrap().1).collect();
     assert_eq!(turns, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
 
     let weights = [5, 2, 1];
-    let mut weighted = bench(Algorithm::WeightedRoundRobin, &flat(&weights));
+    let mut weighted = Bench::new(Row::of(Algorithm::WeightedRoundRobin), &flat(&weights));
     let turns: Vec<_> = (0..80).map(|key| weighted.select(key).unwrap().1).collect();
     for period in turns.chunks(8) {
         for (position, weight) in weights.iter().enumerate() {

@@ -40,6 +40,36 @@ fn a_call_in_steady_state_allocates_nothing() {
 }
 
 #[test]
+fn a_call_whose_trace_is_kept_allocates_nothing_but_its_batch() {
+    // Nobody exports, so no buffer comes back: each batch takes a new one.
+    const BATCH: u64 = 256 * 1024;
+    const QUEUE: u64 = 32;
+    const CALLS: u64 = 500;
+    // Every table is at its size after 640 calls, long before the queue is full.
+    let mut rig = Rig::new(Shape { traces: true, ..shape(Duration::from_millis(50)) });
+    (0..1_500).for_each(|_| rig.call());
+    let written = measure(|| (0..CALLS).for_each(|_| rig.call()));
+    assert_eq!(rig.spans_lost(), 0);
+
+    let mut calls = 1_500 + CALLS;
+    while rig.spans_lost() == 0 {
+        (0..50).for_each(|_| rig.call());
+        calls += 50;
+        assert!(calls < 20_000, "the queue has no end");
+    }
+    let lost = measure(|| (0..CALLS).for_each(|_| rig.call()));
+    assert_eq!(lost.count_total, 0, "{lost:?} for {CALLS} calls that found the queue full");
+
+    let per_call = BATCH * QUEUE / calls;
+    let batches = CALLS * per_call / BATCH + 1;
+    println!("{per_call} bytes of spans for each call; {written:?} for {CALLS} calls and {batches} batches");
+    assert!((1_000..3_000).contains(&per_call), "{per_call} bytes of spans for each call");
+    // The queue itself takes memory for every 32 batches.
+    assert!(written.count_total <= batches + 1, "{written:?} for {CALLS} calls and {batches} batches");
+    rig.end();
+}
+
+#[test]
 fn an_invite_that_waits_takes_at_most_4_kib() {
     let mut rig = Rig::new(shape(Duration::ZERO));
     const CALLS: u64 = 10_000;

@@ -201,6 +201,30 @@ fn a_destination_overrides_only_what_it_says_of_its_probe() {
 }
 
 #[test]
+fn a_destination_can_override_every_key_of_its_probe() {
+    let whole = "enabled: true, interval: 21s, fast_interval: 2s, timeout: 3s, down_after: 4, up_after: 5, jitter: 6%, \
+                 method: INFO, from: \"sip:own@example.com\", accept: [200], reject: [486]";
+    let config = load(&format!(
+        "sets: {{pbx: {{destinations: [sip:10.0.0.1, {{uri: sip:10.0.0.2, probe: {{{whole}}}}}]}}}}"
+    ));
+    let keys: Vec<&str> = whole.split(", ").filter_map(|pair| Some(pair.split_once(':')?.0)).collect();
+    let manual = config::manual();
+    let section = manual.split("## `sets.NAME.probe`").nth(1).unwrap().split("\n## ").next().unwrap();
+    let known = section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
+    assert_eq!(known.collect::<Vec<_>>(), keys, "a key without a test of its override");
+    let set = &config.proxy.sets[0];
+    let (base, own) = (&set.probes[0], &set.probes[1]);
+    let seconds = Duration::from_secs;
+    assert_eq!((own.interval, own.fast_interval, own.timeout), (seconds(21), seconds(2), seconds(3)));
+    assert_eq!((own.jitter_percent, &*own.method), (6, "INFO"));
+    assert_eq!(own.from.as_deref(), Some("sip:own@example.com"));
+    assert!(own.accept.contains(200) && !own.accept.contains(404) && !own.accept.contains(486));
+    let thresholds = |index: usize| set.dispatch.destinations[index].thresholds.unwrap();
+    assert_eq!((thresholds(1).down_after, thresholds(1).up_after), (4, 5));
+    assert_eq!((base, thresholds(0)), (&Default::default(), Default::default()), "the others keep the set's");
+}
+
+#[test]
 fn a_timeout_that_nobody_wrote_follows_a_short_interval() {
     let config = load("sets: {pbx: {probe: {interval: 1s}, destinations: [sip:10.0.0.1]}}");
     assert_eq!(config.proxy.sets[0].probes[0].timeout, Duration::from_millis(500));

@@ -64,7 +64,11 @@ fn a_broken_configuration_is_refused_with_the_place_and_nothing_starts() {
         ),
         (pbx(&format!("    algoritm: hash\n    destinations: [\"{DESTINATION}\"]")), "algorithm"),
         (
-            pbx(&format!("    fallback: other\n    destinations: [\"{DESTINATION}\"]")),
+            pbx(&format!("    fallback: pbx\n    destinations: [\"{DESTINATION}\"]")),
+            "it comes back to itself: pbx → pbx",
+        ),
+        (
+            pbx(&format!("    destinations: [\"{DESTINATION}\"]\ntracing: {{capture_uris: off}}")),
             "not supported in this version",
         ),
     ];

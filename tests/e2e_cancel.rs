@@ -114,7 +114,7 @@ const RACES: &[Race] = &[
         calls: 20,
         run: |phone, number| {
             phone.invite();
-            phone.listen(Duration::from_millis(1) * number);
+            phone.listen(Duration::from_millis(5) * number);
             phone.cancel();
         },
         codes: &[487],
@@ -251,7 +251,8 @@ fn config(transport: Transport, peers: &[Asterisk; 2], first_choices: &[(&str, S
     for (id, address) in first_choices {
         let wrong = uri(*address);
         sets += &format!(
-            "  {id}:\n    algorithm: priority\n    probe: {{enabled: false}}\n    failover: {{no_response_after: 300ms}}\n    \
+            "  {id}:\n    algorithm: priority\n    probe: {{enabled: false}}\n    passive: {{enabled: false}}\n    \
+             failover: {{no_response_after: 300ms}}\n    \
              destinations: [{{id: {id}, uri: {wrong}}}, {{id: first, uri: {first}, priority: 1}}, {{id: second, uri: {second}, priority: 2}}]\n"
         );
         routes += &format!("  - {{ruri_host: {id}.test, set: {id}}}\n");

@@ -16,12 +16,22 @@ mod dialog;
 mod edges;
 #[path = "flows/failover.rs"]
 mod failover;
+#[path = "flows/fallback.rs"]
+mod fallback;
 #[path = "flows/health.rs"]
 mod health;
+#[path = "flows/keys.rs"]
+mod keys;
 #[path = "flows/linger.rs"]
 mod linger;
+#[path = "flows/load.rs"]
+mod load;
 #[path = "flows/mtu.rs"]
 mod mtu;
+#[path = "flows/names.rs"]
+mod names;
+#[path = "flows/passive.rs"]
+mod passive;
 #[path = "flows/reload.rs"]
 mod reload;
 #[path = "flows/responses.rs"]

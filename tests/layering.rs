@@ -33,12 +33,10 @@ const L4: u32 = 40;
 const L6: u32 = 60;
 
 /// One crate, one door: the only modules that may name it. `net*` is `net.rs` and all of `net/`.
-const DOORS: [(&str, &[&str]); 22] = [
+const DOORS: [(&str, &[&str]); 20] = [
     ("rsip", &["sip/model"]),
     ("prometheus", &["telemetry*"]),
     ("opentelemetry", &["telemetry*"]),
-    ("opentelemetry_http", &["telemetry*"]),
-    ("opentelemetry_otlp", &["telemetry*"]),
     ("opentelemetry_sdk", &["telemetry*"]),
     ("tracing", &["telemetry*"]),
     ("tracing_opentelemetry", &["telemetry*"]),

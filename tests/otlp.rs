@@ -5,245 +5,29 @@
     reason = "collectors and lookups of a test fail by panicking"
 )]
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+#[path = "otlp/rig.rs"]
+mod rig;
+#[path = "otlp/snapshot.rs"]
+mod snapshot;
+
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use prost::Message;
-use sipwarden::facts::directory::{Directory, DirectorySet};
+use rig::{
+    DEADLINE, TRACE, directory, failed_over_call, grpc_collector, http_collector, probe, settings, spans,
+    start,
+};
+use sipwarden::facts::State;
 use sipwarden::facts::event::{
-    AttemptOutcome, Cause, ChangeReason, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ProbeRecord,
-    ReloadTrigger, SelectionReason, SkipReason, StateChange,
+    AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
 };
-use sipwarden::facts::names::Names;
-use sipwarden::facts::record::{
-    AttemptRecord, FailoverRecord, SelectionRecord, SessionId, TransactionRecord, WireText,
-};
-use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
-use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry};
-use smallvec::smallvec;
+use sipwarden::telemetry::{OtlpProtocol, Telemetry};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-use tokio::net::TcpListener;
+use std::time::{Instant, SystemTime};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-
-const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
-const DEADLINE: Duration = Duration::from_secs(20);
-
-type Exports = mpsc::UnboundedReceiver<ExportTraceServiceRequest>;
-
-/// A collector of OTLP over HTTP that answers with `status`.
-async fn http_collector(status: u16) -> (String, Exports) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (exports, received) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let exports = exports.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let exports = exports.clone();
-                async move {
-                    assert_eq!(request.uri().path(), "/v1/traces");
-                    let body = request.into_body().collect().await?.to_bytes();
-                    let _ = exports.send(ExportTraceServiceRequest::decode(body).unwrap());
-                    let answer = Response::builder().status(status).body(Full::new(Bytes::new()));
-                    Ok::<_, hyper::Error>(answer.unwrap())
-                }
-            });
-            let connection = hyper::server::conn::http1::Builder::new();
-            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    (endpoint, received)
-}
-
-/// A collector of OTLP over gRPC: one length-prefixed message in, an empty one out.
-async fn grpc_collector() -> (String, Exports) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (exports, received) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let exports = exports.clone();
-            tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let exports = exports.clone();
-                    tokio::spawn(async move {
-                        let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-                        assert_eq!(request.uri().path(), path);
-                        let mut body = request.into_body();
-                        let mut bytes = Vec::new();
-                        while let Some(Ok(chunk)) = body.data().await {
-                            body.flow_control().release_capacity(chunk.len()).unwrap();
-                            bytes.extend_from_slice(&chunk);
-                        }
-                        let _ = exports.send(ExportTraceServiceRequest::decode(&bytes[5..]).unwrap());
-                        let head = Response::builder().header("content-type", "application/grpc");
-                        let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
-                        stream.send_data(Bytes::from_static(&[0; 5]), false).unwrap();
-                        let mut trailers = HeaderMap::new();
-                        trailers.insert("grpc-status", "0".parse().unwrap());
-                        stream.send_trailers(trailers).unwrap();
-                    });
-                }
-            });
-        }
-    });
-    (endpoint, received)
-}
-
-fn settings(endpoint: &str, protocol: OtlpProtocol) -> Settings {
-    Settings {
-        otlp: Some(endpoint.into()),
-        protocol,
-        ratio: 1.0,
-        probe_ratio: 1.0,
-        slow: Duration::from_secs(2),
-        log_format: LogFormat::Json,
-        log_level: "info".into(),
-    }
-}
-
-fn directory() -> Arc<Directory> {
-    let mut names = Names::default();
-    let id = names.intern_set("pbx");
-    let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
-    Arc::new(Directory { names, sets, listeners: vec!["main".into()] })
-}
-
-fn start(endpoint: &str, protocol: OtlpProtocol) -> Telemetry {
-    Telemetry::start(&settings(endpoint, protocol), directory(), Handle::current()).unwrap()
-}
-
-const SESSION: &str = "ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2";
-
-/// A call that `a` left without an answer (given up after 2 s, open until the end) and `b` answered.
-fn failed_over_call(began: Instant) -> TransactionRecord {
-    let at = |millis| began + Duration::from_millis(millis);
-    let selection = |millis, reason, target| SelectionRecord {
-        at: at(millis),
-        took: Duration::from_micros(250),
-        set: SetId::new(0),
-        algorithm: Algorithm::RoundRobin,
-        reason,
-        hash_key: None,
-        destination: Some(Target::new(target)),
-        candidates: 2,
-        available: 2,
-        skipped: smallvec![],
-    };
-    let attempt = |number, target, millis| AttemptRecord {
-        number,
-        target: Some(Target::new(target)),
-        remote: format!("127.0.0.1:507{target}").parse().unwrap(),
-        transport: Transport::Udp,
-        started: at(millis),
-        ended: None,
-        code: 0,
-        outcome: AttemptOutcome::Pending,
-        first_response: None,
-        provisionals: smallvec![],
-        retransmissions: 0,
-        retransmitted: smallvec::smallvec![],
-        fell_back: None,
-    };
-    let mut second = selection(2_000, SelectionReason::Failover, 1);
-    second.skipped.push((Target::new(0), SkipReason::Tried));
-    TransactionRecord {
-        trace: TRACE,
-        method: Method::Invite,
-        call_id: WireText::new(b"c1@caller"),
-        session: SessionId::parse(SESSION.as_bytes()),
-        cseq: 7,
-        listener: ListenerId::new(0),
-        transport: Transport::Udp,
-        client: "127.0.0.1:5090".parse().unwrap(),
-        set: Some(SetId::new(0)),
-        in_dialog: false,
-        dialog: None,
-        started: began,
-        ended: at(2_500),
-        code: 200,
-        origin: Origin::Upstream,
-        refusal: None,
-        cancelled_at: None,
-        retransmissions_absorbed: 2,
-        provisionals: smallvec![(at(0), 100), (at(2_100), 180)],
-        selections: smallvec![selection(0, SelectionReason::Primary, 0), second],
-        attempts: smallvec![
-            AttemptRecord {
-                ended: Some(at(2_000)),
-                outcome: AttemptOutcome::GivenUp,
-                retransmissions: 2,
-                retransmitted: smallvec::smallvec![],
-                ..attempt(1, 0, 1)
-            },
-            AttemptRecord {
-                ended: Some(at(2_500)),
-                code: 200,
-                outcome: AttemptOutcome::Answered,
-                provisionals: smallvec![(at(2_100), 180)],
-                ..attempt(2, 1, 2_001)
-            },
-        ],
-        failovers: smallvec![FailoverRecord {
-            at: at(2_000),
-            from: Target::new(0),
-            to: Some(Target::new(1)),
-            cause: Cause::Timeout,
-            remaining: 1,
-        }],
-    }
-}
-
-fn probe(began: Instant, outcome: ProbeOutcome, from: State, to: State) -> ProbeRecord {
-    let ended = began + Duration::from_millis(40);
-    ProbeRecord {
-        target: Target::new(0),
-        trace: TRACE + 1,
-        scheduled: began,
-        started: began + Duration::from_millis(5),
-        ended,
-        remote: Some("127.0.0.1:5070".parse().unwrap()),
-        transport: Transport::Udp,
-        outcome,
-        retransmissions: 1,
-        consecutive_failures: 3,
-        consecutive_successes: 0,
-        change: Some(StateChange {
-            target: Target::new(0),
-            at: ended,
-            from,
-            to,
-            reason: ChangeReason::Probe,
-            outcome: Some(outcome),
-            admin: Admin::Enabled,
-        }),
-    }
-}
-
-/// The spans of everything received up to now.
-async fn spans(exports: &mut Exports, count: usize) -> Vec<Span> {
-    let mut spans = Vec::new();
-    while spans.len() < count {
-        let export = timeout(DEADLINE, exports.recv()).await.expect("an export in time").unwrap();
-        let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        spans.extend(scopes.flat_map(|scope| scope.spans));
-    }
-    spans
-}
 
 fn value<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
@@ -507,14 +291,42 @@ async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
     let telemetry = start(&endpoint, OtlpProtocol::Http);
     let mut recorder = telemetry.recorder();
     let event = Event::TransactionFinished(Box::new(failed_over_call(Instant::now())));
-    for _ in 0..4_100 {
-        recorder.record(&event);
+    let figure = |series: &str| sample(&telemetry.render(vec![]).collect::<String>(), series).unwrap();
+    let lost = || figure("sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"}");
+    let mut recorded = 0.0;
+    while lost() == 0.0 {
+        for _ in 0..100 {
+            recorder.record(&event);
+            recorded += 6.0;
+        }
+        assert!(recorded < 1e6, "the queue has no end");
     }
-    let lost = sample(
-        &telemetry.render(vec![]).collect::<String>(),
-        "sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"}",
-    );
-    assert_eq!(lost, Some(4.0 * 6.0));
+    assert!(recorded > 10_000.0, "{recorded} spans filled the queue");
+    let before = lost();
+    recorder.record(&event);
+    assert_eq!(lost(), before + 6.0);
+    recorded += 6.0;
+
+    // What it held arrives, and there is room again.
+    assert!(telemetry.flush(DEADLINE).await);
+    recorder.record(&event);
+    recorded += 6.0;
+    assert!(telemetry.flush(DEADLINE).await);
+    assert_eq!(figure("sipwarden_otlp_spans_exported_total") + lost(), recorded);
+    assert_eq!(lost(), before + 6.0);
+}
+
+/// A second recorder is another thread's: neither loses what the other has written.
+#[tokio::test]
+async fn what_every_recorder_wrote_is_exported_even_after_its_end() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let event = Event::TransactionFinished(Box::new(failed_over_call(Instant::now())));
+    let mut recorders = [telemetry.recorder(), telemetry.recorder()];
+    recorders.iter_mut().for_each(|recorder| recorder.record(&event));
+    drop(recorders);
+    assert!(telemetry.flush(DEADLINE).await);
+    assert_eq!(spans(&mut exports, 12).await.len(), 12);
 }
 
 #[tokio::test]

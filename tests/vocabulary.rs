@@ -10,7 +10,7 @@ use sipwarden::facts::event::{
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
-use sipwarden::facts::snapshot::{DestinationSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
@@ -251,6 +251,11 @@ fn samples(now: Instant) -> Vec<Row> {
             },
             &[],
         ),
+        (Event::EvidenceDropped, &["evidence_dropped_total"]),
+        (
+            Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
+            &[],
+        ),
     ]
 }
 
@@ -296,6 +301,8 @@ fn variant(event: &Event) -> usize {
         Event::HandedOver { .. } => 36,
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
+        Event::EvidenceDropped => 39,
+        Event::EndpointsChanged { .. } => 40,
     }
 }
 
@@ -394,7 +401,7 @@ fn telemetry() -> Telemetry {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     let directory = Directory { names, sets, listeners: vec!["main".into()] };
     Telemetry::start(&settings, Arc::new(directory), tokio::runtime::Handle::current()).unwrap()
 }
@@ -413,16 +420,22 @@ fn snapshot(now: Instant) -> Snapshot {
         transport: Transport::Udp,
         address: None,
         addresses: vec![],
+        name: None,
+        resolved: None,
         dns_stale: false,
         weight: 1,
         priority: 0,
         state: State::Up,
         usable: true,
         admin: Admin::Enabled,
+        passive_failures: 0,
+        ejected_until: Some(now + Duration::from_secs(30)),
+        retry_after_until: Some(now + Duration::from_secs(10)),
         added: now,
         since: now,
         last_change: None,
         probe: probe.clone(),
+        load: LoadSnapshot::default(),
         changes: vec![],
         probes: vec![],
     };

@@ -5,6 +5,7 @@
 //! machine is. T1 is as long as it may be, and nothing is probed: no clock adds a message. Only Timer
 //! K cannot be put off, so a run that it would disturb is given up.
 
+use crate::harness::collector::Collector;
 use crate::harness::process::Process;
 use crate::harness::product::{self, Config};
 use crate::harness::sockets::{self, Kind};
@@ -45,8 +46,9 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// Starts `PROFILER… sipwarden run` with so many workers, and waits until it is bound.
-    pub fn start(workers: u64, profiler: &[&str]) -> Self {
+    /// Starts `PROFILER… sipwarden run` with so many workers, and waits until it is bound. Spans of
+    /// every call go to this collector, if there is one.
+    pub fn start(workers: u64, collector: Option<&Collector>, profiler: &[&str]) -> Self {
         // The proxy's socket is closed here: it is to bind the address itself.
         let [caller, callee] = [bind(101), bind(102)];
         let sip = bind(103).local_addr().expect("it is bound");
@@ -54,8 +56,12 @@ impl Ladder {
             socket.set_read_timeout(Some(PATIENCE)).expect("it is longer than nothing");
         }
         let address = |socket: &UdpSocket| socket.local_addr().expect("it is bound").to_string();
+        let traced = |collector: &Collector| {
+            format!("tracing: {{otlp: \"{}\", protocol: http, ratio: 1.0}}\n", collector.url())
+        };
+        let tracing = collector.map_or_else(String::new, traced);
         let config = Config::at(sip).with(&format!(
-            "workers: {workers}\nsip: {{t1: 5s, t2: 5s}}\nsets:\n  pbx:\n    probe: {{enabled: false}}\n    \
+            "workers: {workers}\n{tracing}sip: {{t1: 5s, t2: 5s}}\nsets:\n  pbx:\n    probe: {{enabled: false}}\n    \
              failover: {{no_response_after: 60s}}\n    destinations: [\"sip:{}\"]",
             address(&callee)
         ));

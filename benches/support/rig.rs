@@ -9,6 +9,7 @@ pub mod script;
 
 use script::Script;
 use sipwarden::config;
+use sipwarden::dispatch::Loads;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::Detail;
@@ -39,6 +40,8 @@ pub struct Shape {
     pub linger_mib: u64,
     /// Whether events are recorded as metrics.
     pub records: bool,
+    /// Whether the spans of every call are written; nobody exports them.
+    pub traces: bool,
     /// Whether destinations are probed, in vain; calls need some that are not.
     pub probes: bool,
 }
@@ -52,6 +55,7 @@ impl Default for Shape {
             pace: Duration::from_millis(10),
             linger_mib: 256,
             records: true,
+            traces: false,
             probes: false,
         }
     }
@@ -84,7 +88,14 @@ impl Rig {
             .expect("there is nothing to connect to");
         let recorder = shape.records.then(|| telemetry.recorder());
         let now = Instant::now();
-        let core = Core::new(WorkerId(0), plan, &Secret::new(*b"a secret of 16 b"), Instant::now, now);
+        let core = Core::new(
+            WorkerId(0),
+            plan,
+            &Secret::new(*b"a secret of 16 b"),
+            &Loads::new(now),
+            Instant::now,
+            now,
+        );
         let remote: SocketAddr = CALLER.parse().expect("an address");
         let caller =
             Hop { transport: Transport::Udp, listener: ListenerId::new(0), remote, connection: None };
@@ -155,6 +166,14 @@ impl Rig {
         self.telemetry.render(vec![snapshot]).map(|piece| piece.len()).sum()
     }
 
+    /// Spans that found the queue full.
+    pub fn spans_lost(&self) -> u64 {
+        const SERIES: &str = "sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"} ";
+        let text: String = self.telemetry.render(vec![]).collect();
+        let value = text.lines().find_map(|line| line.strip_prefix(SERIES));
+        value.and_then(|value| value.parse().ok()).expect("it is always there")
+    }
+
     /// Ends the rig; there is nothing to wait for.
     pub fn end(self) {
         self.tokio.shutdown_background();
@@ -220,9 +239,10 @@ mod product {
 }
 
 fn yaml(shape: Shape) -> String {
-    let Shape { destinations, algorithm, linger_mib, probes, .. } = shape;
+    let Shape { destinations, algorithm, linger_mib, traces, probes, .. } = shape;
+    let tracing = if traces { "tracing: {otlp: \"http://127.0.0.1:9\", ratio: 1.0}\n" } else { "" };
     let mut yaml = format!(
-        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\nsip: {{mtu: 65535, timer_c: 1h}}\n\
+        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\n{tracing}sip: {{mtu: 65535, timer_c: 1h}}\n\
          limits: {{linger: {linger_mib}MiB, transactions: 10000000}}\n\
          sets:\n  pbx:\n    algorithm: {algorithm}\n    probe: {{enabled: {probes}}}\n    destinations:\n"
     );

@@ -9,12 +9,11 @@ mod sim;
 
 use libfuzzer_sys::fuzz_target;
 use sim::{CALLER, Call, D1, D2, Health, Sent, TWO, World, header, reply};
-use sipwarden::facts::event::{DnsResult, ReloadTrigger, TransportReason};
+use sipwarden::facts::event::{DnsResult, TransportReason};
 use sipwarden::facts::names::Names;
 use sipwarden::facts::{Admin, Hop, ListenerId, Transport};
 use sipwarden::proxy::{Input, Plan};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 const CODES: [u16; 14] = [100, 180, 183, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503, 603];
 const METHODS: [&str; 8] =
@@ -42,6 +41,13 @@ const PIECES: [&[u8]; 16] = [
     b";maddr=255.255.255.255",
 ];
 
+/// Stories are short: one failure is enough.
+const QUICK: &str =
+    "    passive: {consecutive_failures: 1, base_ejection: 5s}\n    retry_after: {max: 20s}\n";
+/// What a 503 asks for.
+const PAUSES: [&str; 4] =
+    ["", "Retry-After: 7\r\n", "Retry-After: 300 (x);duration=5\r\n", "Retry-After: soon\r\n"];
+
 /// Other sets, algorithms and limits, and a destination with a name.
 const OTHER: &str = "
 listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]
@@ -54,6 +60,7 @@ sets:
     destinations: [{id: named, uri: \"sip:pbx.example\"}, {id: d2, uri: \"sip:10.0.1.2:5060\"}]
     probe: {interval: 3s, timeout: 1s, down_after: 1, up_after: 2}
     failover: {no_response_after: 500ms, no_progress_after: 3s, max_attempts: 2, after_18x: false}
+    passive: {consecutive_failures: 2, base_ejection: 2s, max_ejection: 8s, max_ejected_percent: 100}
   messages:
     algorithm: weighted_round_robin
     destinations: [{id: d1, uri: \"sip:10.0.1.1:5060\", weight: 3}, {id: d2, uri: \"sip:10.0.1.2:5060\", priority: 1}]
@@ -64,7 +71,8 @@ routes: [{methods: [MESSAGE, OPTIONS], set: messages}, {from_set: messages, set:
 /// Compiled once: reading a configuration takes longer than a whole story.
 static PLANS: LazyLock<([Arc<Plan>; 2], Names)> = LazyLock::new(|| {
     let mut names = Names::default();
-    let plans = [TWO, OTHER].map(|yaml| sim::plan(yaml, &mut names));
+    let quick = format!("{TWO}{QUICK}");
+    let plans = [&quick, OTHER].map(|yaml| sim::plan(yaml, &mut names));
     (plans, names)
 });
 
@@ -149,7 +157,9 @@ impl<'a> Story<'a> {
         let (which, code) = (self.byte() % 2, CODES[self.byte() % 14]);
         let (_, request) = self.last[which].as_ref()?;
         let at = [D1, D2][which];
-        Some((at, reply(request, code, "callee", &format!("sip:1000@{at}"))))
+        let text = reply(request, code, "callee", &format!("sip:1000@{at}"));
+        let pause = if code == 503 { PAUSES[self.byte() % 4] } else { "" };
+        Some((at, text.replace("Content-Length", &format!("{pause}Content-Length"))))
     }
 
     fn answer(&mut self) {
@@ -209,8 +219,8 @@ impl<'a> Story<'a> {
                 }
             }
             4..=6 => {
-                let plan = Arc::clone(&PLANS.0[self.byte() % 2]);
-                self.world.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+                let settings = PLANS.0[self.byte() % 2].settings().clone();
+                self.world.reload_to(settings);
             }
             7 | 8 => {
                 let at = self.destination();
@@ -228,14 +238,13 @@ impl<'a> Story<'a> {
 
     /// The name of a destination gets an address, another one, or none.
     fn resolved(&mut self) {
-        let (result, addresses) = match self.byte() % 4 {
-            0 => (DnsResult::Ok, vec![sim::address(D1).ip()]),
-            1 => (DnsResult::Ok, vec![sim::address(D2).ip(), sim::address(D1).ip()]),
+        let (result, found) = match self.byte() % 4 {
+            0 => (DnsResult::Ok, vec![sim::found(D1)]),
+            1 => (DnsResult::Ok, vec![sim::found(D2), sim::found(D1)]),
             2 => (DnsResult::NxDomain, Vec::new()),
             _ => (DnsResult::Timeout, Vec::new()),
         };
-        let name = "pbx.example".into();
-        self.world.input(Input::Resolved { name, result, addresses, took: Duration::ZERO });
+        self.world.resolve("pbx.example", result, &found);
     }
 
     /// Looks at everything that was sent, and has the caller learn from its answers.

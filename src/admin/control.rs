@@ -50,6 +50,9 @@ pub enum NotSet {
     /// The set has no such destination.
     #[error("no such destination")]
     NoDestination,
+    /// It is one address of several that a name stands for, which share one wish.
+    #[error("one of several addresses of a destination")]
+    OneOfSeveral,
     /// The owner of the states did not answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -39,6 +39,9 @@ pub struct DestinationView {
     pub uri: String,
     /// The address and port it stands for, if known.
     pub address: Option<String>,
+    /// The name that its address is found by; null for a literal address.
+    #[serde(default)]
+    pub dns: Option<DnsView>,
     /// The derived state.
     pub state: String,
     /// When that last changed.
@@ -49,12 +52,14 @@ pub struct DestinationView {
     pub probe: ProbeView,
     /// What the administrator wants.
     pub admin: String,
-    /// When an ejection ends; null when there is none, which is always so in this version.
+    /// Requests that failed at it in a row, towards an ejection.
+    pub passive_failures: u32,
+    /// When its ejection ends; null when it is not ejected.
     pub ejected_until: Option<String>,
-    /// When a pause it asked for ends; null when there is none, which is always so in this version.
+    /// When the pause that it asked for with Retry-After ends; null when there is none.
     pub retry_after_until: Option<String>,
-    /// Calls on it; null while they are not counted by destination.
-    pub calls: Option<u64>,
+    /// Calls in progress on it.
+    pub calls: u64,
     /// Calls allowed on it; null for no limit.
     pub max_calls: Option<u64>,
     /// Relative share.
@@ -65,6 +70,19 @@ pub struct DestinationView {
     pub changes: Vec<ChangeView>,
     /// The last probes; none without history.
     pub probes: Vec<ProbeNoteView>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DnsView {
+    /// The name.
+    pub name: String,
+    /// Every address of this destination; several only where they are not a destination each.
+    pub addresses: Vec<String>,
+    /// When it was last found to stand for them; null if it never was.
+    pub resolved: Option<String>,
+    /// Whether a later look-up failed, so that these are older addresses kept.
+    pub stale: bool,
 }
 
 /// The facts of probing one destination.
@@ -78,6 +96,10 @@ pub struct ProbeView {
     pub down_after: u32,
     /// Successes in a row that make it up.
     pub up_after: u32,
+    /// Successes in a row that make it up at present.
+    pub up_needed: u32,
+    /// Whether that is more than `up_after`, because it went down so often of late.
+    pub damped: bool,
     /// Failed probes in a row.
     pub consecutive_failures: u32,
     /// Successful probes in a row.
@@ -86,7 +108,7 @@ pub struct ProbeView {
     pub last_outcome: Option<String>,
     /// Round trip of the last answered probe.
     pub last_rtt_seconds: Option<f64>,
-    /// Smoothed round trip.
+    /// Smoothed time to a response, of probes and calls.
     pub rtt_seconds: Option<f64>,
     /// When the last probe ended.
     pub last_finished: Option<String>,
@@ -105,7 +127,7 @@ pub struct ChangeView {
     pub to: String,
     /// Why.
     pub reason: String,
-    /// The probe outcome behind it, if a probe caused it.
+    /// How the probe or the request behind it ended, if one caused it.
     pub outcome: Option<String>,
     /// What the administrator wants since.
     pub admin: String,
@@ -145,15 +167,22 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         id: destination.id.to_string(),
         uri: destination.uri.to_string(),
         address: destination.address.map(|address| address.to_string()),
+        dns: destination.name.as_deref().map(|name| DnsView {
+            name: name.to_owned(),
+            addresses: destination.addresses.iter().map(ToString::to_string).collect(),
+            resolved: destination.resolved.map(|at| time(at, clock)),
+            stale: destination.dns_stale,
+        }),
         state: destination.state.to_string(),
         since: time(destination.since, clock),
         kamailio: destination.state.kamailio(destination.probe.enabled).to_owned(),
         probe: probe_view(destination, clock),
         admin: destination.admin.to_string(),
-        ejected_until: None,
-        retry_after_until: None,
-        calls: None,
-        max_calls: None,
+        passive_failures: destination.passive_failures,
+        ejected_until: destination.ejected_until.map(|until| time(until, clock)),
+        retry_after_until: destination.retry_after_until.map(|until| time(until, clock)),
+        calls: destination.load.calls,
+        max_calls: destination.load.max_calls.map(u64::from),
         weight: destination.weight,
         priority: destination.priority,
         changes: destination.changes.iter().chain(last).map(|change| change_view(change, clock)).collect(),
@@ -168,11 +197,13 @@ fn probe_view(destination: &DestinationSnapshot, clock: &Clock) -> ProbeView {
         interval_seconds: probe.interval.as_secs_f64(),
         down_after: probe.down_after,
         up_after: probe.up_after,
+        up_needed: probe.up_needed,
+        damped: probe.damped,
         consecutive_failures: probe.consecutive_failures,
         consecutive_successes: probe.consecutive_successes,
         last_outcome: probe.last_outcome.map(|outcome| outcome.to_string()),
         last_rtt_seconds: probe.last_rtt.as_ref().map(Duration::as_secs_f64),
-        rtt_seconds: probe.ewma_rtt.as_ref().map(Duration::as_secs_f64),
+        rtt_seconds: destination.load.response_time.as_ref().map(Duration::as_secs_f64),
         last_finished: probe.last_finished.map(|at| time(at, clock)),
         last_success: probe.last_success.map(|at| time(at, clock)),
     }

@@ -47,7 +47,7 @@ fn write_set(page: &mut String, set: &SetView) -> fmt::Result {
     writeln!(
         page,
         "<table><tr><th>Destination</th><th>URI</th><th>State</th><th>Since</th><th>Why</th><th>Last probe</th>\
-         <th>RTT</th><th>Weight</th><th>Priority</th><th>Kamailio</th></tr>"
+         <th>RTT</th><th>Calls</th><th>Weight</th><th>Priority</th><th>Kamailio</th></tr>"
     )?;
     for destination in &set.destinations {
         write_destination(page, destination)?;
@@ -60,7 +60,14 @@ fn write_destination(page: &mut String, destination: &DestinationView) -> fmt::R
     let probe = destination.probe.last_outcome.as_deref().unwrap_or("");
     let rtt = destination.probe.last_rtt_seconds;
     let rtt = rtt.map_or(String::new(), |seconds| format!("{:.1} ms", seconds * 1_000.0));
-    write!(page, "<tr><td>{}</td><td>{}</td>", Escaped(&destination.id), Escaped(&destination.uri))?;
+    write!(page, "<tr><td>{}</td><td>{}", Escaped(&destination.id), Escaped(&destination.uri))?;
+    if let Some(dns) = &destination.dns {
+        let address = destination.address.as_deref().unwrap_or("no address");
+        let resolved = dns.resolved.as_deref().unwrap_or("never");
+        let stale = if dns.stale { ", <span class=\"down\">stale</span>" } else { "" };
+        write!(page, "<br><small>{}, resolved {}{stale}</small>", Escaped(address), Escaped(resolved))?;
+    }
+    write!(page, "</td>")?;
     write!(page, "<td class=\"{0}\">{0}</td>", Escaped(&destination.state))?;
     write!(
         page,
@@ -69,7 +76,9 @@ fn write_destination(page: &mut String, destination: &DestinationView) -> fmt::R
         Escaped(why),
         Escaped(probe)
     )?;
-    write!(page, "<td>{rtt}</td><td>{}</td><td>{}</td>", destination.weight, destination.priority)?;
+    let most = destination.max_calls.map_or(String::new(), |most| format!("/{most}"));
+    write!(page, "<td>{rtt}</td><td>{}{most}</td>", destination.calls)?;
+    write!(page, "<td>{}</td><td>{}</td>", destination.weight, destination.priority)?;
     writeln!(page, "<td>{}</td></tr>", Escaped(&destination.kamailio))
 }
 

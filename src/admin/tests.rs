@@ -3,7 +3,7 @@
 use super::client::{Client, Error as ClientError};
 use super::*;
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::snapshot::{DestinationSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
 use crate::facts::{Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
 use std::sync::Mutex;
@@ -69,13 +69,18 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         uri: "sip:10.0.0.1:5060".into(),
         transport: Transport::Udp,
         address: Some(([10, 0, 0, 1], 5060).into()),
-        addresses: vec![],
-        dns_stale: false,
+        addresses: vec![([10, 0, 0, 1], 5060).into()],
+        name: Some("pbx.example".into()),
+        resolved: Some(at),
+        dns_stale: true,
         weight: 1,
         priority: 0,
         state: State::Down,
         usable: false,
         admin: Admin::Enabled,
+        passive_failures: 2,
+        ejected_until: Some(at + Duration::from_secs(30)),
+        retry_after_until: None,
         added: at,
         since: at,
         last_change: Some(change),
@@ -84,11 +89,13 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
             interval: Duration::from_secs(10),
             down_after: 3,
             up_after: 1,
+            up_needed: 1,
             consecutive_failures: 3,
             last_outcome: Some(ProbeOutcome::Timeout),
             last_finished: Some(at),
             ..ProbeSnapshot::default()
         },
+        load: LoadSnapshot::default(),
         changes: if full { vec![change] } else { vec![] },
         probes: if full { vec![ProbeNote { at, outcome: ProbeOutcome::Timeout, rtt: None }] } else { vec![] },
     };
@@ -216,11 +223,14 @@ async fn destinations_have_the_documented_shape() {
         listing,
         serde_json::json!({"sets": [{"name": "pbx", "algorithm": "round_robin", "all_down": true, "destinations": [{
             "id": "<b>1", "uri": "sip:10.0.0.1:5060", "address": "10.0.0.1:5060",
+            "dns": {"name": "pbx.example", "addresses": ["10.0.0.1:5060"], "resolved": time, "stale": true},
             "state": "down", "since": time, "kamailio": "IP",
             "probe": {"enabled": true, "interval_seconds": 10.0, "down_after": 3, "up_after": 1,
+                "up_needed": 1, "damped": false,
                 "consecutive_failures": 3, "consecutive_successes": 0, "last_outcome": "timeout",
                 "last_rtt_seconds": null, "rtt_seconds": null, "last_finished": time, "last_success": null},
-            "admin": "enabled", "ejected_until": null, "retry_after_until": null, "calls": null,
+            "admin": "enabled", "passive_failures": 2, "ejected_until": "1970-01-01T00:17:10.000Z",
+            "retry_after_until": null, "calls": 0,
             "max_calls": null, "weight": 1, "priority": 0,
             "changes": [{"at": time, "from": "unknown", "to": "down", "reason": "probe", "outcome": "timeout",
                 "admin": "enabled"}],
@@ -248,6 +258,10 @@ async fn the_page_lists_routes_and_destinations_escaped() {
     }
     assert!(page.contains("&lt;b&gt;1") && !page.contains("<b>1") && page.contains("all down"), "{page}");
     assert!(!page.contains("<script"), "{page}");
+    assert!(
+        page.contains("10.0.0.1:5060, resolved 1970-01-01T00:16:40.000Z") && page.contains("stale"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

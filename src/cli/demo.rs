@@ -136,7 +136,7 @@ fn free_http() -> SocketAddr {
     }
 }
 
-/// The demo's configuration: fast probes and failover, everything else as it always is. One worker,
+/// The demo's configuration: fast probes and failover, short ejections, everything else as it always is. One worker,
 /// so that three calls in turn meet three destinations.
 fn configuration(http: SocketAddr, destinations: &[SocketAddr; DESTINATIONS]) -> String {
     let each = |(index, address): (usize, &SocketAddr)| {
@@ -150,6 +150,7 @@ fn configuration(http: SocketAddr, destinations: &[SocketAddr; DESTINATIONS]) ->
          sets:\n  {SET}:\n    algorithm: round_robin\n    destinations:\n{destinations}\
          \x20   probe: {{interval: 500ms, fast_interval: 200ms, timeout: 200ms, down_after: 2}}\n\
          \x20   failover: {{no_response_after: 500ms}}\n\
+         \x20   passive: {{base_ejection: 1s, max_ejection: 1s}}\n\
          drain: {{timeout: 1s}}\n\
          log: {{level: error}}\n"
     )

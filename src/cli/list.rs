@@ -92,9 +92,27 @@ fn lines(style: Style, listing: &Listing, now: SystemTime) -> Vec<String> {
             lines.push(String::new());
         }
         lines.push(heading(style, set));
-        let head = ["DESTINATION", "STATE", "SINCE", "WHY", "PROBE", "RTT", "WEIGHT", "PRIORITY", "KAMAILIO"];
+        let head = [
+            "DESTINATION",
+            "STATE",
+            "SINCE",
+            "WHY",
+            "PROBE",
+            "RTT",
+            "CALLS",
+            "WEIGHT",
+            "PRIORITY",
+            "KAMAILIO",
+        ];
         let mut rows = vec![head.map(|name| Cell::text(name).in_tone(Tone::Faint)).to_vec()];
         rows.extend(set.destinations.iter().map(|destination| row(destination, now)));
+        if set.destinations.iter().any(|destination| destination.dns.is_some()) {
+            let names = ["ADDRESS", "RESOLVED"].map(|name| Cell::text(name).in_tone(Tone::Faint));
+            let cells = set.destinations.iter().map(|destination| resolved(destination, now));
+            for (row, cells) in rows.iter_mut().zip(std::iter::once(names).chain(cells)) {
+                row.extend(cells);
+            }
+        }
         lines.extend(term::table(style, &rows));
     }
     if lines.is_empty() {
@@ -125,24 +143,56 @@ fn row(destination: &DestinationView, now: SystemTime) -> Vec<Cell> {
         Cell::text(&destination.id),
         Cell::text(&destination.state).in_tone(Tone::of_state(&destination.state)),
         Cell::text(since.map_or_else(|| "-".to_owned(), term::age)),
-        Cell::text(why(destination)),
+        Cell::text(why(destination, now)),
         Cell::text(probe(&destination.probe)),
         Cell::text(rtt.map_or_else(|| "-".to_owned(), term::milliseconds)),
+        Cell::text(calls(destination)),
         Cell::number(destination.weight),
         Cell::number(destination.priority),
         Cell::text(&destination.kamailio).in_tone(Tone::Faint),
     ]
 }
 
-/// What brought the destination into its state.
-fn why(destination: &DestinationView) -> String {
-    match destination.changes.last() {
+/// What its name stands for, and how old the answer is.
+fn resolved(destination: &DestinationView, now: SystemTime) -> [Cell; 2] {
+    let address = Cell::text(destination.address.as_deref().unwrap_or("-"));
+    let Some(dns) = &destination.dns else { return [address, Cell::text("-")] };
+    let at = dns.resolved.as_deref().and_then(|at| humantime::parse_rfc3339(at).ok());
+    let age =
+        at.map_or_else(|| "never".to_owned(), |at| term::age(now.duration_since(at).unwrap_or_default()));
+    match dns.stale {
+        true => [address, Cell::text(format!("stale {age}")).in_tone(Tone::Bad)],
+        false => [address, Cell::text(age)],
+    }
+}
+
+/// The calls on a destination, and how many it takes.
+fn calls(destination: &DestinationView) -> String {
+    match destination.max_calls {
+        Some(most) => format!("{}/{most}", destination.calls),
+        None => destination.calls.to_string(),
+    }
+}
+
+/// What brought the destination into its state and, if that will pass by itself, when.
+fn why(destination: &DestinationView, now: SystemTime) -> String {
+    let mut why = match destination.changes.last() {
         Some(change) => match &change.outcome {
             Some(outcome) => format!("{} ({outcome})", change.reason),
             None => change.reason.clone(),
         },
         None => "-".to_owned(),
+    };
+    let until = match destination.state.as_str() {
+        "ejected" => destination.ejected_until.as_deref(),
+        "throttled" => destination.retry_after_until.as_deref(),
+        _ => None,
+    };
+    if let Some(until) = until.and_then(|until| humantime::parse_rfc3339(until).ok()) {
+        let left = until.duration_since(now).unwrap_or(Duration::ZERO);
+        why.push_str(&format!(", {} left", term::age(left)));
     }
+    why
 }
 
 /// How far the probes are from changing the state.
@@ -150,8 +200,8 @@ fn probe(probe: &ProbeView) -> String {
     match (probe.enabled, &probe.last_outcome, probe.consecutive_failures) {
         (false, _, _) => "off".to_owned(),
         (true, None, _) => "waiting".to_owned(),
-        (true, Some(_), 0) if probe.consecutive_successes < probe.up_after => {
-            format!("{}/{} good", probe.consecutive_successes, probe.up_after)
+        (true, Some(_), 0) if probe.consecutive_successes < probe.up_needed => {
+            format!("{}/{} good", probe.consecutive_successes, probe.up_needed)
         }
         (true, Some(_), 0) => "good".to_owned(),
         (true, Some(outcome), failures) => {
@@ -163,7 +213,7 @@ fn probe(probe: &ProbeView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::destinations::ChangeView;
+    use crate::admin::destinations::{ChangeView, DnsView};
 
     fn destination(id: &str, state: &str, failures: u32) -> DestinationView {
         let since = "2026-01-01T00:00:00.000Z".to_owned();
@@ -171,6 +221,7 @@ mod tests {
             id: id.to_owned(),
             uri: format!("sip:{id}"),
             address: None,
+            dns: None,
             state: state.to_owned(),
             since: since.clone(),
             kamailio: "AP".to_owned(),
@@ -178,6 +229,7 @@ mod tests {
                 enabled: true,
                 down_after: 3,
                 up_after: 1,
+                up_needed: 1,
                 consecutive_failures: failures,
                 consecutive_successes: u32::from(failures == 0),
                 last_outcome: Some(if failures == 0 { "code 200" } else { "timeout" }.to_owned()),
@@ -185,10 +237,11 @@ mod tests {
                 ..ProbeView::default()
             },
             admin: "enabled".to_owned(),
+            passive_failures: 0,
             ejected_until: None,
             retry_after_until: None,
-            calls: None,
-            max_calls: None,
+            calls: 3,
+            max_calls: (failures > 0).then_some(10),
             weight: 1,
             priority: 0,
             changes: vec![ChangeView {
@@ -220,11 +273,48 @@ mod tests {
             lines(Style::plain(), &listing(false), now()),
             [
                 "pbx  round_robin  1 of 2 up",
-                "  DESTINATION    STATE  SINCE  WHY              PROBE        RTT     WEIGHT  PRIORITY  KAMAILIO",
-                "  10.0.0.1:5060  up     2m 3s  probe            good         0.4 ms       1         0  AP",
-                "  b              down   2m 3s  probe (timeout)  3/3 timeout  -            1         0  AP",
+                "  DESTINATION    STATE  SINCE  WHY              PROBE        RTT     CALLS  WEIGHT  PRIORITY  KAMAILIO",
+                "  10.0.0.1:5060  up     2m 3s  probe            good         0.4 ms  3           1         0  AP",
+                "  b              down   2m 3s  probe (timeout)  3/3 timeout  -       3/10        1         0  AP",
             ]
         );
+    }
+
+    #[test]
+    fn an_ejection_and_a_pause_tell_how_long_they_last() {
+        let mut ejected = destination("a", "ejected", 0);
+        ejected.ejected_until = Some("2026-01-01T00:02:30Z".to_owned());
+        ejected.changes[0].reason = "passive".to_owned();
+        ejected.changes[0].outcome = Some("code 503".to_owned());
+        assert_eq!(why(&ejected, now()), "passive (code 503), 27s left");
+        ejected.state = "throttled".to_owned();
+        ejected.retry_after_until = Some("2026-01-01T00:02:13Z".to_owned());
+        assert_eq!(why(&ejected, now()), "passive (code 503), 10s left");
+    }
+
+    #[test]
+    fn names_are_shown_with_their_addresses_and_the_age_of_the_answer() {
+        let mut listing = listing(false);
+        let set = &mut listing.sets[0].destinations;
+        set[0].address = Some("10.0.0.1:5060".to_owned());
+        let dns = |resolved: Option<&str>, stale| DnsView {
+            name: "pbx.example".to_owned(),
+            addresses: vec![],
+            resolved: resolved.map(ToOwned::to_owned),
+            stale,
+        };
+        let ends = |listing: &Listing| -> Vec<String> {
+            let lines = lines(Style::plain(), listing, now());
+            lines.iter().skip(1).map(|line| line.split("KAMAILIO").last().unwrap().to_owned()).collect()
+        };
+        set[0].dns = Some(dns(Some("2026-01-01T00:02:00Z"), false));
+        set[1].dns = Some(dns(None, false));
+        let shown = ends(&listing);
+        assert_eq!(shown[0], "  ADDRESS        RESOLVED");
+        assert!(shown[1].ends_with("AP        10.0.0.1:5060  3s"), "{shown:?}");
+        assert!(shown[2].ends_with("AP        -              never"), "{shown:?}");
+        listing.sets[0].destinations[0].dns = Some(dns(Some("2026-01-01T00:00:00Z"), true));
+        assert!(ends(&listing)[1].ends_with("10.0.0.1:5060  stale 2m 3s"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::cursor::{Cursor, Field, Scalar};
 use super::near::nearest;
-use crate::facts::{Admin, Algorithm};
+use crate::dispatch::HashCompat;
+use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
@@ -250,9 +251,11 @@ macro_rules! words_field {
     };
 }
 
-words_field!(Algorithm, later ["two_choices", "least_calls", "latency"], kamailio_algorithm);
+words_field!(Algorithm, later [], kamailio_algorithm);
+words_field!(HashCompat, later [], |_| None);
+words_field!(WhenAllDown, later [], |_| None);
 words_field!(Admin, later [], kamailio_state);
-words_field!(Family, later["both"], |_| None);
+words_field!(Family, later[], |_| None);
 words_field!(OtlpProtocol, later [], |_| None);
 words_field!(LogFormat, later [], |_| None);
 words_field!(OptionsReply, later [], |_| None);
@@ -265,14 +268,16 @@ fn kamailio_algorithm(written: &str) -> Option<String> {
         "2" => "`hash` with `hash: {key: [to]}`",
         "3" => "`hash` with `hash: {key: [ruri]}`",
         "4" => "`round_robin`",
-        "5" => "a hash of the digest user, which is not supported in this version",
+        "5" => "`hash` with `hash: {key: [auth_user]}`",
         "6" => "`random`",
         "7" => "`hash` with `hash: {key: [\"header:NAME\"]}`",
         "8" => "`priority`",
         "9" | "11" => "`weighted_round_robin`",
-        "10" => "`least_calls`, which is not supported in this version",
+        "10" => "`least_calls`",
         "12" => "parallel forking, which has no counterpart",
-        "13" => "`latency`, which is not supported in this version",
+        "13" => "`latency`",
+        "14" => "`round_robin` with a `priority` for each destination",
+        "15" => "`weighted_round_robin` with a `priority` for each destination",
         _ => return None,
     };
     Some(format!("algorithms have names here; Kamailio's algorithm {written} is {name}"))

@@ -168,7 +168,7 @@ impl HashKey {
 
 impl Scalar for HashKey {
     fn kind() -> String {
-        "call_id, from, to, ruri, source_ip or header:NAME".into()
+        "call_id, from, to, ruri, ruri_user, auth_user, source_ip or header:NAME".into()
     }
     fn parse(cursor: &Cursor<'_>) -> Option<Self> {
         let text = cursor.text().unwrap_or_default();
@@ -180,12 +180,9 @@ impl Scalar for HashKey {
             "from" => HashPart::From,
             "to" => HashPart::To,
             "ruri" => HashPart::Ruri,
+            "ruri_user" => HashPart::RuriUser,
+            "auth_user" => HashPart::AuthUser,
             "source_ip" => HashPart::SourceIp,
-            "ruri_user" | "auth_user" => {
-                let kind = <Self as Scalar>::kind();
-                cursor.problem(format!("`{text}` is not supported in this version; expected {kind}"));
-                return None;
-            }
             _ => match text.strip_prefix("header:").map(str::trim).filter(|name| is_token(name)) {
                 Some(name) => HashPart::Header(name.into()),
                 None => {

@@ -4,7 +4,8 @@
 use super::fields::{Codes, Network, Percent, Size, Trigger, Workers};
 use super::items::{DestinationItem, HashKey, ListenerItem, Overrides, RouteItem, Sets};
 use super::section::{Section, section};
-use crate::facts::{Admin, Algorithm};
+use crate::dispatch::HashCompat;
+use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
 use crate::proxy::OptionsReply;
 use crate::telemetry::{LogFormat, OtlpProtocol};
@@ -21,6 +22,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Destination::SECTION,
     &Probe::SECTION,
     &Failover::SECTION,
+    &Passive::SECTION,
+    &RetryAfter::SECTION,
     &Route::SECTION,
     &Dns::SECTION,
     &Sip::SECTION,
@@ -52,7 +55,7 @@ section! {
         sets: Sets = Sets::default(), kamailio "`dispatcher.list`", required true;
         /// Which request goes to which set; the first match wins. Not needed with one set. With routes, a request that none matches gets 404.
         routes: Vec<RouteItem> = vec![], kamailio "`ds_select_dst` in `request_route`";
-        /// Names of destinations. A/AAAA records are kept fresh in the background; a failed query keeps the last good answer.
+        /// Names of destinations. SRV, A and AAAA records are kept fresh in the background; a failed query keeps the last good answer.
         dns: Dns = Dns::default(), kamailio "`ds_dns_*`";
         /// SIP itself.
         sip: Sip = Sip::default();
@@ -96,7 +99,7 @@ section! {
     /// One set of destinations that can stand in for each other.
     Set at "sets.NAME" {
         /// How a destination is chosen among the usable ones of the best priority.
-        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3 and 7 hash, 6 random, 8 priority";
+        algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority, 10 least_calls, 13 latency";
         /// What `algorithm: hash` looks at.
         hash: Hash = Hash::default(), kamailio "`hash_pvar`";
         /// Share of calls that should be set up; exported for the alerts on its error budget.
@@ -107,21 +110,34 @@ section! {
         sources: Vec<Network> = vec![], kamailio "`ds_is_from_list`, `permissions`";
         /// Its destinations: URIs, or the keys below. Those of equal priority keep file order.
         destinations: Vec<DestinationItem> = vec![], kamailio "the lines of `dispatcher.list`", required true;
+        /// Set that follows when none of its own destinations can be chosen, be they down, full or tried; that one's own fallback follows it. Its destinations are counted under its own name.
+        fallback: Option<String> = None, kamailio "the list of `ds_select_routes`";
+        /// What becomes of a new request when neither it nor its fallbacks have a usable destination: reject, or try_anyway, which tries enabled ones although they seem to be down.
+        when_all_down: WhenAllDown = WhenAllDown::Reject, kamailio "`use_default`";
+        /// Time over which a destination that was down, set aside or out of service gets more and more of its share; 0s: all of it at once.
+        slow_start: Duration = Duration::ZERO, from Duration::ZERO => HOUR;
         /// How its destinations are probed.
         probe: Probe = Probe::default();
         /// When to give up on a destination and try the next.
         failover: Failover = Failover::default();
+        /// Setting a destination aside because requests to it fail, whatever its probes say.
+        passive: Passive = Passive::default(), kamailio "`ds_mark_dst` in `failure_route`";
+        /// Leaving a destination alone for as long as it asks.
+        retry_after: RetryAfter = RetryAfter::default(), kamailio "`blst_503`, `blst_503_max_timeout` of `tm`";
     }
-    later ["fallback", "when_all_down", "slow_start", "register_key", "passive", "retry_after"]
+    later ["register_key"]
 }
 
 section! {
     /// The key of `algorithm: hash`, a weighted rendezvous hash: when a destination goes down only its own share moves, to all the others.
     Hash at "sets.NAME.hash" {
-        /// Parts of the request, hashed together: call_id, from, to, ruri, source_ip, header:NAME.
-        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri, 7 `hash_pvar`";
+        /// Parts of the request, hashed together. `from`, `to` and `ruri` are whole URIs, `ruri_user` the user part or the number of a `tel:` URI,
+        /// `auth_user` the digest user name up to an `@`. A request with none of the parts goes in turn, by weight.
+        key: Vec<HashKey> = HashKey::defaults(), kamailio "algorithm 0 call_id, 1 from, 2 to, 3 ruri (with `flags` 1 ruri_user), 5 auth_user, 7 `hash_pvar`";
+        /// `kamailio`: each key goes where Kamailio's dispatcher sends it. One part alone, not `source_ip`; `from`, `to` and `ruri` are user, host and port as there.
+        /// Every destination is a slot, by priority and then file order, whatever its weight; what a dead one had goes to the next.
+        compat: Option<HashCompat> = None, kamailio "algorithms 0 to 3, 5, 7";
     }
-    later ["compat"]
 }
 
 section! {
@@ -131,7 +147,7 @@ section! {
         id: Option<String> = None, kamailio "`duid` in `attrs`";
         /// `sip:HOST`, `sip:HOST:PORT`, with `;transport=tcp` if not UDP. A name is looked up as A/AAAA.
         uri: Option<String> = None, kamailio "`destination`", required true;
-        /// Its share for `weighted_round_robin`, `hash` and `random`; 0 gets no new requests.
+        /// Its share for `weighted_round_robin`, `hash`, `random`, `two_choices`, `least_calls` and `latency`; 0 gets no new requests.
         weight: u32 = 1, from 0 => 65_535, kamailio "`weight`, `rweight` in `attrs`";
         /// Lower is tried first. Kamailio is the other way round.
         priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";
@@ -142,10 +158,13 @@ section! {
         listener: Option<String> = None, kamailio "`socket`, `sockname` in `attrs`";
         /// Largest request sent to it over UDP, in bytes; null: `sip.mtu`. 65535 keeps every request on UDP. A URI with `;transport=udp` does too, unless this is written.
         mtu: Option<u32> = None, kamailio "`udp_mtu`";
+        /// Calls on it at a time, at most; null: no limit. Above it, others are tried; with none left 503. A call counts from its INVITE to its end. Needs `sip.record_route`.
+        max_calls: Option<u32> = None, kamailio "`maxload` in `attrs`";
+        /// New calls a second, at most, of which as many may come at once; null: no limit.
+        max_cps: Option<u32> = None, kamailio "`pipelimit`, `ratelimit`";
         /// Keys that differ from the set's `probe`.
         probe: Overrides = Overrides::default(), kamailio "`ping_from` in `attrs`";
     }
-    later ["max_calls", "max_cps"]
 }
 
 section! {
@@ -198,6 +217,32 @@ section! {
 }
 
 section! {
+    /// Ejection: a destination at which `consecutive_failures` requests in a row failed gets no new ones for a while. A failure is no response, a transport error, 500, 502, 503 or 504, before any 101–199, to a request that opens a dialog or stands alone; any other answer counts from 0 again, even 408. Probes neither count nor end it. The last usable destination of a set is never ejected; if all others fail, ejections are lifted.
+    Passive at "sets.NAME.passive" {
+        /// Whether destinations are ejected.
+        enabled: bool = dispatch::PassiveSettings::default().enabled;
+        /// Failures in a row that eject.
+        consecutive_failures: u32 = dispatch::PassiveSettings::default().consecutive_failures, from 1 => 1_000;
+        /// How long the first ejection lasts. Each further one lasts twice as long; each `base_ejection` that passes without one takes a doubling back.
+        base_ejection: Duration = dispatch::PassiveSettings::default().base_ejection, from ms(100) => HOUR;
+        /// How long an ejection lasts at most; not below `base_ejection`.
+        max_ejection: Duration = dispatch::PassiveSettings::default().max_ejection, from ms(100) => HOUR;
+        /// Share of the enabled destinations that may be ejected at a time, in percent, rounded down.
+        max_ejected_percent: u32 = dispatch::PassiveSettings::default().max_ejected_percent, from 0 => 100;
+    }
+}
+
+section! {
+    /// Retry-After in a destination's 503 to a request that opens a dialog or stands alone: it gets no new ones for so long. Ignored where nobody else could serve.
+    RetryAfter at "sets.NAME.retry_after" {
+        /// Whether to do as it asks.
+        honour: bool = dispatch::RetryAfterSettings::default().honour;
+        /// For this long at most. FreeSWITCH always asks for 300s.
+        max: Duration = dispatch::RetryAfterSettings::default().max, from secs(1) => HOUR;
+    }
+}
+
+section! {
     /// One route. Every condition that is written must hold.
     Route at "routes[]" {
         /// Methods, as in [INVITE, REGISTER]; empty: all.
@@ -220,14 +265,17 @@ section! {
 section! {
     /// How names of destinations are looked up.
     Dns at "dns" {
-        /// Shortest time an answer is kept.
+        /// Shortest time an answer is kept, whatever its TTL says.
         min_ttl: Duration = secs(5), from secs(1) => HOUR, kamailio "`ds_dns_ttl`", restart true;
-        /// Longest time an answer is kept.
+        /// Longest time an answer is kept, whatever its TTL says; the DNS of Docker says ten minutes.
         max_ttl: Duration = secs(300), from secs(1) => WEEK, kamailio "`ds_dns_interval`", restart true;
-        /// Addresses asked for: auto takes IPv4 if there is an A record and an IPv4 listener, else IPv6.
+        /// Whether a name with several addresses is a destination for each: `ID@ADDRESS:PORT`. `false`: one destination that uses one address.
+        expand: bool = true;
+        /// Addresses taken of one name at most; of more, those of better SRV priority, then the lower ones.
+        max_endpoints: u32 = 16, from 1 => 256, kamailio "`ds_dns_mode` takes one", restart true;
+        /// Addresses asked for: auto takes IPv4 if there is an A record and an IPv4 listener, else IPv6; both takes all.
         family: Family = Family::Auto, restart true;
     }
-    later ["expand", "max_endpoints"]
 }
 
 section! {

@@ -93,6 +93,5 @@ only after a restart; a reload that changes one says so.
 ";
 
 const NOT_SUPPORTED: &str = "\
-- values: `listen` on `tls://`, `ws://`, `wss://`; `sips:` and `transport=tls` destinations; `algorithm` `two_choices`,
-  `least_calls`, `latency`; `hash.key` `ruri_user`, `auth_user`; `dns.family: both`; `tracing.otlp` over https
+- values: `listen` on `tls://`, `ws://`, `wss://`; `sips:` and `transport=tls` destinations; `tracing.otlp` over https
 ";

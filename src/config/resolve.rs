@@ -35,7 +35,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
     let at = KeyPath::root();
     let listeners = listen::resolve(&root.listen, problems);
     let timers = timers(root, &at.key("sip"), problems);
-    let sets = sets::resolve(&mut root.sets, &listeners, &timers, root.sip.mtu, problems);
+    let sets = sets::resolve(&mut root.sets, &listeners, &timers, &root.sip, problems);
     let routes = routes::resolve(&root.routes, &sets, &listeners, problems);
     if root.dns.min_ttl > root.dns.max_ttl {
         let path = at.key("dns").key("min_ttl");
@@ -70,6 +70,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),
             max_transactions: root.limits.transactions,
             max_call_age: root.limits.max_call_age,
+            expand: root.dns.expand,
             hash: 0,
         },
     }
@@ -112,6 +113,7 @@ fn net_settings(root: &Root, listeners: &[proxy::Listener]) -> net::Settings {
             min_ttl: root.dns.min_ttl,
             max_ttl: root.dns.max_ttl,
             family: root.dns.family,
+            max_endpoints: size(root.dns.max_endpoints),
         },
     }
 }

@@ -4,16 +4,35 @@
 //! An algorithm gives every request an *order* over the usable members and computes only as much
 //! of it as is tried. To add one: a file here, a word in [`Word`], a row in [`of`]; the property
 //! tests of `tests/algorithms.rs` run over every row.
+//!
+//! | word | in short |
+//! |---|---|
+//! | `round_robin` | turns |
+//! | `weighted_round_robin` | turns by weight, smoothly interleaved |
+//! | `hash` | weighted rendezvous hash; with `compat: kamailio` Kamailio's hash and slots |
+//! | `random` | a weighted sample without replacement |
+//! | `two_choices` | the less loaded of two drawn by weight |
+//! | `priority` | file order |
+//! | `least_calls` | the fewest calls for its weight |
+//! | `latency` | a draw by weight, less for the slow |
 
 mod hash;
+mod kamailio;
+mod latency;
+mod least_calls;
 mod priority;
 mod random;
 mod rendezvous;
 mod round_robin;
+mod two_choices;
 mod weighted_round_robin;
 
-use super::Set;
+use super::table::Lot;
+use super::{HashCompat, Loads, Set};
 use crate::facts::{Algorithm as Word, Target};
+pub use kamailio::kamailio_hash;
+pub use rendezvous::fraction;
+use weighted_round_robin::WeightedRoundRobin;
 
 /// An algorithm of selection; stateless but for the cursor it is given.
 pub trait Algorithm: Sync {
@@ -34,8 +53,8 @@ pub trait Algorithm: Sync {
 /// What a request brings to a selection.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    /// A hash of the configured parts of the request.
-    pub key: u64,
+    /// A hash of the configured parts of the request; `None` if it has none of them.
+    pub key: Option<u64>,
     /// An unguessable number.
     pub nonce: u64,
 }
@@ -56,6 +75,8 @@ pub struct Candidates<'a> {
     pub set: &'a Set,
     /// Their positions in the set's file order, ascending.
     pub usable: &'a [u32],
+    /// What they have to do.
+    pub loads: &'a Loads,
 }
 
 impl Candidates<'_> {
@@ -63,16 +84,34 @@ impl Candidates<'_> {
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         self.usable.iter().filter_map(|position| self.set.member(*position))
     }
+
+    /// What hashing needs of each candidate, in file order.
+    fn lots(&self) -> impl Iterator<Item = &Lot> {
+        let lots = self.set.lots();
+        self.usable.iter().filter_map(|position| lots.get(*position as usize))
+    }
 }
 
-/// The implementation of a word.
-pub fn of(word: Word) -> &'static dyn Algorithm {
-    match word {
+/// Whether one candidate has fewer calls for its weight than another.
+fn is_less_loaded(loads: &Loads, one: &Lot, other: &Lot) -> bool {
+    let (calls, others) = (loads.calls(one.target), loads.calls(other.target));
+    calls.saturating_mul(u64::from(other.weight)) < others.saturating_mul(u64::from(one.weight))
+}
+
+/// The implementation that a set asks for.
+pub fn of(set: &Set) -> &'static dyn Algorithm {
+    match set.algorithm() {
         Word::RoundRobin => &round_robin::RoundRobin,
-        Word::WeightedRoundRobin => &weighted_round_robin::WeightedRoundRobin,
-        Word::Hash => &hash::Hash,
+        Word::WeightedRoundRobin => &WeightedRoundRobin,
+        Word::Hash => match set.hash_compat() {
+            None => &hash::Hash,
+            Some(HashCompat::Kamailio) => &kamailio::Kamailio,
+        },
         Word::Random => &random::Random,
+        Word::TwoChoices => &two_choices::TwoChoices,
         Word::Priority => &priority::Priority,
+        Word::LeastCalls => &least_calls::LeastCalls,
+        Word::Latency => &latency::Latency,
     }
 }
 
@@ -82,6 +121,7 @@ mod tests {
     use super::super::testing::{destination, set};
     use super::*;
     use crate::facts::names::Names;
+    use std::time::Instant;
 
     /// Runs `test` on a tier of members with weights, all usable, and a function that names targets.
     pub fn with_candidates<R>(
@@ -94,10 +134,29 @@ mod tests {
             destination.weight = *weight;
             destination
         });
-        let table = Table::new(vec![set("pbx", weighted.collect())], &mut names);
+        let mut settings = set("pbx", weighted.collect());
+        settings.algorithm = Word::Hash;
+        settings.hash_compat = Some(HashCompat::Kamailio);
+        let table = Table::new(vec![settings], &mut names);
         let set = table.sets().next().unwrap();
-        let candidates = Candidates { set, usable: &set.tiers()[0].members };
+        let loads = Loads::new(Instant::now());
+        let candidates = Candidates { set, usable: &set.tiers()[0].members, loads: &loads };
         test(&candidates, &|target| names.target(target).to_owned())
+    }
+
+    /// The same with so many calls on each member.
+    pub fn with_calls<R>(
+        members: &[(&str, u32)],
+        calls: &[u64],
+        test: impl FnOnce(&Candidates, &dyn Fn(Target) -> String) -> R,
+    ) -> R {
+        with_candidates(members, |candidates, name| {
+            let loads = Loads::new(Instant::now());
+            let on = |(target, count): (Target, &u64)| (0..*count).map(move |_| target);
+            let all = candidates.targets().zip(calls).flat_map(on);
+            let _held: Vec<_> = all.map(|target| loads.begin(target)).collect();
+            test(&Candidates { loads: &loads, ..*candidates }, name)
+        })
     }
 
     /// The whole order of a request.
@@ -117,13 +176,19 @@ mod tests {
 
     #[test]
     fn nothing_comes_out_of_an_empty_tier() {
-        for word in Word::ALL {
-            with_candidates(&[("a", 1)], |candidates, _| {
-                let empty = Candidates { set: candidates.set, usable: &[] };
-                let request = Request { key: 1, nonce: 2 };
-                assert_eq!(of(*word).first(&empty, request, &mut Cursor::default()), None);
-                assert_eq!(of(*word).next(&empty, 3, &[]), None);
-            });
+        let row = |word: &Word| (*word, None);
+        for (word, compat) in Word::ALL.iter().map(row).chain([(Word::Hash, Some(HashCompat::Kamailio))]) {
+            let mut settings = set("pbx", vec![destination("a")]);
+            (settings.algorithm, settings.hash_compat) = (word, compat);
+            let table = Table::new(vec![settings], &mut Names::default());
+            let set = table.sets().next().unwrap();
+            let loads = Loads::new(Instant::now());
+            let empty = Candidates { set, usable: &[], loads: &loads };
+            for key in [None, Some(1)] {
+                let request = Request { key, nonce: 2 };
+                assert_eq!(of(set).first(&empty, request, &mut Cursor::default()), None);
+            }
+            assert_eq!(of(set).next(&empty, 3, &[]), None);
         }
     }
 }

@@ -1,21 +1,27 @@
 //! The one owner of the states of destinations and sets; it lives on worker 0.
 //!
-//! Takes in what was learned (probes, an administrator's wish, addresses, a reload), says what
-//! changed, in order, and publishes verdicts. Pure: the time is an argument. Never chooses a
+//! Takes in what was learned (probes, evidence of requests, an administrator's wish, addresses, a
+//! reload), says what changed, in order, and publishes verdicts. Pure: the time is an argument. Never chooses a
 //! destination and never decides when to probe.
 
+mod addresses;
 mod facts;
+mod flaps;
 mod member;
+mod passive;
 mod publish;
 
-use super::{Destination, Host, Table, Verdicts};
-use crate::facts::event::{ProbeOutcome, StateChange};
-use crate::facts::snapshot::{Detail, SetSnapshot};
+use super::{Destination, Set, Table, Verdicts};
+use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::evidence::Evidence;
+use crate::facts::lookup::Lookup;
+use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, SetId, State, Target};
-use member::{Addresses, Member};
+use addresses::Answer;
+use member::Member;
 use publish::Publication;
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +31,13 @@ pub struct Health {
     table: Arc<Table>,
     /// By target.
     members: Vec<Option<Member>>,
+    /// The answers for the names of the table that have been looked up.
+    answers: BTreeMap<Lookup, Answer>,
+    /// The names of the table, and whose they are.
+    named: BTreeMap<Lookup, Vec<Target>>,
     publication: Publication,
+    /// When an ejection or a pause of a destination ends next.
+    expiries: BTreeSet<(Instant, Target)>,
     /// Changes not given out yet; the owner drains them after every step.
     changes: VecDeque<Change>,
 }
@@ -77,34 +89,33 @@ impl Health {
 
     /// Takes a new configuration. Destinations that stay keep what was set at run time, their
     /// history and their state; a changed URI makes the state unknown again; a configured admin
-    /// state counts only where it changed. A new destination of a known name gets its addresses.
+    /// state counts only where it changed. A new destination of a known name gets its addresses, and
+    /// what is known of them where another of the same owner stood for them.
     pub fn reconcile(&mut self, table: Arc<Table>, now: Instant) -> Reconciled {
-        let names = self.known_names();
+        self.named = table.lookups();
+        self.answers.retain(|lookup, _| self.named.contains_key(lookup));
+        let mut members = self.newcomers(&table, now);
+        let added = members.iter().flatten().count();
         let mut old = std::mem::take(&mut self.members);
-        let mut reconciled = Reconciled::default();
-        self.members.resize_with(table.target_bound(), || None);
-        for destination in table.destinations() {
-            let known = match &destination.settings.endpoint.host {
-                Host::Name(name) => names.get(name),
-                Host::Address(_) => None,
-            };
+        let mut reconciled = Reconciled { added: count(added), ..Reconciled::default() };
+        let places = table.destinations().filter_map(|place| Some((place, table.set(place.set)?)));
+        for (destination, set) in places {
             let index = destination.target.index();
-            let member = if let Some(mut member) = old.get_mut(index).and_then(Option::take) {
-                reconciled.kept += 1;
-                let change = member.reconfigure(destination, known, now);
-                self.changes.extend(change.map(Change::Destination));
-                member
-            } else {
-                reconciled.added += 1;
-                Member::new(destination, known, now)
-            };
-            if let Some(slot) = self.members.get_mut(index) {
+            let Some(mut member) = old.get_mut(index).and_then(Option::take) else { continue };
+            reconciled.kept += 1;
+            let change = member.reconfigure(destination, set, self.answer(destination), now);
+            self.changes.extend(change.map(Change::Destination));
+            if let Some(slot) = members.get_mut(index) {
                 *slot = Some(member);
             }
         }
-        reconciled.removed = u32::try_from(old.iter().flatten().count()).unwrap_or(u32::MAX);
-        let sets = self.publication.rebuild(&table, &self.members);
-        self.changes.extend(sets.into_iter().map(|(set, all_down)| Change::Set { set, all_down }));
+        reconciled.removed = count(old.iter().flatten().count());
+        self.members = members;
+        self.expiries = self.members.iter().flatten().filter_map(Member::expiry_of).collect();
+        self.publication.rebuild(&table, &self.members);
+        for set in table.sets() {
+            self.settle(&table, set, ChangeReason::Reload, now);
+        }
         self.table = table;
         self.check_all();
         reconciled
@@ -118,31 +129,128 @@ impl Health {
         rtt: Option<Duration>,
         now: Instant,
     ) -> ProbeVerdict {
-        let change = self.update(target, |member| member.on_probe(outcome, rtt, now));
+        let change = self
+            .update(target, now, |member, has_substitute| member.on_probe(outcome, rtt, has_substitute, now));
         let (consecutive_failures, consecutive_successes) =
             self.member(target).map(Member::consecutive).unwrap_or_default();
         ProbeVerdict { change, consecutive_failures, consecutive_successes }
     }
 
-    /// Takes in an administrator's wish, which holds until the configured value changes.
-    pub fn set_admin(&mut self, target: Target, admin: Admin, now: Instant) -> Option<StateChange> {
-        self.update(target, |member| member.set_admin(admin, now))
+    /// Takes in what a request showed of a destination; ignored for one that is gone. An ejection
+    /// keeps within the cap and leaves another member; so does a pause.
+    pub fn on_evidence(&mut self, target: Target, evidence: Evidence, now: Instant) {
+        let table = Arc::clone(&self.table);
+        let Some(destination) = table.destination(target) else { return };
+        let Some(set) = table.set(destination.set) else { return };
+        match evidence {
+            Evidence::Answers => {
+                self.update(target, now, |member, _| {
+                    member.on_answer(now);
+                    None
+                });
+            }
+            Evidence::Fails(outcome) => {
+                let settings = set.passive();
+                let may_eject = self.publication.may_eject(destination, settings.max_ejected_percent);
+                self.update(target, now, |member, _| member.on_failure(outcome, settings, may_eject, now));
+            }
+            Evidence::Pause(wanted) => {
+                let settings = set.retry_after();
+                if settings.honour && self.publication.leaves_another(destination) {
+                    self.update(target, now, |member, _| member.on_pause(wanted, settings, now));
+                }
+            }
+        }
     }
 
-    /// Takes in the answer for a destination's name, best address first; tells whether its
-    /// addresses changed. An empty answer keeps the last good addresses; a name that never had one
-    /// makes the destination down.
-    pub fn set_addresses(&mut self, target: Target, addresses: &[IpAddr], stale: bool, now: Instant) -> bool {
-        let mut is_changed = false;
-        self.update(target, |member| {
-            let (changed, change) = member.set_addresses(addresses, stale, now);
-            is_changed = changed;
-            change
-        });
-        if is_changed {
+    /// Ends the ejections and pauses whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, target)) = self.expiries.first().filter(|(at, _)| *at <= now).copied() {
+            self.update(target, now, |member, _| member.expire(now));
+        }
+    }
+
+    /// When [`Health::handle_timeout`] is next due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+
+    /// The members that a table has and we have not, at their places. Where a name stands for other
+    /// addresses than before, those of one owner follow each other.
+    fn newcomers(&self, table: &Table, now: Instant) -> Vec<Option<Member>> {
+        let named = self.table.destinations().filter(|destination| destination.settings.lookup.is_some());
+        let mut elders: HashMap<(SetId, &str), Vec<&Member>> = HashMap::new();
+        for destination in named {
+            let elder = self.member(destination.target);
+            elders.entry((destination.set, &destination.settings.owner)).or_default().extend(elder);
+        }
+        let mut members: Vec<Option<Member>> = Vec::new();
+        members.resize_with(table.target_bound(), || None);
+        for destination in table.destinations().filter(|new| self.member(new.target).is_none()) {
+            let mut member = Member::new(destination, self.answer(destination), now);
+            let owner = (destination.set, &*destination.settings.owner);
+            elders.get(&owner).into_iter().flatten().for_each(|elder| member.inherit(elder));
+            if let Some(slot) = members.get_mut(destination.target.index()) {
+                *slot = Some(member);
+            }
+        }
+        members
+    }
+
+    fn answer(&self, destination: &Destination) -> Option<&Answer> {
+        self.answers.get(destination.settings.lookup.as_ref()?)
+    }
+
+    /// Takes in an administrator's wish, which holds until the configured value changes. It is for
+    /// all that belong to one configured id. Gives the change of the one named.
+    pub fn set_admin(&mut self, target: Target, admin: Admin, now: Instant) -> Option<StateChange> {
+        let table = Arc::clone(&self.table);
+        let destination = table.destination(target)?;
+        let mut told = None;
+        for sibling in table.owned_by(destination.set, &destination.settings.owner) {
+            let change = self.update(sibling.target, now, |member, _| member.set_admin(admin, now));
+            told = change.filter(|_| sibling.target == target).or(told);
+        }
+        told
+    }
+
+    /// Takes in the end of a look-up, best address first, and gives the destinations whose addresses
+    /// changed by it. An empty answer keeps the last good addresses; a name that never had one makes
+    /// its destinations down.
+    pub fn on_resolved(
+        &mut self,
+        lookup: &Lookup,
+        addresses: &[SocketAddr],
+        is_failure: bool,
+        now: Instant,
+    ) -> Vec<Target> {
+        let Some(named) = self.named.get(lookup).cloned() else { return vec![] };
+        let mut answer = self.answers.remove(lookup).unwrap_or_default();
+        answer.update(addresses, is_failure, now);
+        let mut changed = Vec::new();
+        for target in named {
+            self.update(target, now, |member, _| {
+                let (is_changed, change) = member.set_answer(&answer, now);
+                changed.extend(is_changed.then_some(target));
+                change
+            });
+        }
+        self.answers.insert(lookup.clone(), answer);
+        if !changed.is_empty() {
             self.publication.note_addresses();
         }
-        is_changed
+        changed
+    }
+
+    /// The names of the table.
+    pub fn lookups(&self) -> impl Iterator<Item = &Lookup> {
+        self.named.keys()
+    }
+
+    /// Whether a destination has a name for which no look-up has ended yet.
+    pub fn is_being_resolved(&self, target: Target) -> bool {
+        let lookup = self.table.destination(target).and_then(|d| d.settings.lookup.as_ref());
+        lookup.is_some_and(|lookup| !self.answers.contains_key(lookup))
     }
 
     /// Whether the next probe should come soon, because the state is not certain.
@@ -171,16 +279,19 @@ impl Health {
     }
 
     /// Answers what is, in file order. `interval` gives the configured time between probes of a
-    /// destination, `detection` the worst-case time to notice a death in a set.
+    /// destination, `detection` the worst-case time to notice a death in a set, `load` what a
+    /// destination has to do.
     pub fn set_snapshots(
         &self,
         detail: Detail,
+        now: Instant,
         interval: impl Fn(Target) -> Duration,
         detection: impl Fn(SetId) -> Duration,
+        load: impl Fn(Target) -> LoadSnapshot,
     ) -> Vec<SetSnapshot> {
         let destination = |target: &Target| {
             let is_usable = self.publication.is_usable(*target);
-            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target)))
+            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target), now, load(*target)))
         };
         let sets = self.table.sets().map(|set| SetSnapshot {
             id: set.id(),
@@ -199,28 +310,61 @@ impl Health {
     }
 
     /// Applies an update to one destination and brings everything that follows from it in step.
+    /// `update` is told whether another member can be chosen.
     fn update(
         &mut self,
         target: Target,
-        update: impl FnOnce(&mut Member) -> Option<StateChange>,
+        now: Instant,
+        update: impl FnOnce(&mut Member, bool) -> Option<StateChange>,
     ) -> Option<StateChange> {
         let table = Arc::clone(&self.table);
         let destination = table.destination(target)?;
-        let change = update(self.members.get_mut(target.index())?.as_mut()?);
-        self.changes.extend(change.map(Change::Destination));
-        let set = self.publication.refresh(&table, &self.members, destination);
-        self.changes.extend(set.map(|(set, all_down)| Change::Set { set, all_down }));
+        let has_substitute = self.publication.leaves_another(destination);
+        let change = self.apply(&table, destination, |member| update(member, has_substitute));
+        // But for a reload, only an administrator takes away from those that may be ejected.
+        self.settle(&table, table.set(destination.set)?, ChangeReason::Admin, now);
         self.check(destination);
         change
     }
 
-    fn known_names(&self) -> HashMap<Arc<str>, Addresses> {
-        let named =
-            self.members.iter().flatten().filter_map(|member| match &member.settings().endpoint.host {
-                Host::Name(name) => Some((Arc::clone(name), member.answer()?.clone())),
-                Host::Address(_) => None,
-            });
-        named.collect()
+    /// Applies an update to one destination, and brings its verdict and its expiry in step.
+    fn apply(
+        &mut self,
+        table: &Table,
+        destination: &Destination,
+        update: impl FnOnce(&mut Member) -> Option<StateChange>,
+    ) -> Option<StateChange> {
+        let member = self.members.get_mut(destination.target.index())?.as_mut()?;
+        let before = member.expiry_of();
+        let change = update(member);
+        let after = member.expiry_of();
+        if before != after {
+            before.map(|before| self.expiries.remove(&before));
+            self.expiries.extend(after);
+        }
+        self.changes.extend(change.map(Change::Destination));
+        self.publication.refresh(table, &self.members, destination);
+        change
+    }
+
+    /// Lifts what is beyond the cap, for this reason and the one that ends first, then everything that
+    /// can be if nobody is left to choose; says whether the set is all down.
+    fn settle(&mut self, table: &Table, set: &Set, reason: ChangeReason, now: Instant) {
+        let percent = set.passive().max_ejected_percent;
+        while self.publication.is_beyond_cap(set.id(), percent) {
+            let members = set.members().iter().filter_map(|target| self.member(*target));
+            let enabled = members.filter(|member| member.facts().admin == Admin::Enabled);
+            let first = enabled.filter_map(Member::ejection_of).min();
+            let Some(destination) = first.and_then(|(_, target)| table.destination(target)) else { break };
+            self.apply(table, destination, |member| member.lift_ejection(reason, now));
+        }
+        if self.publication.needs_last_resort(set.id()) {
+            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
+                self.apply(table, destination, |member| member.lift_all(now));
+            }
+        }
+        let all_down = self.publication.settle(set.id());
+        self.changes.extend(all_down.map(|all_down| Change::Set { set: set.id(), all_down }));
     }
 
     fn check(&self, destination: &Destination) {
@@ -240,11 +384,18 @@ impl Health {
     }
 }
 
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod withholding_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dispatch::testing::{destination, set};
-    use crate::dispatch::{DestinationSettings, Endpoint};
+    use crate::dispatch::{DestinationSettings, Endpoint, Host};
     use crate::facts::Transport;
     use crate::facts::event::{ChangeReason, SkipReason};
     use crate::facts::names::Names;
@@ -275,11 +426,22 @@ mod tests {
 
     fn named(id: &str, host: &str) -> DestinationSettings {
         let endpoint = Endpoint { host: Host::Name(host.into()), port: 5070 };
-        DestinationSettings { endpoint, ..destination(id) }
+        DestinationSettings { endpoint, lookup: Some(lookup(host)), ..destination(id) }
     }
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([198, 51, 100, last])
+    fn lookup(host: &str) -> Lookup {
+        Lookup { name: host.into(), port: Some(5070), transport: Transport::Udp }
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([198, 51, 100, last], 5070).into()
+    }
+
+    /// One address of several that the name of `owner` stands for.
+    fn one_of(owner: &str, last: u8) -> DestinationSettings {
+        let endpoint = Endpoint { host: Host::Address(address(last).ip()), port: 5070 };
+        let id = format!("{owner}@{}", address(last)).into();
+        DestinationSettings { id, endpoint, ..named(owner, "pbx.example") }
     }
 
     impl Bench {
@@ -289,6 +451,10 @@ mod tests {
         }
         fn admin(&mut self, target: Target, admin: Admin) -> Option<StateChange> {
             self.health.set_admin(target, admin, self.now)
+        }
+        /// A look-up ended: with these addresses, or in vain with none.
+        fn resolved(&mut self, host: &str, addresses: &[SocketAddr]) -> Vec<Target> {
+            self.health.on_resolved(&lookup(host), addresses, addresses.is_empty(), self.now)
         }
         fn reload(&mut self, members: Vec<DestinationSettings>) -> Reconciled {
             let table = Table::new(vec![set("pbx", members)], &mut self.names);
@@ -310,7 +476,8 @@ mod tests {
         }
         fn snapshot(&self) -> SetSnapshot {
             let zero = Duration::ZERO;
-            self.health.set_snapshots(Detail::Full, |_| zero, |_| zero).remove(0)
+            let load = |_| LoadSnapshot::default();
+            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero, load).remove(0)
         }
         fn verdicts(&mut self) -> Arc<Verdicts> {
             self.health.take_verdicts().expect("something changed")
@@ -463,34 +630,74 @@ mod tests {
         bench.probe(A, ProbeOutcome::Dns);
         assert_eq!(bench.state(A), State::Unknown, "the resolver has not answered");
         assert!(bench.health.is_in_doubt(A));
-        let now = bench.now;
-        assert!(!bench.health.set_addresses(A, &[], false, now));
+        assert_eq!(bench.resolved("pbx.example", &[]), []);
         let changes = bench.changes();
         let Change::Destination(change) = changes[0] else { panic!("{changes:?}") };
         assert_eq!((change.to, change.reason), (State::Down, ChangeReason::Dns));
         assert_eq!(changes[1], Change::Set { set: PBX, all_down: true });
 
-        assert!(bench.health.set_addresses(A, &[address(1), address(2)], false, now));
+        assert_eq!(bench.resolved("pbx.example", &[address(1), address(2)]), [A]);
         assert_eq!(bench.state(A), State::Unknown);
-        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(1), 5070)));
-        assert!(!bench.health.set_addresses(A, &[address(2), address(1)], false, now), "only turned");
-        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(1), 5070)));
-        bench.health.set_addresses(A, &[], true, now);
+        assert_eq!(bench.health.address(A), Some(address(1)));
+        assert_eq!(bench.resolved("pbx.example", &[address(2), address(1)]), [], "only turned");
+        assert_eq!(bench.health.address(A), Some(address(1)));
+        bench.resolved("pbx.example", &[]);
         let snapshot = bench.snapshot().destinations.remove(0);
         assert!(snapshot.dns_stale);
         assert_eq!(snapshot.addresses.len(), 2);
-        assert!(bench.health.set_addresses(A, &[address(2)], false, now));
-        assert_eq!(bench.health.address(A), Some(SocketAddr::new(address(2), 5070)));
+        assert_eq!(bench.resolved("pbx.example", &[address(2)]), [A]);
+        assert_eq!(bench.health.address(A), Some(address(2)));
     }
 
     #[test]
     fn a_new_destination_of_a_known_name_needs_no_further_answer() {
         let mut bench = bench(vec![named("a", "pbx.example"), named("b", "none.example")]);
-        bench.health.set_addresses(A, &[address(1)], false, bench.now);
-        bench.health.set_addresses(B, &[], false, bench.now);
+        bench.resolved("pbx.example", &[address(1)]);
+        bench.resolved("none.example", &[]);
         bench.reload(vec![named("c", "pbx.example"), named("d", "none.example")]);
-        assert_eq!(bench.health.address(Target::new(2)).map(|a| a.ip()), Some(address(1)));
+        assert_eq!(bench.health.address(Target::new(2)), Some(address(1)));
         assert_eq!(bench.state(Target::new(3)), State::Down);
+    }
+
+    #[test]
+    fn what_was_good_of_one_address_says_nothing_of_another() {
+        let mut bench = bench(vec![named("a", "pbx.example"), destination("b")]);
+        bench.resolved("pbx.example", &[address(1)]);
+        bench.probe(A, OK);
+        bench.probe(B, OK);
+        bench.resolved("pbx.example", &[address(2)]);
+        assert_eq!((bench.state(A), bench.health.address(A)), (State::Unknown, Some(address(2))));
+        assert_eq!(bench.verdicts().of(A).unwrap().skip, Some(SkipReason::Unknown));
+        assert!(bench.probe(A, FAILED).change.is_some_and(|change| change.to == State::Down));
+        bench.resolved("pbx.example", &[address(3)]);
+        assert_eq!(bench.state(A), State::Down, "until a probe of the new address succeeds");
+        bench.probe(A, OK);
+        assert_eq!(bench.state(A), State::Up);
+    }
+
+    #[test]
+    fn addresses_of_one_name_follow_each_other_with_state_history_and_admin() {
+        let mut bench = bench(vec![named("a", "pbx.example")]);
+        bench.resolved("pbx.example", &[address(1)]);
+        bench.probe(A, OK);
+        bench.admin(A, Admin::Draining);
+        bench.resolved("pbx.example", &[address(1), address(2)]);
+        bench.reload(vec![one_of("a", 1), one_of("a", 2)]);
+        let (one, two) = (Target::new(1), Target::new(2));
+        assert_eq!((bench.state(one), bench.state(two)), (State::Draining, State::Draining));
+        assert_eq!(bench.snapshot().destinations[0].changes.len(), 2, "history stays");
+        bench.admin(two, Admin::Enabled);
+        assert_eq!((bench.state(one), bench.state(two)), (State::Up, State::Unknown), "one id, one wish");
+
+        bench.resolved("pbx.example", &[]);
+        let snapshot = bench.snapshot();
+        assert!(
+            snapshot.destinations.iter().all(|d| d.dns_stale && d.name.as_deref() == Some("pbx.example"))
+        );
+        bench.resolved("pbx.example", &[address(2)]);
+        bench.probe(two, FAILED);
+        bench.reload(vec![named("a", "pbx.example")]);
+        assert_eq!((bench.state(A), bench.health.address(A)), (State::Down, Some(address(2))));
     }
 
     #[test]
@@ -514,10 +721,11 @@ mod tests {
         assert!(Arc::ptr_eq(&first.endpoints, &second.endpoints), "no address changed");
         assert_eq!(second.generation, first.generation + 1);
 
-        health.set_addresses(B, &[address(1), address(2)], false, Instant::now());
+        let pbx = lookup("pbx.example");
+        health.on_resolved(&pbx, &[address(1), address(2)], false, Instant::now());
         let third = health.take_verdicts().unwrap();
         for last in [1, 2] {
-            let source = (Transport::Udp, SocketAddr::new(address(last), 5070));
+            let source = (Transport::Udp, address(last));
             assert_eq!(third.endpoints.get(&source).unwrap().as_slice(), [B]);
         }
     }
@@ -537,7 +745,6 @@ mod tests {
         let snapshot = bench.snapshot().destinations.remove(0);
         assert_eq!((snapshot.changes.len(), snapshot.probes.len()), (200, 20));
         assert_eq!(snapshot.probe.last_rtt, Some(Duration::from_millis(20)));
-        assert_eq!(snapshot.probe.ewma_rtt, Some(Duration::from_millis(12)));
         assert_eq!(snapshot.since, now, "the change to up");
     }
 
@@ -564,7 +771,9 @@ mod tests {
     fn random_step(bench: &mut Bench, random: &mut Nonces) {
         let mut pick = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
         let target = Target::new(u32::try_from(pick(8)).unwrap());
-        match pick(20) {
+        bench.now += Duration::from_secs(pick(8) as u64);
+        bench.health.handle_timeout(bench.now);
+        match pick(28) {
             0 => {
                 let indexes: Vec<u8> = (0..8).filter(|_| pick(3) > 0).collect();
                 let members = indexes.into_iter().map(|index| random_member(index, &mut pick)).collect();
@@ -573,9 +782,22 @@ mod tests {
             1..4 => {
                 bench.admin(target, Admin::ALL[pick(3)]);
             }
+            20..26 => {
+                let failed = [ProbeOutcome::Timeout, ProbeOutcome::Rejected(503)][pick(2)];
+                for _ in 0..pick(8) {
+                    bench.health.on_evidence(target, Evidence::Fails(failed), bench.now);
+                }
+                if pick(4) == 0 {
+                    bench.health.on_evidence(target, Evidence::Answers, bench.now);
+                }
+            }
+            26 | 27 => {
+                let wanted = Duration::from_secs(pick(100) as u64);
+                bench.health.on_evidence(target, Evidence::Pause(wanted), bench.now);
+            }
             4..6 => {
                 let addresses = [address(1), address(2)];
-                bench.health.set_addresses(target, &addresses[..pick(3)], false, bench.now);
+                bench.resolved("pbx.example", &addresses[..pick(3)]);
             }
             _ => {
                 bench.probe(target, [OK, FAILED, ProbeOutcome::Dns][pick(3)]);

@@ -1,54 +1,143 @@
 //! Choosing a destination for a request, and the next one after a failed attempt.
 //!
 //! A selection walks the ranking of the usable members: the best tier that has one, in the order
-//! of the set's algorithm, then the lower tiers. Nothing of the ranking is stored; each step looks
-//! at the newest verdicts, so it never gives a destination that they call unusable. Never decides
-//! whether another attempt is allowed.
+//! of the set's algorithm, then the lower tiers, then the sets that it falls back to. Nothing of the
+//! ranking is stored; each step looks at the newest verdicts and counts of calls, so it never gives a
+//! destination that they call unusable or full. Never decides whether another attempt is allowed.
+
+mod narrow;
 
 use super::algorithm::{self, Candidates, Cursor, Request};
+use super::load::{Call, Limits, Loads};
 use super::{Set, Table, Verdicts};
 use crate::facts::event::{SelectionFailure, SkipReason};
-use crate::facts::{SetId, Target};
+use crate::facts::{SetId, Target, WhenAllDown};
+use narrow::{conceivable, usable, without_full, without_slow};
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Tries at a tier whose members fill up between a look and the next, in another worker.
+const TRIES: usize = 8;
 
 /// Chooses destinations for one worker; holds the cursors of its sets.
 #[derive(Debug)]
 pub struct Selector {
     table: Arc<Table>,
     offset: u64,
+    means: Means,
+}
+
+/// What changes with a selection.
+#[derive(Debug)]
+struct Means {
+    loads: Arc<Loads>,
     /// By set.
     cursors: Vec<Cursor>,
+    /// Memory for those that are not full, and for those that do not start slowly.
+    room: [Vec<u32>; 2],
+}
+
+/// What a request brings to its selection.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// A hash of the key parts that a set configures; `None` if the request has none of them.
+    pub key_for: &'a dyn Fn(SetId) -> Option<u64>,
+    /// An unguessable number; algorithms that need neither ignore both.
+    pub nonce: u64,
+    /// When.
+    pub now: Instant,
+    /// Whether it is a call, which is counted and limited.
+    pub is_call: bool,
 }
 
 /// One selection: enough to continue it after a failed attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Selection {
     set: SetId,
+    /// The set that the last destination was chosen from: the same or one that it falls back to.
+    within: SetId,
     order: u64,
+    is_keyed: bool,
     given: SmallVec<[Target; 4]>,
+    is_anyway: bool,
+    met_full: bool,
+    call: Option<Call>,
 }
 
 impl Selection {
-    /// The set chosen from.
+    fn new(set: SetId) -> Self {
+        let given = SmallVec::new();
+        let (is_keyed, is_anyway, met_full) = (false, false, false);
+        Self { set, within: set, order: 0, is_keyed, given, is_anyway, met_full, call: None }
+    }
+
+    /// The set that the request was routed to.
     pub fn set(&self) -> SetId {
         self.set
+    }
+
+    /// Whether the order goes by a key of the request.
+    pub fn is_keyed(&self) -> bool {
+        self.is_keyed
+    }
+
+    /// The set that the last destination was chosen from: that one, or one that it falls back to.
+    pub fn within(&self) -> SetId {
+        self.within
+    }
+
+    /// Whether nobody is usable, and destinations are tried all the same.
+    pub fn is_anyway(&self) -> bool {
+        self.is_anyway
+    }
+
+    /// Whether a usable destination was passed over in the last step because it is full.
+    pub fn met_full(&self) -> bool {
+        self.met_full
     }
 
     /// The destinations given so far, in order.
     pub fn given(&self) -> &[Target] {
         &self.given
     }
+
+    /// Takes the call that is counted on the last destination, if the request is one. What is not
+    /// taken is not counted any more when the next destination is given.
+    pub fn take_call(&mut self) -> Option<Call> {
+        self.call.take()
+    }
+}
+
+/// What one step of a selection rests on.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    table: &'a Table,
+    verdicts: &'a Verdicts,
+    ask: Ask<'a>,
+    turn: Turn,
+}
+
+/// Which place of an order is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Next,
 }
 
 impl Selector {
     /// Starts the cursor of every set at `offset`, which differs between workers so that they do
-    /// not all begin with the same destination.
-    pub fn new(table: Arc<Table>, offset: u64) -> Self {
-        let mut selector = Self { table: Arc::default(), offset, cursors: vec![] };
+    /// not all begin with the same destination. All workers share `loads`.
+    pub fn new(table: Arc<Table>, loads: Arc<Loads>, offset: u64) -> Self {
+        let means = Means { loads, cursors: vec![], room: Default::default() };
+        let mut selector = Self { table: Arc::default(), offset, means };
         selector.reload(table);
         selector
+    }
+
+    /// What the destinations have to do.
+    pub fn loads(&self) -> &Arc<Loads> {
+        &self.means.loads
     }
 
     /// Takes a new configuration; the cursors of sets that stay go on.
@@ -56,60 +145,156 @@ impl Selector {
         let fresh = Cursor { turns: self.offset, credits: vec![] };
         let mut cursors = vec![fresh; table.set_bound()];
         for set in table.sets() {
-            let kept = self.table.set(set.id()).zip(self.cursors.get(set.id().index()));
+            let kept = self.table.set(set.id()).zip(self.means.cursors.get(set.id().index()));
             if let (Some((old_set, old)), Some(cursor)) = (kept, cursors.get_mut(set.id().index())) {
                 cursor.turns = old.turns;
                 cursor.credits = carry_credits(old_set, old, set, &table);
             }
         }
-        self.cursors = cursors;
+        self.means.loads.reserve(table.target_bound());
+        self.means.cursors = cursors;
         self.table = table;
     }
 
-    /// Chooses a destination for a new request. `key` is a hash of the set's configured key parts,
-    /// `nonce` an unguessable number; algorithms that need neither ignore them.
+    /// Chooses a destination for a new request, from a set or those that it falls back to.
     pub fn select(
         &mut self,
         set: SetId,
-        key: u64,
-        nonce: u64,
+        ask: Ask<'_>,
         verdicts: &Verdicts,
     ) -> Result<(Selection, Target), SelectionFailure> {
-        let members = self.table.set(set).filter(|set| !set.members().is_empty());
-        let (Some(members), Some(cursor)) = (members, self.cursors.get_mut(set.index())) else {
-            return Err(SelectionFailure::Empty);
-        };
-        let algorithm = algorithm::of(members.algorithm());
-        for tier in 0..members.tiers().len() {
-            let usable = usable(&self.table, members, tier, verdicts);
-            let candidates = Candidates { set: members, usable: &usable };
-            let first = algorithm.first(&candidates, Request { key, nonce }, cursor);
-            if let Some((target, order)) = first {
-                debug_assert!(verdicts.is_usable(target), "an unusable destination was selected");
-                return Ok((Selection { set, order, given: SmallVec::from_slice(&[target]) }, target));
-            }
+        let Self { table, means, .. } = self;
+        let settings = table.set(set).filter(|set| !set.members().is_empty());
+        let Some(settings) = settings else { return Err(SelectionFailure::Empty) };
+        let step = Step { table, verdicts, ask, turn: Turn::First };
+        let mut selection = Selection::new(set);
+        let mut chain = std::iter::once(&set).chain(settings.fallbacks());
+        let mut found = chain.find_map(|within| means.step(&mut selection, *within, step));
+        let may_try_anyway = settings.when_all_down() == WhenAllDown::TryAnyway && !selection.met_full;
+        if found.is_none() && may_try_anyway {
+            selection.is_anyway = true;
+            found = means.step(&mut selection, set, step);
         }
-        Err(SelectionFailure::NoneUsable)
+        match found {
+            Some(target) => Ok((selection, target)),
+            None if selection.met_full => Err(SelectionFailure::AllFull),
+            None => Err(SelectionFailure::NoneUsable),
+        }
     }
 
-    /// The next destination that is usable now, never one given before; `None` if none is left.
-    pub fn next(&self, selection: &mut Selection, verdicts: &Verdicts) -> Option<Target> {
-        let set = self.table.set(selection.set)?;
-        let algorithm = algorithm::of(set.algorithm());
-        let target = (0..set.tiers().len()).find_map(|tier| {
-            let usable = usable(&self.table, set, tier, verdicts);
-            algorithm.next(&Candidates { set, usable: &usable }, selection.order, &selection.given)
-        })?;
-        debug_assert!(verdicts.is_usable(target), "an unusable destination was selected");
-        selection.given.push(target);
-        Some(target)
+    /// The next destination that can be chosen now, never one given before; `None` if none is left.
+    pub fn next(&mut self, selection: &mut Selection, ask: Ask<'_>, verdicts: &Verdicts) -> Option<Target> {
+        let Self { table, means, .. } = self;
+        selection.call = None;
+        selection.met_full = false;
+        let (set, within) = (selection.set, selection.within);
+        // Who was tried although nobody was usable may be followed by one who is again.
+        let was_anyway = std::mem::take(&mut selection.is_anyway);
+        let step = Step { table, verdicts, ask, turn: Turn::Next };
+        let mut found = means.step(selection, within, step);
+        if found.is_none() {
+            let chain = std::iter::once(set).chain(table.set(set)?.fallbacks().iter().copied());
+            let mut after = chain.skip_while(|other| *other != within).skip(1);
+            found =
+                after.find_map(|within| means.step(selection, within, Step { turn: Turn::First, ..step }));
+        }
+        if found.is_none() && was_anyway {
+            selection.is_anyway = true;
+            found = means.step(selection, set, step);
+        }
+        found
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.
-    pub fn resume(&self, set: SetId, first: Target, key: u64, nonce: u64) -> Selection {
-        let request = Request { key, nonce };
-        let order = self.table.set(set).map_or(nonce, |set| algorithm::of(set.algorithm()).order(request));
-        Selection { set, order, given: SmallVec::from_slice(&[first]) }
+    /// `None` if that is full. It is the same call that the destination answered before, so that no
+    /// rate is asked for.
+    pub fn resume(&self, set: SetId, first: Target, ask: Ask<'_>) -> Option<Selection> {
+        let destination = self.table.destination(first)?;
+        let within = self.table.set(destination.set)?;
+        let request = Request { key: (ask.key_for)(within.id()), nonce: ask.nonce };
+        let order = algorithm::of(within).order(request);
+        let limits = Limits { rate: None, ..Limits::of(&destination.settings) };
+        let call = match ask.is_call {
+            true => Some(self.loads().admit(first, limits, ask.now)?),
+            false => None,
+        };
+        let given = SmallVec::from_slice(&[first]);
+        let is_keyed = request.key.is_some();
+        Some(Selection { within: within.id(), order, is_keyed, given, call, ..Selection::new(set) })
+    }
+}
+
+impl Means {
+    /// Takes a step within one set: gives the first of its tiers that has somebody to choose.
+    fn step(&mut self, selection: &mut Selection, within: SetId, step: Step<'_>) -> Option<Target> {
+        let Step { table, verdicts, ask, turn } = step;
+        let set = table.set(within)?;
+        let key = if turn == Turn::First { (ask.key_for)(within) } else { None };
+        let request = Request { key, nonce: ask.nonce };
+        for tier in 0..set.tiers().len() {
+            let members = match selection.is_anyway {
+                false => usable(table, set, tier, verdicts),
+                true => conceivable(set, tier, verdicts),
+            };
+            for _ in 0..TRIES {
+                let Some((target, order)) = self.rank(selection, set, &members, request, step) else { break };
+                debug_assert!(
+                    selection.is_anyway || verdicts.is_usable(target),
+                    "an unusable destination was selected"
+                );
+                if ask.is_call {
+                    let destination = table.destination(target)?;
+                    let call = self.loads.admit(target, Limits::of(&destination.settings), ask.now);
+                    if call.is_none() {
+                        continue;
+                    }
+                    selection.call = call;
+                }
+                if turn == Turn::First {
+                    (selection.within, selection.order) = (within, order);
+                    selection.is_keyed = request.key.is_some();
+                }
+                selection.given.push(target);
+                return Some(target);
+            }
+        }
+        None
+    }
+
+    /// The place that is wanted in the order of those that can be chosen.
+    fn rank(
+        &mut self,
+        selection: &mut Selection,
+        set: &Set,
+        members: &[u32],
+        request: Request,
+        step: Step<'_>,
+    ) -> Option<(Target, u64)> {
+        let Self { loads, cursors, room: [not_full, not_slow] } = self;
+        let Step { verdicts, ask, turn, .. } = step;
+        let algorithm = algorithm::of(set);
+        let open = match ask.is_call {
+            true => without_full(set, members, loads, ask.now, not_full),
+            false => members,
+        };
+        let candidates = |usable| Candidates { set, usable, loads };
+        match turn {
+            Turn::First => {
+                selection.met_full |= open.len() < members.len();
+                let key = algorithm.order(request);
+                let usable = without_slow(set, open, verdicts, key, ask.now, not_slow);
+                algorithm.first(&candidates(usable), request, cursors.get_mut(set.id().index())?)
+            }
+            Turn::Next => {
+                let next = algorithm.next(&candidates(open), selection.order, &selection.given);
+                if next.is_none() && open.len() < members.len() {
+                    let untried = |target: Target| !selection.given.contains(&target);
+                    selection.met_full |=
+                        members.iter().filter_map(|position| set.member(*position)).any(untried);
+                }
+                Some((next?, selection.order))
+            }
+        }
     }
 }
 
@@ -129,20 +314,6 @@ pub fn skipped(
         };
         Some((*target, reason?))
     })
-}
-
-/// The usable members of a tier, as positions. While a reload is under way the verdicts may belong
-/// to another table: their positions mean others then, and only their word on each target counts.
-fn usable<'v>(table: &Table, set: &Set, tier: usize, verdicts: &'v Verdicts) -> Cow<'v, [u32]> {
-    if verdicts.shape == table.shape() {
-        let lists = verdicts.usable.get(set.id().index());
-        return Cow::Borrowed(lists.and_then(|tiers| tiers.get(tier)).map_or(&[], Vec::as_slice));
-    }
-    let members = set.tiers().get(tier).map_or(&[][..], |tier| &tier.members);
-    let is_usable = |position: &u32| {
-        set.weight(*position) > 0 && set.member(*position).is_some_and(|target| verdicts.is_usable(target))
-    };
-    members.iter().copied().filter(is_usable).collect()
 }
 
 fn carry_credits(old_set: &Set, old: &Cursor, set: &Set, table: &Table) -> Vec<i64> {
@@ -175,7 +346,17 @@ mod tests {
     fn bench(names: &mut Names, algorithm: Algorithm, members: &[(&str, u32)]) -> Bench {
         let table = Arc::new(table(names, algorithm, members));
         let set = table.set_by_name("pbx").unwrap();
-        Bench { selector: Selector::new(Arc::clone(&table), 0), table, set }
+        Bench { selector: Selector::new(Arc::clone(&table), Loads::new(base()), 0), table, set }
+    }
+
+    fn base() -> Instant {
+        static BASE: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *BASE.get_or_init(Instant::now)
+    }
+
+    /// What a request that is no call brings.
+    fn ask() -> Ask<'static> {
+        Ask { key_for: &|_| Some(1), nonce: 2, now: base(), is_call: false }
     }
 
     /// A table of one set whose members are given with their tiers.
@@ -205,12 +386,12 @@ mod tests {
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
         let mut turn =
-            |verdicts: &Verdicts| bench.selector.select(bench.set, 0, 0, verdicts).unwrap().1.index();
+            |verdicts: &Verdicts| bench.selector.select(bench.set, ask(), verdicts).unwrap().1.index();
         let turns: Vec<_> = (0..4).map(|_| turn(&all)).collect();
         assert_eq!(turns, [0, 1, 2, 0]);
         let without = verdicts(&bench.table, |target| target.index() == 1);
         let mut turns: Vec<_> =
-            (0..2).map(|_| bench.selector.select(bench.set, 0, 0, &without).unwrap().1.index()).collect();
+            (0..2).map(|_| bench.selector.select(bench.set, ask(), &without).unwrap().1.index()).collect();
         turns.sort_unstable();
         assert_eq!(turns, [0, 2]);
     }
@@ -220,22 +401,22 @@ mod tests {
         let members = [("low", 9), ("a", 0), ("b", 0)];
         let mut bench = bench(&mut Names::default(), Algorithm::RoundRobin, &members);
         let all = bench.verdicts(&[]);
-        let (mut selection, first) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (mut selection, first) = bench.selector.select(bench.set, ask(), &all).unwrap();
         assert_eq!(first, bench.target(1));
-        assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(2)));
-        assert_eq!(bench.selector.next(&mut selection, &all), Some(bench.target(0)));
-        assert_eq!(bench.selector.next(&mut selection, &all), None);
+        assert_eq!(bench.selector.next(&mut selection, ask(), &all), Some(bench.target(2)));
+        assert_eq!(bench.selector.next(&mut selection, ask(), &all), Some(bench.target(0)));
+        assert_eq!(bench.selector.next(&mut selection, ask(), &all), None);
         let low_only = bench.verdicts(&[1, 2]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &low_only).unwrap().1, bench.target(0));
+        assert_eq!(bench.selector.select(bench.set, ask(), &low_only).unwrap().1, bench.target(0));
     }
 
     #[test]
     fn the_newest_verdicts_decide_what_comes_next() {
         let mut bench = bench(&mut Names::default(), Algorithm::Priority, &[("a", 0), ("b", 0), ("c", 0)]);
-        let (mut selection, _) = bench.selector.select(bench.set, 0, 0, &bench.verdicts(&[])).unwrap();
-        let next = bench.selector.next(&mut selection, &bench.verdicts(&[1]));
+        let (mut selection, _) = bench.selector.select(bench.set, ask(), &bench.verdicts(&[])).unwrap();
+        let next = bench.selector.next(&mut selection, ask(), &bench.verdicts(&[1]));
         assert_eq!(next, Some(bench.target(2)), "b died meanwhile");
-        let next = bench.selector.next(&mut selection, &bench.verdicts(&[0, 2]));
+        let next = bench.selector.next(&mut selection, ask(), &bench.verdicts(&[0, 2]));
         assert_eq!(next, Some(bench.target(1)), "b came back");
         assert_eq!(selection.given(), [bench.target(0), bench.target(2), bench.target(1)]);
     }
@@ -243,11 +424,12 @@ mod tests {
     #[test]
     fn a_resumed_selection_never_gives_its_first_destination_again() {
         for algorithm in Algorithm::ALL {
-            let bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
+            let mut bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
             let all = bench.verdicts(&[]);
-            let mut selection = bench.selector.resume(bench.set, bench.target(1), 7, 8);
-            let rest: Vec<_> =
-                std::iter::from_fn(|| bench.selector.next(&mut selection, &all)).map(Target::index).collect();
+            let mut selection = bench.selector.resume(bench.set, bench.target(1), ask()).unwrap();
+            let rest: Vec<_> = std::iter::from_fn(|| bench.selector.next(&mut selection, ask(), &all))
+                .map(Target::index)
+                .collect();
             assert_eq!(rest, [0, 2], "{algorithm}");
         }
     }
@@ -256,7 +438,7 @@ mod tests {
     fn tells_an_unknown_set_from_one_without_a_usable_member() {
         let mut bench = bench(&mut Names::default(), Algorithm::Hash, &[("a", 0)]);
         let none = bench.verdicts(&[0]);
-        let fails = |selector: &mut Selector, set| selector.select(set, 0, 0, &none).unwrap_err();
+        let fails = |selector: &mut Selector, set| selector.select(set, ask(), &none).unwrap_err();
         assert_eq!(fails(&mut bench.selector, bench.set), SelectionFailure::NoneUsable);
         assert_eq!(fails(&mut bench.selector, SetId::new(9)), SelectionFailure::Empty);
         let skipped: Vec<_> = skipped(&bench.table, bench.set, &none, &[]).collect();
@@ -271,11 +453,11 @@ mod tests {
             let old = bench.verdicts(&[1]);
             let turned = table(&mut names, *algorithm, &[("new", 0), ("c", 0), ("b", 0), ("a", 3)]);
             bench.selector.reload(Arc::new(turned));
-            let (mut selection, first) = bench.selector.select(bench.set, 1, 2, &old).unwrap();
+            let (mut selection, first) = bench.selector.select(bench.set, ask(), &old).unwrap();
             assert_eq!(names.target(first), "c", "{algorithm}: b is down, the new one is not known");
-            let next = bench.selector.next(&mut selection, &old).unwrap();
+            let next = bench.selector.next(&mut selection, ask(), &old).unwrap();
             assert_eq!(names.target(next), "a");
-            assert_eq!(bench.selector.next(&mut selection, &old), None);
+            assert_eq!(bench.selector.next(&mut selection, ask(), &old), None);
         }
     }
 
@@ -284,10 +466,10 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         let all = bench.verdicts(&[]);
-        bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        bench.selector.select(bench.set, ask(), &all).unwrap();
         let same = table(&mut names, Algorithm::RoundRobin, &[("a", 0), ("b", 0), ("c", 0)]);
         bench.selector.reload(Arc::new(same));
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(1));
+        assert_eq!(bench.selector.select(bench.set, ask(), &all).unwrap().1, bench.target(1));
     }
 
     #[test]
@@ -296,11 +478,11 @@ mod tests {
         let mut names = Names::default();
         let mut bench = bench(&mut names, word, &[("a", 0), ("b", 0)]);
         let all = bench.verdicts(&[]);
-        assert_eq!(bench.selector.select(bench.set, 0, 0, &all).unwrap().1, bench.target(0));
+        assert_eq!(bench.selector.select(bench.set, ask(), &all).unwrap().1, bench.target(0));
         let turned = Arc::new(table(&mut names, word, &[("b", 0), ("a", 0)]));
         bench.selector.reload(Arc::clone(&turned));
         let all = verdicts(&turned, |_| false);
-        let (_, chosen) = bench.selector.select(bench.set, 0, 0, &all).unwrap();
+        let (_, chosen) = bench.selector.select(bench.set, ask(), &all).unwrap();
         assert_eq!(names.target(chosen), "b", "a has had its turn");
     }
 
@@ -310,8 +492,8 @@ mod tests {
             let bench = bench(&mut Names::default(), algorithm, &[("a", 0), ("b", 0), ("c", 0)]);
             let all = bench.verdicts(&[]);
             let first = |offset| {
-                let mut selector = Selector::new(Arc::clone(&bench.table), offset);
-                selector.select(bench.set, 0, 0, &all).unwrap().1.index()
+                let mut selector = Selector::new(Arc::clone(&bench.table), Loads::new(base()), offset);
+                selector.select(bench.set, ask(), &all).unwrap().1.index()
             };
             assert_eq!([first(0), first(1), first(2)], [0, 1, 2], "{algorithm}");
         }

@@ -1,6 +1,8 @@
 //! What a set of destinations can be told: the `sets` section of the configuration.
 
-use crate::facts::{Admin, Algorithm, ListenerId, Transport};
+use crate::facts::lookup::Lookup;
+use crate::facts::{Admin, Algorithm, ListenerId, Transport, WhenAllDown};
+use crate::words;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ pub struct SetSettings {
     pub algorithm: Algorithm,
     /// What `hash` is computed over; at least one part.
     pub hash_key: Vec<HashPart>,
+    /// Whose way of hashing `hash` repeats; `None` for weighted rendezvous hashing. Default none.
+    pub hash_compat: Option<HashCompat>,
     /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
     pub objective: f64,
     /// Value of Retry-After in our own 503s; default 5 s, whole seconds on the wire.
@@ -24,6 +28,18 @@ pub struct SetSettings {
     pub destinations: Vec<DestinationSettings>,
     /// How it gives up on one destination for the next.
     pub failover: FailoverSettings,
+    /// What failing requests do to a destination.
+    pub passive: PassiveSettings,
+    /// What Retry-After of a destination does.
+    pub retry_after: RetryAfterSettings,
+    /// The set that follows when none of its own destinations can be chosen. Default none.
+    pub fallback: Option<Arc<str>>,
+    /// What becomes of a request when neither it nor its fallbacks have a usable destination. Default
+    /// reject.
+    pub when_all_down: WhenAllDown,
+    /// Time over which a destination that has come back gets more and more of its share; zero for all
+    /// of it at once. Default zero.
+    pub slow_start: Duration,
 }
 
 /// One destination of a set.
@@ -31,16 +47,23 @@ pub struct SetSettings {
 pub struct DestinationSettings {
     /// Its id, unique in the set.
     pub id: Arc<str>,
+    /// The configured id that it belongs to, with which it shares the administrator's wish: its own,
+    /// unless a name stands for several addresses, each of which is a destination `ID@ADDRESS:PORT`.
+    pub owner: Arc<str>,
     /// Its URI without user part, as shown in metrics and the API.
     pub uri: Arc<str>,
     /// Host and port to send to.
     pub endpoint: Endpoint,
+    /// The name that its address is found by; `None` for a literal address.
+    pub lookup: Option<Lookup>,
     /// How to send.
     pub transport: Transport,
     /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests. Default 1.
     pub weight: u32,
     /// Tier; lower is tried first (as SRV; Kamailio is the other way round). Default 0.
     pub priority: u32,
+    /// Its place inside the tier, from SRV priorities; 0 is tried first. Default 0.
+    pub rank: u32,
     /// The administrator's wish as configured. Default enabled.
     pub admin: Admin,
     /// The listener to send from; `None`: the first of that transport and address family.
@@ -51,6 +74,10 @@ pub struct DestinationSettings {
     /// How many probe results in a row change its state; `None` if it is not probed, which fixes
     /// it at up.
     pub thresholds: Option<Thresholds>,
+    /// Calls on it at a time, at most; `None` for no limit. Default none.
+    pub max_calls: Option<u32>,
+    /// New calls a second, at most; `None` for no limit. Default none.
+    pub max_cps: Option<u32>,
 }
 
 /// How many probe results in a row change the state of a destination.
@@ -73,7 +100,7 @@ impl Default for Thresholds {
 pub struct Endpoint {
     /// Its host.
     pub host: Host,
-    /// Its port; 5060 unless the URI names one (SRV is not supported in this version).
+    /// Its port; of a name without one 5060, which SRV records may replace.
     pub port: u16,
 }
 
@@ -97,6 +124,10 @@ pub enum HashPart {
     To,
     /// The Request-URI.
     Ruri,
+    /// The user part of the Request-URI, or the number of a `tel:` one.
+    RuriUser,
+    /// The user of the digest credentials, up to an `@` (Kamailio's algorithm 5).
+    AuthUser,
     /// The source address, without port.
     SourceIp,
     /// The first value of a header field, by name.
@@ -111,9 +142,62 @@ impl HashPart {
             Self::From => "from",
             Self::To => "to",
             Self::Ruri => "ruri",
+            Self::RuriUser => "ruri_user",
+            Self::AuthUser => "auth_user",
             Self::SourceIp => "source_ip",
             Self::Header(_) => "header",
         }
+    }
+}
+
+/// When requests that fail set a destination aside, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassiveSettings {
+    /// Whether they do. Default true.
+    pub enabled: bool,
+    /// Failures in a row that eject. Default 5, at least 1.
+    pub consecutive_failures: u32,
+    /// The first ejection lasts so long, each further one twice as long. Default 30 s.
+    pub base_ejection: Duration,
+    /// No ejection lasts longer. Default 300 s, at least `base_ejection`.
+    pub max_ejection: Duration,
+    /// Share of the enabled members of the set that may be ejected at a time, rounded down, 0 to 100.
+    /// Default 50.
+    pub max_ejected_percent: u32,
+}
+
+impl Default for PassiveSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            consecutive_failures: 5,
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            max_ejected_percent: 50,
+        }
+    }
+}
+
+/// What a Retry-After in a destination's 503 to an initial request does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryAfterSettings {
+    /// Whether the destination gets no new requests for so long. Default true.
+    pub honour: bool,
+    /// For this long at most, whatever it says. Default 60 s.
+    pub max: Duration,
+}
+
+impl Default for RetryAfterSettings {
+    fn default() -> Self {
+        Self { honour: true, max: Duration::from_secs(60) }
+    }
+}
+
+words! {
+    /// Another product whose hash places each request where it did.
+    HashCompat {
+        /// Kamailio's dispatcher: its function, its slots, and its rule that a neighbour takes over.
+        Kamailio => "kamailio",
     }
 }
 

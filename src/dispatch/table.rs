@@ -3,12 +3,17 @@
 //! Immutable; all workers share one in an `Arc`. Owns what is configured; never what is known of a
 //! destination at run time.
 
-use super::{DestinationSettings, FailoverSettings, HashPart, SetSettings};
+use super::load::Limits;
+use super::{
+    DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
+    SetSettings,
+};
+use crate::facts::lookup::Lookup;
 use crate::facts::names::Names;
-use crate::facts::{Algorithm, SetId, Target};
+use crate::facts::{Algorithm, SetId, Target, WhenAllDown};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +34,35 @@ pub struct Set {
     id: SetId,
     settings: SetSettings,
     members: Vec<Target>,
-    weights: Vec<u32>,
-    seeds: Vec<u64>,
+    lots: Vec<Lot>,
+    has_equal_weights: bool,
+    /// By position; empty if no member has one.
+    limits: Vec<Limits>,
     tiers: Vec<Tier>,
+    /// Empty unless the slots of a hash go by it.
+    ring: Vec<u32>,
+    /// The sets that follow it, in order.
+    fallbacks: Vec<SetId>,
 }
 
-/// The members of a set that share a priority.
+/// What hashing needs of one member, side by side in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lot {
+    /// [`Destination::seed`].
+    pub seed: u64,
+    /// Its weight.
+    pub weight: u32,
+    /// The member.
+    pub target: Target,
+}
+
+/// The members of a set that share a priority, and a rank within it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {
     /// The priority; lower is tried first.
     pub priority: u32,
+    /// The rank among those of one priority; lower is tried first.
+    pub rank: u32,
     /// Positions in the set's file order, ascending.
     pub members: Vec<u32>,
 }
@@ -71,6 +95,7 @@ impl Table {
                 table.add(id, settings, names);
             }
         }
+        table.link_fallbacks();
         table.shape = table.hash_shape();
         table
     }
@@ -79,21 +104,50 @@ impl Table {
         let mut destinations = std::mem::take(&mut settings.destinations);
         let mut ids = HashSet::new();
         destinations.retain(|destination| ids.insert(Arc::clone(&destination.id)));
-        let tiers = tiers(&destinations);
-        let mut set = Set { id, settings, members: vec![], weights: vec![], seeds: vec![], tiers };
+        let (tiers, ring) = match slots(&settings) {
+            None => (tiers(&destinations), vec![]),
+            Some(HashCompat::Kamailio) => one_tier(&destinations),
+        };
+        let (members, lots, has_equal_weights) = (vec![], vec![], has_equal_weights(&destinations));
+        let limits: Vec<_> = destinations.iter().map(Limits::of).collect();
+        let limits = if limits.iter().all(|limits| limits.is_none()) { vec![] } else { limits };
+        let fallbacks = vec![];
+        let mut set = Set { id, settings, members, lots, has_equal_weights, limits, tiers, ring, fallbacks };
         for (position, settings) in (0_u32..).zip(destinations) {
             let target = names.intern_target(id, &settings.id);
             let seed = seed(&set.settings.name, &settings.id);
-            let tier = set.tiers.partition_point(|tier| tier.priority < settings.priority);
+            let place = (settings.priority, settings.rank);
+            let tier = match slots(&set.settings) {
+                None => set.tiers.partition_point(|tier| (tier.priority, tier.rank) < place),
+                Some(HashCompat::Kamailio) => 0,
+            };
             set.members.push(target);
-            set.weights.push(settings.weight);
-            set.seeds.push(seed);
+            set.lots.push(Lot { seed, weight: settings.weight, target });
             let destination = Destination { target, set: id, position, tier, seed, settings };
             *slot_at(&mut self.destinations, target.index()) = Some(destination);
         }
         self.by_name.insert(Arc::clone(&set.settings.name), id);
         *slot_at(&mut self.by_id, id.index()) = Some(self.sets.len());
         self.sets.push(set);
+    }
+
+    /// Follows the fallback of each set to the end (configuration refuses those that never end, which
+    /// end here where they would begin again).
+    fn link_fallbacks(&mut self) {
+        for index in 0..self.sets.len() {
+            let mut chain = Vec::new();
+            let mut at = self.sets.get(index);
+            while let Some(set) = at {
+                let next = set.settings.fallback.as_ref().and_then(|name| self.set_by_name(name));
+                let next = next.and_then(|next| self.set(next));
+                at = next.filter(|next| Some(next.id) != self.sets.get(index).map(Set::id));
+                at = at.filter(|next| !chain.contains(&next.id));
+                chain.extend(at.map(Set::id));
+            }
+            if let Some(set) = self.sets.get_mut(index) {
+                set.fallbacks = chain;
+            }
+        }
     }
 
     fn hash_shape(&self) -> u64 {
@@ -117,6 +171,24 @@ impl Table {
     /// The sets, in file order.
     pub fn sets(&self) -> impl Iterator<Item = &Set> {
         self.sets.iter()
+    }
+
+    /// The members of a set that belong to a configured id: one, or one for each address of its name.
+    pub fn owned_by<'a>(&'a self, set: SetId, owner: &'a str) -> impl Iterator<Item = &'a Destination> {
+        let members = self.set(set).map_or(&[][..], Set::members);
+        let members = members.iter().filter_map(|target| self.destination(*target));
+        members.filter(move |destination| &*destination.settings.owner == owner)
+    }
+
+    /// The names that addresses of destinations are found by, and of which destinations.
+    pub fn lookups(&self) -> BTreeMap<Lookup, Vec<Target>> {
+        let mut lookups: BTreeMap<Lookup, Vec<Target>> = BTreeMap::new();
+        for destination in self.destinations() {
+            if let Some(lookup) = &destination.settings.lookup {
+                lookups.entry(lookup.clone()).or_default().push(destination.target);
+            }
+        }
+        lookups
     }
 
     /// Finds a set by its name.
@@ -169,6 +241,10 @@ impl Set {
     pub fn hash_key(&self) -> &[HashPart] {
         &self.settings.hash_key
     }
+    /// Whose way of hashing `hash` repeats.
+    pub fn hash_compat(&self) -> Option<HashCompat> {
+        self.settings.hash_compat
+    }
     /// The call-setup objective as a ratio.
     pub fn objective(&self) -> f64 {
         self.settings.objective
@@ -181,9 +257,37 @@ impl Set {
     pub fn failover(&self) -> &FailoverSettings {
         &self.settings.failover
     }
+    /// What failing requests do to its members.
+    pub fn passive(&self) -> &PassiveSettings {
+        &self.settings.passive
+    }
+    /// What Retry-After of its members does.
+    pub fn retry_after(&self) -> &RetryAfterSettings {
+        &self.settings.retry_after
+    }
     /// Further networks whose requests count as coming from this set.
     pub fn sources(&self) -> &[IpNet] {
         &self.settings.sources
+    }
+    /// The sets that follow when none of its destinations can be chosen, in order.
+    pub fn fallbacks(&self) -> &[SetId] {
+        &self.fallbacks
+    }
+    /// What becomes of a request when neither it nor its fallbacks have a usable destination.
+    pub fn when_all_down(&self) -> WhenAllDown {
+        self.settings.when_all_down
+    }
+    /// Time over which a destination that has come back gets more and more of its share.
+    pub fn slow_start(&self) -> Duration {
+        self.settings.slow_start
+    }
+    /// Whether any of its members has a limit.
+    pub fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
+    }
+    /// The limits of the member at a position.
+    pub fn limits(&self, position: u32) -> Limits {
+        self.limits.get(position as usize).copied().unwrap_or_default()
     }
     /// Its destinations, in file order.
     pub fn members(&self) -> &[Target] {
@@ -199,23 +303,49 @@ impl Set {
     }
     /// The weight of the member at a position; 0 beyond the end.
     pub fn weight(&self, position: u32) -> u32 {
-        self.weights.get(position as usize).copied().unwrap_or(0)
+        self.lots.get(position as usize).map_or(0, |lot| lot.weight)
     }
-    /// The hash seed of the member at a position; 0 beyond the end.
-    pub fn seed(&self, position: u32) -> u64 {
-        self.seeds.get(position as usize).copied().unwrap_or(0)
+    /// What hashing needs of each member, in file order.
+    pub(super) fn lots(&self) -> &[Lot] {
+        &self.lots
     }
+    /// Whether all weights but those of 0 are one.
+    pub fn has_equal_weights(&self) -> bool {
+        self.has_equal_weights
+    }
+    /// The positions by priority and then by file order, if the slots of a hash go by that.
+    pub fn ring(&self) -> &[u32] {
+        &self.ring
+    }
+}
+
+/// Whose slots a set has: priorities order them then, but make no tiers.
+fn slots(settings: &SetSettings) -> Option<HashCompat> {
+    settings.hash_compat.filter(|_| settings.algorithm == Algorithm::Hash)
+}
+
+fn has_equal_weights(destinations: &[DestinationSettings]) -> bool {
+    let mut weights = destinations.iter().map(|destination| destination.weight).filter(|weight| *weight > 0);
+    let first = weights.next();
+    weights.all(|weight| Some(weight) == first)
+}
+
+/// All members as one tier, and the order of their slots.
+fn one_tier(destinations: &[DestinationSettings]) -> (Vec<Tier>, Vec<u32>) {
+    let members: Vec<u32> = (0_u32..).zip(destinations).map(|(position, _)| position).collect();
+    let priority = destinations.iter().map(|destination| destination.priority).min().unwrap_or(0);
+    let ring = tiers(destinations).into_iter().flat_map(|tier| tier.members).collect();
+    (vec![Tier { priority, rank: 0, members }], ring)
 }
 
 fn tiers(destinations: &[DestinationSettings]) -> Vec<Tier> {
     let mut tiers: Vec<Tier> = Vec::new();
     for (position, destination) in (0_u32..).zip(destinations) {
-        let at = tiers.partition_point(|tier| tier.priority < destination.priority);
+        let (priority, rank) = (destination.priority, destination.rank);
+        let at = tiers.partition_point(|tier| (tier.priority, tier.rank) < (priority, rank));
         match tiers.get_mut(at) {
-            Some(tier) if tier.priority == destination.priority => tier.members.push(position),
-            Some(_) | None => {
-                tiers.insert(at, Tier { priority: destination.priority, members: vec![position] });
-            }
+            Some(tier) if (tier.priority, tier.rank) == (priority, rank) => tier.members.push(position),
+            Some(_) | None => tiers.insert(at, Tier { priority, rank, members: vec![position] }),
         }
     }
     tiers
@@ -241,6 +371,7 @@ fn slot_at<T>(table: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::DestinationSettings;
     use crate::dispatch::testing::{destination, set};
 
     fn table(names: &mut Names) -> Table {
@@ -261,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn ranks_order_inside_a_tier_and_never_across() {
+        let ranked = |id, priority, rank| DestinationSettings { priority, rank, ..destination(id) };
+        let members = vec![ranked("a", 1, 1), ranked("b", 2, 0), ranked("c", 1, 0), ranked("d", 1, 1)];
+        let table = Table::new(vec![set("pbx", members)], &mut Names::default());
+        let tiers = table.sets().next().unwrap().tiers();
+        let tiers: Vec<_> =
+            tiers.iter().map(|tier| (tier.priority, tier.rank, tier.members.clone())).collect();
+        assert_eq!(tiers, [(1, 0, vec![2]), (1, 1, vec![0, 3]), (2, 0, vec![1])]);
+        assert_eq!(table.destinations().map(|d| d.tier).collect::<Vec<_>>(), [1, 2, 0, 1]);
+    }
+
+    #[test]
     fn keeps_ids_of_kept_names_and_forgets_removed_sets() {
         let mut names = Names::default();
         let first = table(&mut names);
@@ -274,6 +417,22 @@ mod tests {
     }
 
     #[test]
+    fn the_slots_of_kamailio_go_by_priority_but_there_is_one_tier() {
+        let mut low = destination("a");
+        low.priority = 7;
+        let mut settings = set("pbx", vec![low, destination("b"), destination("c")]);
+        (settings.algorithm, settings.hash_compat) = (Algorithm::Hash, Some(HashCompat::Kamailio));
+        let table = Table::new(vec![settings.clone()], &mut Names::default());
+        let pbx = table.sets().next().unwrap();
+        assert_eq!(pbx.ring(), [1, 2, 0]);
+        assert_eq!(pbx.tiers(), [Tier { priority: 0, rank: 0, members: vec![0, 1, 2] }]);
+        assert!(table.destinations().all(|destination| destination.tier == 0));
+        settings.algorithm = Algorithm::Random;
+        let table = Table::new(vec![settings], &mut Names::default());
+        assert_eq!(table.sets().next().unwrap().tiers().len(), 2, "`hash` is not in use");
+    }
+
+    #[test]
     fn the_seed_depends_on_names_alone() {
         let mut names = Names::default();
         names.intern_set("earlier");
@@ -284,6 +443,30 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), 4, "the same id in two sets has two seeds");
+    }
+
+    #[test]
+    fn fallbacks_are_followed_to_the_end_and_never_round() {
+        let chained = |name, fallback: Option<&str>| {
+            let mut settings = set(name, vec![destination("a")]);
+            settings.fallback = fallback.map(Into::into);
+            settings
+        };
+        let sets = vec![
+            chained("a", Some("b")),
+            chained("b", Some("c")),
+            chained("c", None),
+            chained("x", Some("y")),
+            chained("y", Some("x")),
+            chained("z", Some("z")),
+        ];
+        let table = Table::new(sets, &mut Names::default());
+        let chain = |name: &str| {
+            let set = table.set(table.set_by_name(name).unwrap()).unwrap();
+            set.fallbacks().iter().map(|id| &**table.set(*id).unwrap().name()).collect::<Vec<_>>()
+        };
+        assert_eq!((chain("a"), chain("b"), chain("c")), (vec!["b", "c"], vec!["c"], vec![]));
+        assert_eq!((chain("x"), chain("y"), chain("z")), (vec!["y"], vec!["x"], vec![]));
     }
 
     #[test]

@@ -6,17 +6,41 @@ use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Destinations by the address they stand for: who a source is.
 pub type Endpoints = HashMap<(Transport, SocketAddr), SmallVec<[Target; 1]>, foldhash::fast::RandomState>;
 
 /// What is known of one destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Why it may not be chosen for a new request; `None` if it may.
     pub skip: Option<SkipReason>,
     /// The address it stands for, if known.
     pub address: Option<SocketAddr>,
+    /// Whether requests to it failed of late, so that the owner of states wants to hear of those that
+    /// do not, too.
+    pub is_suspect: bool,
+    /// When it last came back from a state that gets no new requests; `None` if it never did.
+    pub returned: Option<Instant>,
+}
+
+impl Verdict {
+    /// The part of its share that the destination gets at `now`, if it takes `slow_start` to get all.
+    pub fn ramp(&self, slow_start: Duration, now: Instant) -> f64 {
+        let Some(returned) = self.returned.filter(|_| !slow_start.is_zero()) else { return 1.0 };
+        let since = now.saturating_duration_since(returned);
+        (since.as_secs_f64() / slow_start.as_secs_f64()).min(1.0)
+    }
+
+    /// Whether the destination may be tried when nobody is usable: in service, and it has an address.
+    pub fn is_conceivable(&self) -> bool {
+        self.address.is_some()
+            && self.skip.is_none_or(|skip| match skip {
+                SkipReason::Down | SkipReason::Ejected | SkipReason::Throttled | SkipReason::Unknown => true,
+                SkipReason::Admin | SkipReason::Unresolved | SkipReason::Tried | SkipReason::Full => false,
+            })
+    }
 }
 
 /// Who is usable, at one instant. Nothing is selected that the latest one calls unusable.

@@ -24,4 +24,6 @@ pub struct DirectorySet {
     pub algorithm: Algorithm,
     /// Its destinations, in file order.
     pub targets: Vec<Target>,
+    /// Whether it falls back to another set.
+    pub has_fallback: bool,
 }

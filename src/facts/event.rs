@@ -10,7 +10,7 @@ pub use reasons::*;
 
 use super::record::{TransactionRecord, WireText};
 use super::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,8 @@ pub enum Event {
     ProbeUnmatched,
     /// A destination changed its state.
     DestinationChanged(StateChange),
+    /// What a request showed of its destination did not reach the owner of states: its queue is full.
+    EvidenceDropped,
     /// A set began or ceased to be all down.
     SetChanged { set: SetId, all_down: bool },
     /// A configuration was applied, at start or by a reload.
@@ -108,7 +110,10 @@ pub enum Event {
     /// A name was looked up.
     NameResolved { name: Arc<str>, result: DnsResult, took: Duration },
     /// A destination's addresses changed.
-    AddressesChanged { target: Target, addresses: Vec<IpAddr> },
+    AddressesChanged { target: Target, addresses: Vec<SocketAddr> },
+    /// The name of a configured destination stands for other endpoints than before, each of which is
+    /// a destination of its own; their ids.
+    EndpointsChanged { set: SetId, id: Arc<str>, endpoints: Vec<Arc<str>> },
     /// A stream connection opened, or failed to.
     ConnectionOpened { transport: Transport, role: ConnectionRole, result: ConnectResult },
     /// A stream connection closed.
@@ -167,7 +172,7 @@ pub struct StateChange {
     pub to: State,
     /// Why.
     pub reason: ChangeReason,
-    /// The probe outcome behind it, if a probe caused it.
+    /// How the probe behind it ended or, for an ejection or a pause, the request; `None` without one.
     pub outcome: Option<ProbeOutcome>,
     /// The administrator's wish after the change.
     pub admin: Admin,

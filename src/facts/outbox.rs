@@ -1,11 +1,12 @@
-//! What a step of the core puts out: messages to send and events, in order.
+//! What a step of the core puts out: messages to send, events, and evidence, each in order.
 //!
 //! Messages are written into one arena that is reused, so a step allocates nothing once the arena
 //! has grown to the size of a batch. Owned by the core; drained by the worker loop after a batch.
 
-use super::Hop;
 use super::event::{Event, MessageKind};
+use super::evidence::Evidence;
 use super::record::TransactionRecord;
+use super::{Hop, Target};
 use std::ops::Range;
 
 /// A message to send, with its bytes in the outbox's arena.
@@ -27,6 +28,7 @@ pub struct Outbox {
     arena: Vec<u8>,
     transmits: Vec<Transmit>,
     events: Vec<Event>,
+    evidence: Vec<(Target, Evidence)>,
     #[expect(clippy::vec_box, reason = "an event carries its record in a box, which is what is used again")]
     spare_records: Vec<Box<TransactionRecord>>,
 }
@@ -101,16 +103,27 @@ impl Outbox {
         self.events.drain(..)
     }
 
-    /// Forgets messages and events, keeping the memory for the next batch.
+    /// Queues what an attempt showed of its destination, for the owner of states.
+    pub fn evidence(&mut self, target: Target, evidence: Evidence) {
+        self.evidence.push((target, evidence));
+    }
+
+    /// Takes the queued evidence, oldest first.
+    pub fn drain_evidence(&mut self) -> std::vec::Drain<'_, (Target, Evidence)> {
+        self.evidence.drain(..)
+    }
+
+    /// Forgets messages, events and evidence, keeping the memory for the next batch.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.transmits.clear();
         self.events.clear();
+        self.evidence.clear();
     }
 
     /// Whether nothing is queued.
     pub fn is_empty(&self) -> bool {
-        self.transmits.is_empty() && self.events.is_empty()
+        self.transmits.is_empty() && self.events.is_empty() && self.evidence.is_empty()
     }
 
     /// How many messages are queued.

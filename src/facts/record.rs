@@ -190,6 +190,8 @@ pub struct FailoverRecord {
     pub cause: Cause,
     /// Attempts still allowed afterwards.
     pub remaining: u32,
+    /// Whether what made us give up counts against the destination (`passive`).
+    pub passive_mark: bool,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::event::{ProbeOutcome, Role, StateChange};
 use super::{Admin, Algorithm, Method, SetId, State, Target, Transport, WorkerId};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,11 @@ pub struct DestinationSnapshot {
     /// The address it stands for, if known.
     pub address: Option<SocketAddr>,
     /// Every address its name resolves to.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<SocketAddr>,
+    /// The name that its address is found by, if it has one.
+    pub name: Option<Arc<str>>,
+    /// When that was last found to stand for these addresses.
+    pub resolved: Option<Instant>,
     /// Whether the last resolution failed and the addresses are older ones kept.
     pub dns_stale: bool,
     /// Weight, 0 to 65,535.
@@ -86,6 +90,12 @@ pub struct DestinationSnapshot {
     pub usable: bool,
     /// The administrator's wish.
     pub admin: Admin,
+    /// Requests that failed at it in a row, towards an ejection.
+    pub passive_failures: u32,
+    /// When its ejection ends, if it is ejected.
+    pub ejected_until: Option<Instant>,
+    /// When the pause that it asked for ends, if it did.
+    pub retry_after_until: Option<Instant>,
     /// When it was loaded.
     pub added: Instant,
     /// When its state last changed; the time it was loaded before the first change.
@@ -94,10 +104,32 @@ pub struct DestinationSnapshot {
     pub last_change: Option<StateChange>,
     /// Its probes.
     pub probe: ProbeSnapshot,
+    /// What it has to do.
+    pub load: LoadSnapshot,
     /// The last changes, oldest first, at most 200; empty unless [`Detail::Full`].
     pub changes: Vec<StateChange>,
     /// The last probes, oldest first; empty unless [`Detail::Full`].
     pub probes: Vec<ProbeNote>,
+}
+
+/// What a destination has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadSnapshot {
+    /// Calls in progress on it.
+    pub calls: u64,
+    /// Calls on it at a time, at most.
+    pub max_calls: Option<u32>,
+    /// Smoothed time to the first response, of probes and INVITEs (exponentially weighted, one fifth
+    /// of each new value).
+    pub response_time: Option<Duration>,
+    /// The part of its share that it gets while it starts slowly, 0 to 1.
+    pub ramp: f64,
+}
+
+impl Default for LoadSnapshot {
+    fn default() -> Self {
+        Self { calls: 0, max_calls: None, response_time: None, ramp: 1.0 }
+    }
 }
 
 /// The probe facts of a destination.
@@ -111,16 +143,18 @@ pub struct ProbeSnapshot {
     pub down_after: u32,
     /// Successes in a row that make it up.
     pub up_after: u32,
+    /// Successes in a row that make it up at present: more than `up_after` while it is damped.
+    pub up_needed: u32,
     /// Failed probes in a row.
     pub consecutive_failures: u32,
     /// Successful probes in a row.
     pub consecutive_successes: u32,
+    /// Whether it went down so often of late that it takes more successes to come up.
+    pub damped: bool,
     /// The last outcome.
     pub last_outcome: Option<ProbeOutcome>,
     /// Round trip of the last answered probe.
     pub last_rtt: Option<Duration>,
-    /// Smoothed round trip (exponentially weighted, one fifth of each new value).
-    pub ewma_rtt: Option<Duration>,
     /// When the last probe ended.
     pub last_finished: Option<Instant>,
     /// When the last successful probe ended.

@@ -3,7 +3,8 @@
 //! Owns the queues and nothing else; who owns a message is asked of the proxy.
 
 use crate::facts::event::{Event, TransportReason};
-use crate::facts::{Hop, WorkerId};
+use crate::facts::evidence::Evidence;
+use crate::facts::{Hop, Target, WorkerId};
 use crate::proxy;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -30,6 +31,8 @@ pub enum Delivery {
         /// What went wrong.
         reason: TransportReason,
     },
+    /// What a request showed of its destination, for the owner of states.
+    Evidence(Target, Evidence),
     /// Something to record.
     Happened(Event),
 }

@@ -41,6 +41,8 @@ pub struct DnsSettings {
     pub max_ttl: Duration,
     /// Which addresses are asked for.
     pub family: Family,
+    /// Addresses taken of one name, at most; at least 1. Default 16.
+    pub max_endpoints: usize,
 }
 
 crate::words! {
@@ -52,5 +54,7 @@ crate::words! {
         Ipv4 => "ipv4",
         /// AAAA only.
         Ipv6 => "ipv6",
+        /// All of both.
+        Both => "both",
     }
 }

@@ -1,6 +1,7 @@
 //! Answers of our own to requests that go nowhere: refusals, OPTIONS for us, CANCEL.
 
 use super::OptionsReply;
+use super::choose::Found;
 use super::engine::{Engine, reply_hop, stamp};
 use super::reject::Rejection;
 use super::request::{Arrival, DRAIN_RETRY, shutting_down};
@@ -8,7 +9,6 @@ use crate::facts::SetId;
 use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::WireText;
 use crate::transaction::Owner;
-use std::time::Duration;
 
 /// The methods that we pass on.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
@@ -23,7 +23,7 @@ impl Engine {
         arrival: Arrival<'_>,
         set: SetId,
         failure: SelectionFailure,
-        took: Duration,
+        found: Found,
     ) {
         self.outbox.event(Event::SelectionFailed { set, reason: failure });
         let (reason, text) = match failure {
@@ -33,7 +33,7 @@ impl Engine {
             }
         };
         let rejection = Rejection::new(503, reason, text).of_set(set).retry_after(self.retry_after(set));
-        self.reject_after(arrival, rejection, Some(took));
+        self.reject_after(arrival, rejection, Some(found));
     }
 
     /// Refuses a request.
@@ -42,8 +42,8 @@ impl Engine {
     }
 
     /// Answers with a refusal, through a server transaction, and tells of it; `selection` is how
-    /// long it took to find nobody in the rejection's set.
-    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection, selection: Option<Duration>) {
+    /// nobody was found in the rejection's set and those that it falls back to.
+    fn reject_after(&mut self, arrival: Arrival<'_>, rejection: Rejection, selection: Option<Found>) {
         let Arrival { key, request, from, now } = arrival;
         let via = request.top_via();
         let method = request.method();
@@ -51,9 +51,12 @@ impl Engine {
         record.set = rejection.set;
         record.code = rejection.code;
         record.refusal = Some(rejection.reason);
-        if let (Some(set), Some(took)) = (rejection.set, selection) {
-            let reason = SelectionReason::Primary;
-            record.selections.extend(self.selection_record(set, None, &[], reason, took, now));
+        if let (Some(set), Some(found)) = (rejection.set, selection) {
+            let fallbacks = self.plan.table().set(set).map_or(&[][..], |set| set.fallbacks());
+            record.selections.extend(self.selection_record(set, None, SelectionReason::Primary, &[], found));
+            record.selections.extend(fallbacks.iter().filter_map(|within| {
+                self.selection_record(*within, None, SelectionReason::FallbackSet, &[], found.at_once())
+            }));
         }
         self.outbox.event(Event::RequestRefused {
             set: rejection.set,

@@ -2,14 +2,15 @@
 //!
 //! RFC 3261 §16.6 (forwarding), §16.8 (Timer C), §9.1 (CANCEL).
 
-use super::context::{Attempt, Cancelling, Context, Phase};
+use super::choose::Found;
+use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
-use crate::dispatch::{FailoverSettings, HashPart, skipped};
+use crate::dispatch::{FailoverSettings, Selection};
 use crate::facts::event::{AttemptOutcome, Cause, Event, SelectionFailure, SelectionReason};
-use crate::facts::record::{AttemptRecord, FailoverRecord, MAX_NOTES, SelectionRecord};
-use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target};
+use crate::facts::record::{AttemptRecord, FailoverRecord};
+use crate::facts::{Hop, Method, Target};
 use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::{Opening, Owner, Purpose};
@@ -17,15 +18,6 @@ use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 impl Engine {
-    /// Where a destination is reached from here.
-    pub fn hop_of(&self, target: Target, preferred: ListenerId) -> Option<Hop> {
-        let settings = &self.plan.table().destination(target)?.settings;
-        let remote = self.verdicts.of(target)?.address?;
-        let hop =
-            self.plan.local().hop_to(settings.transport, remote, settings.listener.unwrap_or(preferred))?;
-        Some(hop)
-    }
-
     /// Sends a request to its next hop, over TCP if it is too large for UDP, and starts the timers.
     pub fn start_attempt(
         &mut self,
@@ -36,6 +28,7 @@ impl Engine {
         now: Instant,
     ) {
         let target = next.target;
+        let call = self.call_of(context, request, target);
         let attempt = u32::try_from(context.attempts.len()).unwrap_or(u32::MAX);
         let mut hop = next.hop;
         self.prepare_copy(context, request, hop, target);
@@ -63,10 +56,12 @@ impl Engine {
             fallback: over_tcp.map(|_| next.hop),
             epoch: self.earlier.current(),
             started: now,
+            call,
             phase: Phase::Calling,
             is_abandoned: false,
             has_response: false,
             was_early: false,
+            weighed: Weighed::No,
             cancelling: Cancelling::No,
             no_response_at: silence.map(|after| now + after),
             no_progress_at: None,
@@ -93,6 +88,9 @@ impl Engine {
             return;
         };
         attempt.phase = Phase::Closed;
+        if !(200..300).contains(&code) {
+            attempt.call = None;
+        }
         let target = attempt.target;
         self.count_waiting(target, -1);
         if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
@@ -126,7 +124,7 @@ impl Engine {
             return false;
         }
         let begun = (self.stopwatch)();
-        let next = self.next_destination(context);
+        let next = self.next_destination(context, now);
         let took = (self.stopwatch)().saturating_duration_since(begun);
         let is_over = context.attempts.get(index).is_none_or(|attempt| !attempt.is_open());
         if next.is_none() && !is_over {
@@ -134,11 +132,16 @@ impl Engine {
             return false;
         }
         let to = next.map(|(target, _)| target);
-        self.note_selection(context, set, to, SelectionReason::Failover, took, now);
+        let passive_mark = Self::counts_against(context, index);
+        let found = Found { took, now, is_call: context.method == Method::Invite };
+        self.note_selection(context, to, SelectionReason::Failover, found);
         let Some((to, hop)) = next else {
-            self.outbox.event(Event::SelectionFailed { set, reason: SelectionFailure::AllTried });
+            let met_full = context.selection.as_ref().is_some_and(Selection::met_full);
+            let reason = if met_full { SelectionFailure::AllFull } else { SelectionFailure::AllTried };
+            self.outbox.event(Event::SelectionFailed { set, reason });
             if let Some(record) = &mut context.record {
-                record.failovers.push(FailoverRecord { at: now, from, to: None, cause, remaining: 0 });
+                let (to, remaining) = (None, 0);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
             }
             return false;
         };
@@ -146,7 +149,8 @@ impl Engine {
         self.abandon(context, index, now);
         let (call_id, trace) = match &mut context.record {
             Some(record) => {
-                record.failovers.push(FailoverRecord { at: now, from, to: Some(to), cause, remaining });
+                let to = Some(to);
+                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
                 (record.call_id.clone(), record.trace)
             }
             None => Default::default(),
@@ -168,74 +172,6 @@ impl Engine {
         // What answers our own CANCEL, Timer C's included, is no failure.
         let attempt = context.attempts.get(index).filter(|attempt| attempt.cancelling == Cancelling::No)?;
         judge(outcome, context.method, attempt.was_early, policy)
-    }
-
-    /// The next destination of the selection that can be reached.
-    fn next_destination(&mut self, context: &mut Context) -> Option<(Target, Hop)> {
-        let selection = context.selection.as_mut()?;
-        loop {
-            let target = self.selector.next(selection, &self.verdicts)?;
-            if let Some(hop) = self.hop_of(target, context.from.listener) {
-                return Some((target, hop));
-            }
-        }
-    }
-
-    /// Tells of a selection: an event, and a line in the record.
-    pub fn note_selection(
-        &mut self,
-        context: &mut Context,
-        set: SetId,
-        destination: Option<Target>,
-        reason: SelectionReason,
-        took: Duration,
-        now: Instant,
-    ) {
-        if let (Some(target), Some(settings)) = (destination, self.plan.table().set(set)) {
-            let algorithm = settings.algorithm();
-            self.outbox.event(Event::DestinationSelected { target, algorithm, reason, took });
-        }
-        let given = context.selection.as_ref().map_or(&[][..], |selection| selection.given());
-        let tried: SmallVec<[Target; 4]> =
-            given.iter().copied().filter(|target| Some(*target) != destination).collect();
-        if let Some(record) = &mut context.record {
-            record.selections.extend(self.selection_record(set, destination, &tried, reason, took, now));
-        }
-    }
-
-    /// The line that a record keeps of a selection.
-    pub fn selection_record(
-        &self,
-        set: SetId,
-        destination: Option<Target>,
-        tried: &[Target],
-        reason: SelectionReason,
-        took: Duration,
-        now: Instant,
-    ) -> Option<SelectionRecord> {
-        let settings = self.plan.table().set(set)?;
-        let algorithm = settings.algorithm();
-        let available = self.verdicts.available(set);
-        let candidates = u32::try_from(settings.members().len()).unwrap_or(u32::MAX);
-        // Only a selection that passed somebody over has anything to tell.
-        let skipped = if available == candidates && tried.is_empty() {
-            SmallVec::new()
-        } else {
-            skipped(self.plan.table(), set, &self.verdicts, tried).take(MAX_NOTES).collect()
-        };
-        let hash_key = settings.hash_key().first().filter(|_| algorithm == Algorithm::Hash);
-        Some(SelectionRecord {
-            at: now,
-            took,
-            set,
-            algorithm,
-            reason,
-            hash_key: hash_key.map(HashPart::as_str),
-            destination,
-            candidates,
-            available,
-            skipped,
-        })
     }
 
     /// Gives up on an open attempt without ending its transaction.

@@ -6,7 +6,7 @@ use super::dialogs::{Contact, DialogKey};
 use super::earlier::Epoch;
 use super::mark::MarkId;
 use super::route::RouteEdits;
-use crate::dispatch::Selection;
+use crate::dispatch::{Call, Selection};
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::build::add_headers;
@@ -94,8 +94,19 @@ pub enum Cancelling {
     },
 }
 
+/// What an attempt has shown of its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighed {
+    /// Nothing yet.
+    No,
+    /// That it serves, or nothing that anybody wants to know.
+    InFavour,
+    /// That it does not.
+    Against,
+}
+
 /// One client transaction of the context.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Attempt {
     /// The transaction.
     pub client: Id<Client>,
@@ -109,6 +120,8 @@ pub struct Attempt {
     pub epoch: Epoch,
     /// When it was first sent.
     pub started: Instant,
+    /// The call that it counts as, until it fails or a dialog takes it over.
+    pub call: Option<Call>,
     /// Where it stands.
     pub phase: Phase,
     /// Given up in favour of another one: nothing of it goes up but a 2xx.
@@ -117,6 +130,8 @@ pub struct Attempt {
     pub has_response: bool,
     /// Whether it has sent a 101–199.
     pub was_early: bool,
+    /// What it has shown of its destination.
+    pub weighed: Weighed,
     /// How far its CANCEL is.
     pub cancelling: Cancelling,
     /// When silence makes us give it up.

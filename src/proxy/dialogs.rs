@@ -4,6 +4,7 @@
 //! it (SIPp's built-in `uac` does) and tells a request of a dialog from an invented To tag. It
 //! never chooses a destination.
 
+use crate::dispatch::Call;
 use crate::facts::secret::Secret;
 use crate::facts::{Hop, SetId, Target};
 use crate::sip::Message;
@@ -46,6 +47,9 @@ pub struct Dialog {
     pub trace: Option<u128>,
     /// When it was confirmed.
     pub created: Instant,
+    /// The call that it counts as on its destination.
+    #[expect(dead_code, reason = "it is counted for as long as it is held")]
+    pub call: Option<Call>,
 }
 
 /// Every dialog alive.
@@ -213,6 +217,11 @@ impl Dialogs {
             keep
         });
         self.shrink();
+    }
+
+    /// When the next sweep is due, while there is anything to sweep.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        self.next_sweep.filter(|_| !self.by_key.is_empty())
     }
 
     /// How many dialogs are alive.

@@ -13,7 +13,7 @@ use super::mtu::Refusals;
 use super::plan::Plan;
 use super::reject::Replies;
 use super::route::View;
-use crate::dispatch::{Selector, Verdicts};
+use crate::dispatch::{Loads, Selector, Verdicts};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Target, WorkerId};
@@ -76,11 +76,12 @@ impl Engine {
         worker: WorkerId,
         plan: Arc<Plan>,
         secret: &Secret,
+        loads: &Arc<Loads>,
         stopwatch: Stopwatch,
         now: Instant,
     ) -> Self {
         let timers = plan.settings().timers.clone();
-        let selector = Selector::new(Arc::clone(plan.table()), u64::from(worker.0));
+        let selector = Selector::new(Arc::clone(plan.table()), Arc::clone(loads), u64::from(worker.0));
         Self {
             transactions: Transactions::new(timers, worker, secret, now),
             earlier: Earlier::default(),

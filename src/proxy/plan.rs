@@ -43,6 +43,7 @@ impl Plan {
             id: set.id(),
             algorithm: set.algorithm(),
             targets: set.members().to_vec(),
+            has_fallback: !set.fallbacks().is_empty(),
         });
         let directory = Directory {
             names: names.clone(),

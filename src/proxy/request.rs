@@ -2,23 +2,21 @@
 
 use super::Core;
 use super::admit::{self, Admitted};
+use super::choose::{Found, Selected, is_call};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
 use super::mark::MarkId;
 use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
-use crate::dispatch::{HashPart, Selection};
-use crate::facts::event::{Event, Origin, Refusal, SelectionFailure, SelectionReason};
+use crate::facts::event::{Event, Origin, Refusal};
 use crate::facts::record::{SessionId, TransactionRecord, WireText};
-use crate::facts::secret::Secret;
-use crate::facts::{Algorithm, Hop, Method, SetId, Target};
+use crate::facts::{Hop, Method, SetId};
 use crate::sip::Message;
 use crate::transaction::slab::Id;
 use crate::transaction::timer::Alarm;
 use crate::transaction::{Key, Matched, Owner};
 use smallvec::SmallVec;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A request that begins a server transaction, as it came; lives no longer than the step.
@@ -104,9 +102,10 @@ impl Core {
         let begun = (self.engine.stopwatch)();
         let selected = self.engine.select(arrival, set);
         let took = (self.engine.stopwatch)().saturating_duration_since(begun);
-        let (selection, target, hop, reason) = match selected {
+        let found = Found { took, now, is_call: is_call(request) };
+        let Selected { selection, target, hop, reason } = match selected {
             Ok(selected) => selected,
-            Err(failure) => return self.engine.refuse_selection(arrival, set, failure, took),
+            Err(failure) => return self.engine.refuse_selection(arrival, set, failure, found),
         };
         let total = self.engine.plan.table().set(set).map_or(Duration::ZERO, |set| set.failover().total);
         let id = self.open_context(arrival, admitted, routed);
@@ -117,7 +116,7 @@ impl Core {
         if let Some(record) = &mut context.record {
             record.set = Some(set);
         }
-        self.engine.note_selection(context, set, Some(target), reason, took, now);
+        self.engine.note_selection(context, Some(target), reason, found);
         let next = self.engine.next_hop(target, hop);
         self.engine.start_attempt(id, context, request, next, now);
         self.settle(id);
@@ -150,8 +149,7 @@ impl Core {
         let dialog = engine.dialogs.key_of(request);
         record.dialog = dialog.and_then(|(_, trace)| trace);
         let stored = engine.transactions.messages_mut().keep(request.bytes());
-        let opens_dialog = method == Method::Invite && request.to_tag().is_none();
-        let contact = request.contact().filter(|_| opens_dialog).unwrap_or_default();
+        let contact = request.contact().filter(|_| is_call(request)).unwrap_or_default();
         let contact = engine.dialogs.keep(contact);
         let id = self.contexts.insert_with(|id| {
             let (slot, generation) = id.parts();
@@ -208,54 +206,7 @@ pub const fn shutting_down(retry_after: Duration) -> Rejection {
     Rejection::new(503, Refusal::ShuttingDown, "shutting down").retry_after(retry_after)
 }
 
-type Selected = (Selection, Target, Hop, SelectionReason);
-
 impl Engine {
-    /// Chooses a destination for a new request: the one that challenged an earlier version of it,
-    /// else by the set's algorithm.
-    fn select(&mut self, arrival: Arrival<'_>, set: SetId) -> Result<Selected, SelectionFailure> {
-        let Arrival { request, from, now, .. } = arrival;
-        let key = self.hash_key(request, from, set);
-        let nonce = self.nonces.next_u64();
-        let challenger =
-            self.challenges.find(request, set, now).filter(|target| self.verdicts.is_usable(*target));
-        if let Some(target) = challenger
-            && let Some(hop) = self.hop_of(target, from.listener)
-        {
-            let selection = self.selector.resume(set, target, key, nonce);
-            return Ok((selection, target, hop, SelectionReason::Affinity));
-        }
-        let (mut selection, mut target) = self.selector.select(set, key, nonce, &self.verdicts)?;
-        loop {
-            if let Some(hop) = self.hop_of(target, from.listener) {
-                return Ok((selection, target, hop, SelectionReason::Primary));
-            }
-            target =
-                self.selector.next(&mut selection, &self.verdicts).ok_or(SelectionFailure::NoneUsable)?;
-        }
-    }
-
-    /// The hash of the configured parts of a request; equal on every instance and after restarts.
-    fn hash_key(&self, request: Message<'_>, from: Hop, set: SetId) -> u64 {
-        let Some(set) = self.plan.table().set(set).filter(|set| set.algorithm() == Algorithm::Hash) else {
-            return 0;
-        };
-        let source = match from.remote.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        let part = |part: &HashPart| match part {
-            HashPart::CallId => request.call_id(),
-            HashPart::From => request.from_uri(),
-            HashPart::To => request.to_uri(),
-            HashPart::Ruri => request.request_uri(),
-            HashPart::SourceIp => source.as_slice(),
-            HashPart::Header(name) => request.header(name).unwrap_or_default(),
-        };
-        let parts: SmallVec<[&[u8]; 4]> = set.hash_key().iter().map(part).collect();
-        u64::try_from(Secret::new([0; 16]).mac(&parts) >> 64).unwrap_or(0)
-    }
-
     /// The mark of a relayed request: its sender, if that is a destination of ours.
     fn mark_of_sender(&self, from: Hop) -> MarkId {
         let endpoints = self.verdicts.at(from.transport, from.remote);

@@ -47,6 +47,7 @@ impl Engine {
         }
         let (is_abandoned, cancelling) = (attempt.is_abandoned, attempt.cancelling);
         self.note_response(context, index, code, now);
+        self.weigh_response(context, index, response);
         if cancelling == Cancelling::Wanted {
             self.send_cancel(context, index, now);
         }
@@ -69,6 +70,7 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let (is_abandoned, client, target) = (attempt.is_abandoned, attempt.client, attempt.target);
         self.note_response(context, index, code, now);
+        self.weigh_response(context, index, response);
         self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
         if matches!(code, 200..=299 | 408 | 481) {
             self.end_dialog(context);
@@ -130,6 +132,7 @@ impl Engine {
     ) {
         let Some(attempt) = context.attempts.get(index).filter(|attempt| attempt.is_open()) else { return };
         let is_abandoned = attempt.is_abandoned;
+        self.weigh_end(context, index, ended);
         self.close_attempt(context, index, ended, 0, now);
         self.end_dialog(context);
         if is_abandoned {
@@ -323,7 +326,16 @@ impl Engine {
 
     /// A 2xx confirms the dialog of its request, or may move the parties of the one it is inside.
     fn confirm_dialog(&mut self, context: &mut Context, index: usize, response: Message<'_>, now: Instant) {
-        let Some(attempt) = context.attempts.get(index) else { return };
+        let Some(attempt) = context.attempts.get_mut(index) else { return };
+        // Out of the path of the dialog its end is not seen.
+        let call = attempt.call.take().filter(|_| self.plan.settings().record_route);
+        if let (Some(call), true) = (&call, context.contact.is_empty() || response.contact().is_none()) {
+            // Nothing of it can be remembered (RFC 3261 §12.1 wants a Contact of both).
+            let set = context.set.or_else(|| self.plan.directory().names.set_of(call.target()));
+            if let Some(set) = set {
+                self.outbox.event(Event::DialogExpired { set });
+            }
+        }
         if context.contact.is_empty() {
             let hop = attempt.hop;
             let mut loan = self.lend(&context.request);
@@ -341,6 +353,7 @@ impl Engine {
             callee: Party { contact: self.dialogs.keep(contact), hop: attempt.hop },
             trace: context.record.as_ref().map(|record| record.trace),
             created: now,
+            call,
         };
         let set = dialog.set;
         if !self.dialogs.confirm(response, dialog)
@@ -356,6 +369,9 @@ impl Engine {
         let elapsed = now.saturating_duration_since(attempt.started);
         let is_first = !std::mem::replace(&mut attempt.has_response, true);
         if let Some(target) = attempt.target {
+            if is_first && context.method == Method::Invite {
+                self.selector.loads().measure(target, elapsed);
+            }
             self.outbox.event(Event::ResponseReceived {
                 target,
                 method: context.method,

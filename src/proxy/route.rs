@@ -9,7 +9,7 @@ use super::local::DEFAULT_PORT;
 use super::mark::{MarkId, Marks};
 use super::plan::{Plan, PlannedRoute};
 use super::reject::Rejection;
-use crate::dispatch::{Host, Verdicts};
+use crate::dispatch::{Destination, Verdicts};
 use crate::facts::event::Refusal;
 use crate::facts::{Hop, Method, SetId, Target, Transport};
 use crate::sip::{Message, RequestEdit, Uri, without_maddr};
@@ -297,7 +297,7 @@ fn relay_to(
     dialog_target: Option<Target>,
     view: View<'_>,
 ) -> Decision {
-    let Some(hop) = next_hop(uri, from, view) else {
+    let Some(hop) = next_hop(uri, from, dialog_target, view) else {
         let text = "the next hop is neither an address nor the name of a destination";
         return Decision::Reject(Rejection::new(404, Refusal::NoRoute, text));
     };
@@ -318,8 +318,8 @@ fn target_at(hop: Hop, dialog_target: Option<Target>, view: View<'_>) -> Option<
     dialog_target.filter(|target| at.contains(target)).or_else(|| at.first().copied())
 }
 
-/// The hop of a URI (RFC 3263 without NAPTR and SRV): an address, or the name of a destination.
-fn next_hop(uri: Uri<'_>, from: Hop, view: View<'_>) -> Option<Hop> {
+/// The hop of a URI (RFC 3263 without NAPTR): an address, or the name of a destination.
+fn next_hop(uri: Uri<'_>, from: Hop, dialog_target: Option<Target>, view: View<'_>) -> Option<Hop> {
     if !uri.is_sip() || uri.is_secure() {
         return None;
     }
@@ -327,15 +327,14 @@ fn next_hop(uri: Uri<'_>, from: Hop, view: View<'_>) -> Option<Hop> {
         None => Transport::Udp,
         Some(transport) => transport?,
     };
-    let port = uri.port.unwrap_or(DEFAULT_PORT);
     // maddr stands for the host (RFC 3261 §19.1.1), be it an address or a name.
     let (address, name) = match uri.param("maddr") {
         Some(maddr) => (uri.maddr_ip(), maddr),
         None => (uri.host_ip(), uri.host),
     };
     let remote = match address {
-        Some(address) => SocketAddr::new(address, port),
-        None => address_of_name(name, port, view)?,
+        Some(address) => SocketAddr::new(address, uri.port.unwrap_or(DEFAULT_PORT)),
+        None => address_of_name(name, uri.port, dialog_target, view)?,
     };
     if !is_unicast(remote) {
         return None;
@@ -352,12 +351,26 @@ fn is_unicast(address: SocketAddr) -> bool {
     !is_broadcast && !address.ip().is_multicast() && !address.ip().is_unspecified() && address.port() != 0
 }
 
-fn address_of_name(host: &[u8], port: u16, view: View<'_>) -> Option<SocketAddr> {
-    let is_named = |endpoint: &crate::dispatch::Endpoint| match &endpoint.host {
-        Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(host),
-        Host::Address(_) => false,
+/// The address of a destination by its name. Where that stands for several, it is the one that the
+/// dialog is with; without a port the one of its SRV record counts.
+fn address_of_name(
+    host: &[u8],
+    port: Option<u16>,
+    dialog_target: Option<Target>,
+    view: View<'_>,
+) -> Option<SocketAddr> {
+    let lookup = |destination: &Destination| {
+        let lookup = destination.settings.lookup.as_ref()?;
+        lookup.name.as_bytes().eq_ignore_ascii_case(host).then_some(lookup.port)
     };
-    let mut named = view.plan.table().destinations().filter(|d| is_named(&d.settings.endpoint));
-    let address = named.find_map(|destination| view.verdicts.of(destination.target)?.address)?;
-    Some(SocketAddr::new(address.ip(), port))
+    let table = view.plan.table();
+    let own = dialog_target.and_then(|target| table.destination(target));
+    let (address, is_srv) = own.into_iter().chain(table.destinations()).find_map(|destination| {
+        let port = lookup(destination)?;
+        Some((view.verdicts.of(destination.target)?.address?, port.is_none()))
+    })?;
+    match port {
+        None if is_srv => Some(address),
+        port => Some(SocketAddr::new(address.ip(), port.unwrap_or(DEFAULT_PORT))),
+    }
 }

@@ -33,6 +33,9 @@ pub struct Settings {
     pub max_transactions: u32,
     /// Age at which a dialog without BYE is forgotten. Default 12 h.
     pub max_call_age: Duration,
+    /// Whether a name that stands for several addresses is a destination for each of them. Default
+    /// true.
+    pub expand: bool,
     /// First 48 bits of the SHA-256 of the effective configuration.
     pub hash: u64,
 }

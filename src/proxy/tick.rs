@@ -39,7 +39,9 @@ impl Core {
     /// When [`Core::handle_timeout`] is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let warden = self.warden.as_ref().and_then(super::Warden::poll_timeout);
-        [self.engine.transactions.poll_timeout(), self.deadlines.next(), warden].into_iter().flatten().min()
+        let Engine { transactions, dialogs, .. } = &self.engine;
+        let timers = [transactions.poll_timeout(), self.deadlines.next(), warden, dialogs.next_sweep()];
+        timers.into_iter().flatten().min()
     }
 
     /// After a step with a context: forgets it if it is over, else sets its alarm.
@@ -153,6 +155,7 @@ impl Engine {
         outcome: Outcome,
         now: Instant,
     ) {
+        self.weigh_silence(context, index);
         if self.try_next(id, context, index, outcome, now) || context.method == Method::Invite {
             return;
         }
@@ -168,6 +171,8 @@ impl Engine {
             return;
         }
         let silent = (attempt.phase == Phase::Calling).then_some(attempt.client);
+        // What rang has been weighed; what never did was silent as far as a caller can tell.
+        self.weigh_silence(context, index);
         if let Some(target) = target {
             self.outbox.event(Event::AttemptTimedOut { target, timer: FatalTimer::C });
         }

@@ -6,10 +6,12 @@ mod template;
 
 use super::engine::Engine;
 use super::plan::Plan;
-use crate::dispatch::{Change, Health, Host, Reconciled};
+use crate::dispatch::{Change, Health, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
+use crate::facts::evidence::Evidence;
+use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::snapshot::{Detail, SetSnapshot};
+use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
 use crate::sip::{Message, ProbeTemplate};
@@ -17,7 +19,7 @@ use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,10 +34,7 @@ pub struct Warden {
     nonces: Nonces,
     running: HashMap<u32, Running>,
     templates: HashMap<Target, ProbeTemplate>,
-    targets_of_name: BTreeMap<Arc<str>, Vec<Target>>,
-    /// The last good answer of each name, empty if there has been none; absent before the first.
-    answers: BTreeMap<Arc<str>, Vec<IpAddr>>,
-    lookups: Option<Vec<Arc<str>>>,
+    lookups: Option<Vec<Lookup>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
 }
 
@@ -69,19 +68,20 @@ impl Warden {
             nonces: Nonces::new(secret.derive("probes")),
             running: HashMap::new(),
             templates: HashMap::new(),
-            targets_of_name: BTreeMap::new(),
-            answers: BTreeMap::new(),
             lookups: None,
             generation: None,
         };
         warden.plan_probes(plan, now);
+        warden.ask_for_names(&[]);
         warden
     }
 
     /// Takes a new configuration; destinations that stay keep state, history and probe phase.
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
+        let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.ask_for_names(&asked);
         self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
@@ -101,8 +101,10 @@ impl Warden {
         });
     }
 
-    /// Sends every probe that is due and ends those whose time has run out.
+    /// Ends ejections, pauses and probes whose time has run out, and sends every probe that is due.
     pub fn handle_timeout(&mut self, engine: &mut Engine, now: Instant) {
+        self.health.handle_timeout(now);
+        self.tell_changes(engine);
         while let Some(probe) = self.prober.expired(now) {
             self.end(engine, probe.number(), ProbeOutcome::Timeout, now);
         }
@@ -113,7 +115,7 @@ impl Warden {
 
     /// When [`Warden::handle_timeout`] is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.prober.poll_timeout()
+        self.prober.poll_timeout().into_iter().chain(self.health.poll_timeout()).min()
     }
 
     /// A response to a probe came.
@@ -148,37 +150,42 @@ impl Warden {
         self.end(engine, probe, ProbeOutcome::Transport(reason), now);
     }
 
-    /// A name was resolved, or could not be.
-    pub fn on_resolved(
-        &mut self,
-        engine: &mut Engine,
-        name: &Arc<str>,
-        result: DnsResult,
-        addresses: Vec<IpAddr>,
-        took: Duration,
-        now: Instant,
-    ) {
-        engine.outbox.event(Event::NameResolved { name: Arc::clone(name), result, took });
-        let Some(targets) = self.targets_of_name.get(name) else { return };
-        let is_stale = addresses.is_empty();
-        let known = self.answers.entry(Arc::clone(name)).or_default();
-        // Only a non-empty answer replaces the last good one.
-        if !is_stale {
-            *known = addresses;
-        }
-        let addresses = known.as_slice();
-        for &target in targets {
-            if self.health.set_addresses(target, addresses, is_stale, now) {
-                engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.to_vec() });
-                self.prober.hasten(target, now);
-            }
+    /// A look-up ended.
+    pub fn on_resolved(&mut self, engine: &mut Engine, resolution: Resolution, now: Instant) {
+        let Resolution { lookup, result, found, took } = resolution;
+        engine.outbox.event(Event::NameResolved { name: Arc::clone(&lookup.name), result, took });
+        let addresses: Vec<SocketAddr> = found.iter().map(|found| found.address).collect();
+        for target in self.health.on_resolved(&lookup, &addresses, result != DnsResult::Ok, now) {
+            engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.clone() });
+            self.abandon_probes(engine, target, now);
+            self.prober.hasten(target, now);
         }
         self.tell_changes(engine);
+    }
+
+    /// What a former address of a destination answers, or does not, says nothing of the one it has.
+    fn abandon_probes(&mut self, engine: &mut Engine, target: Target, now: Instant) {
+        let (health, prober) = (&self.health, &mut self.prober);
+        self.running.retain(|_, running| {
+            let is_current = health.address(target) == Some(running.hop.remote);
+            let is_kept = is_current || !running.targets.contains(&target);
+            if !is_kept {
+                engine.transactions.forget(running.client);
+                prober.postpone(running.probe, Duration::ZERO, now);
+            }
+            is_kept
+        });
     }
 
     /// An administrator wishes something of a destination.
     pub fn set_admin(&mut self, engine: &mut Engine, target: Target, admin: Admin, now: Instant) {
         self.health.set_admin(target, admin, now);
+        self.tell_changes(engine);
+    }
+
+    /// A request showed something of its destination.
+    pub fn on_evidence(&mut self, engine: &mut Engine, target: Target, evidence: Evidence, now: Instant) {
+        self.health.on_evidence(target, evidence, now);
         self.tell_changes(engine);
     }
 
@@ -188,7 +195,7 @@ impl Warden {
     }
 
     /// Names to look up, if the list changed since the last call.
-    pub fn take_lookups(&mut self) -> Option<Vec<Arc<str>>> {
+    pub fn take_lookups(&mut self) -> Option<Vec<Lookup>> {
         self.lookups.take()
     }
 
@@ -203,7 +210,8 @@ impl Warden {
     }
 
     /// Sets and destinations as they are.
-    pub fn snapshot(&self, plan: &Plan, detail: Detail) -> Vec<SetSnapshot> {
+    pub fn snapshot(&self, engine: &Engine, now: Instant, detail: Detail) -> Vec<SetSnapshot> {
+        let plan = &engine.plan;
         let interval =
             |target| self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
         let detection = |set: SetId| {
@@ -211,7 +219,7 @@ impl Warden {
             let settings = position.and_then(|position| plan.settings().sets.get(position));
             settings.and_then(super::Set::detection).unwrap_or_default()
         };
-        self.health.set_snapshots(detail, interval, detection)
+        self.health.set_snapshots(detail, now, interval, detection, |target| load_of(engine, target, now))
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].
@@ -225,15 +233,11 @@ impl Warden {
 
     fn plan_probes(&mut self, plan: &Plan, now: Instant) {
         let mut wanted = Vec::new();
-        let mut names: BTreeMap<Arc<str>, Vec<Target>> = BTreeMap::new();
         let mut templates = HashMap::new();
         for (set, configured) in plan.table().sets().zip(&plan.settings().sets) {
             for (&target, probe) in set.members().iter().zip(&configured.probes) {
                 let Some(destination) = plan.table().destination(target) else { continue };
                 let settings = &destination.settings;
-                if let Host::Name(name) = &settings.endpoint.host {
-                    names.entry(Arc::clone(name)).or_default().push(target);
-                }
                 if !probe.enabled {
                     continue;
                 }
@@ -248,27 +252,17 @@ impl Warden {
         }
         self.templates = templates;
         self.prober.reconcile(wanted, now, &mut self.nonces);
-        self.forget_unwanted(&names);
-        for (name, targets) in &names {
-            if let Some(addresses) = self.answers.get(name) {
-                for &target in targets {
-                    self.health.set_addresses(target, addresses, addresses.is_empty(), now);
-                }
-            }
-        }
-        if self.lookups.is_some() || !names.keys().eq(self.targets_of_name.keys()) {
-            self.lookups = Some(names.keys().cloned().collect());
-        }
-        self.targets_of_name = names;
     }
 
-    /// Drops the answers of names that nobody asks for any more.
-    fn forget_unwanted(&mut self, names: &BTreeMap<Arc<str>, Vec<Target>>) {
-        self.answers.retain(|name, _| names.contains_key(name));
+    /// Has the names looked up, if they are others than those asked for.
+    fn ask_for_names(&mut self, asked: &[Lookup]) {
+        if !self.health.lookups().eq(asked) {
+            self.lookups = Some(self.health.lookups().cloned().collect());
+        }
     }
 
     fn send(&mut self, engine: &mut Engine, due: &Due, now: Instant) {
-        if due.targets.first().is_some_and(|&target| self.is_being_resolved(engine, target)) {
+        if due.targets.first().is_some_and(|&target| self.health.is_being_resolved(target)) {
             // Its first answer makes it due at once.
             return self.prober.postpone(due.probe, LOOKUP_PATIENCE, now);
         }
@@ -308,15 +302,6 @@ impl Warden {
         );
     }
 
-    /// Whether a destination has a name for which no look-up has ended yet.
-    fn is_being_resolved(&self, engine: &Engine, target: Target) -> bool {
-        let destination = engine.plan.table().destination(target);
-        destination.is_some_and(|destination| match &destination.settings.endpoint.host {
-            Host::Name(name) => !self.answers.contains_key(name),
-            Host::Address(_) => false,
-        })
-    }
-
     /// Ends a probe that is under way.
     fn end(&mut self, engine: &mut Engine, slot: u32, outcome: ProbeOutcome, now: Instant) {
         let Some(running) = self.running.remove(&slot) else {
@@ -341,6 +326,9 @@ impl Warden {
         now: Instant,
     ) {
         let Ended { probe, targets, hop, outcome } = *ended;
+        if let Some(rtt) = rtt.filter(|_| outcome.is_success()) {
+            targets.iter().for_each(|target| engine.selector.loads().measure(*target, rtt));
+        }
         let verdicts: SmallVec<[_; 1]> =
             targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
         let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
@@ -373,6 +361,21 @@ impl Warden {
                 Change::Set { set, all_down } => Event::SetChanged { set, all_down },
             });
         }
+    }
+}
+
+/// What a destination has to do.
+fn load_of(engine: &Engine, target: Target, now: Instant) -> LoadSnapshot {
+    let loads = engine.selector.loads();
+    let destination = engine.plan.table().destination(target);
+    let set = destination.and_then(|destination| engine.plan.table().set(destination.set));
+    let slow_start = set.map_or(Duration::ZERO, |set| set.slow_start());
+    let verdict = engine.verdicts.of(target);
+    LoadSnapshot {
+        calls: loads.calls(target),
+        max_calls: destination.and_then(|destination| destination.settings.max_calls),
+        response_time: loads.response_time(target),
+        ramp: verdict.map_or(1.0, |verdict| verdict.ramp(slow_start, now)),
     }
 }
 

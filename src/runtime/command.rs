@@ -2,9 +2,9 @@
 
 use crate::admin::Unavailable;
 use crate::facts::event::{ConfigApplied, ReloadTrigger};
+use crate::facts::lookup::Resolution;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Target};
-use crate::net::Resolution;
 use crate::proxy::Plan;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,11 @@ pub(super) enum Command {
     Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
     Reload(Arc<Plan>, ReloadTrigger, oneshot::Sender<ConfigApplied>),
+    /// Take over the same configuration with other endpoints (worker 0, as above).
+    Replan(Arc<Plan>, oneshot::Sender<()>),
     /// Take an administrator's wish (worker 0).
     SetAdmin(Target, Admin, oneshot::Sender<()>),
-    /// Take the answer for a name (worker 0).
+    /// Take the end of a look-up (worker 0).
     Resolved(Resolution),
     /// Refuse new dialogs from now on.
     Drain,

@@ -4,10 +4,11 @@ use super::command::{Command, Commands};
 use super::reload::{Change, Reloader};
 use crate::admin::{Control, NotSet, Pieces, ReloadReport, Unavailable};
 use crate::facts::clock::Clock;
-use crate::facts::directory::Directory;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
+use crate::facts::lookup::Resolution;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Target};
+use crate::proxy::Plan;
 use crate::telemetry::{Recorder, Telemetry};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,26 +21,20 @@ pub(super) struct ControlPlane {
     telemetry: Telemetry,
     recorder: Mutex<Recorder>,
     reloader: tokio::sync::Mutex<Reloader>,
-    directory: RwLock<Arc<Directory>>,
+    plan: RwLock<Arc<Plan>>,
     ready: AtomicBool,
     clock: Clock,
 }
 
 impl ControlPlane {
     /// Joins the parts; not ready until told so.
-    pub(super) fn new(
-        commands: Commands,
-        telemetry: Telemetry,
-        reloader: Reloader,
-        directory: Arc<Directory>,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(commands: Commands, telemetry: Telemetry, reloader: Reloader, clock: Clock) -> Self {
         Self {
             commands,
             recorder: Mutex::new(telemetry.recorder()),
             telemetry,
+            plan: RwLock::new(Arc::clone(reloader.plan())),
             reloader: tokio::sync::Mutex::new(reloader),
-            directory: RwLock::new(directory),
             ready: AtomicBool::new(false),
             clock,
         }
@@ -76,15 +71,14 @@ impl ControlPlane {
                 Ok(ReloadReport::default())
             }
             Ok(Change::Next(next)) => {
-                let directory = Arc::clone(next.plan.directory());
                 // New series exist before the first event about them.
-                self.telemetry.apply(Arc::clone(&directory));
+                self.telemetry.apply(Arc::clone(next.plan.directory()));
                 let plan = Arc::clone(&next.plan);
                 let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, done)).await;
                 let Ok(applied) = asked else {
                     return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
                 };
-                *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+                self.set_plan(&next.plan);
                 let applied = ConfigApplied { needs_restart: next.needs_restart.clone(), ..applied };
                 let report = ReloadReport {
                     changed: true,
@@ -108,6 +102,28 @@ impl ControlPlane {
         }
     }
 
+    /// Takes the ends of look-ups: worker 0 hears of each, and where names stand for other endpoints
+    /// all workers get a plan with those.
+    pub(super) async fn take_answers(&self, resolutions: Vec<Resolution>) {
+        let mut reloader = self.reloader.lock().await;
+        reloader.note(&resolutions);
+        for resolution in resolutions {
+            if self.commands.to_owner(Command::Resolved(resolution)).await.is_err() {
+                return;
+            }
+        }
+        let Some((next, changes)) = reloader.replan() else { return };
+        self.telemetry.apply(Arc::clone(next.plan.directory()));
+        let plan = Arc::clone(&next.plan);
+        if self.commands.ask_owner(|done| Command::Replan(plan, done)).await.is_err() {
+            // The next answer brings it up again.
+            return self.telemetry.apply(Arc::clone(reloader.plan().directory()));
+        }
+        self.set_plan(&next.plan);
+        reloader.accept_endpoints(next);
+        changes.iter().for_each(|change| self.record(change));
+    }
+
     /// The longest time that a drain may take.
     pub(super) async fn drain_timeout(&self) -> std::time::Duration {
         self.reloader.lock().await.drain_timeout()
@@ -118,12 +134,20 @@ impl ControlPlane {
         error
     }
 
+    fn set_plan(&self, plan: &Arc<Plan>) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(plan);
+    }
+
+    /// A destination of a configured id; that of one address of several is none.
     fn find(&self, set: &str, id: &str) -> Result<Target, NotSet> {
-        let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
-        let names = &directory.names;
-        let set = directory.sets.iter().find(|known| names.set(known.id) == set).ok_or(NotSet::NoSet)?;
-        let found = set.targets.iter().copied().find(|target| names.target(*target) == id);
-        found.ok_or(NotSet::NoDestination)
+        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let (table, set) = (plan.table(), plan.table().set_by_name(set).ok_or(NotSet::NoSet)?);
+        if let Some(found) = table.owned_by(set, id).next() {
+            return Ok(found.target);
+        }
+        let members = table.set(set).map_or(&[][..], |set| set.members());
+        let is_one_of_several = members.iter().any(|target| plan.directory().names.target(*target) == id);
+        Err(if is_one_of_several { NotSet::OneOfSeveral } else { NotSet::NoDestination })
     }
 }
 
@@ -147,6 +171,8 @@ impl Control for ControlPlane {
     }
 
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {
+        // Until it is taken the plan stays the one that the target is of.
+        let _plan = self.reloader.lock().await;
         let target = self.find(set, id)?;
         Ok(self.commands.ask_owner(|done| Command::SetAdmin(target, admin, done)).await?)
     }

@@ -4,9 +4,12 @@
 //! where file-system notifications do not.
 
 use crate::config::{self, Config};
+use crate::dispatch::SetSettings;
 use crate::facts::ListenerId;
+use crate::facts::event::Event;
+use crate::facts::lookup::Resolution;
 use crate::facts::names::Names;
-use crate::proxy::{self, Interfaces, Listener, Plan};
+use crate::proxy::{self, Answers, Interfaces, Listener, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +45,11 @@ pub(super) struct Reloader {
     config: Config,
     /// The listeners as bound.
     listeners: Vec<Listener>,
+    /// The settings of that, as configured: a destination for each name.
+    settings: proxy::Settings,
+    /// The last good answer for each name that is configured.
+    answers: Answers,
+    /// The settings compiled, with a destination for each endpoint.
     plan: Arc<Plan>,
     names: Names,
     interfaces: Interfaces,
@@ -64,6 +72,15 @@ pub(super) struct Next {
     /// Keys that changed but are read at start only.
     pub(super) needs_restart: Vec<Box<str>>,
     config: Config,
+    settings: proxy::Settings,
+    names: Names,
+}
+
+/// The configuration that runs, with other endpoints, not applied yet.
+#[derive(Debug)]
+pub(super) struct Replanned {
+    /// For the workers.
+    pub(super) plan: Arc<Plan>,
     names: Names,
 }
 
@@ -78,9 +95,11 @@ impl Reloader {
         let mut names = Names::default();
         let mut settings = proxy::Settings { listeners: listeners.clone(), ..config.proxy.clone() };
         share_limits(&mut settings, config.workers);
-        let plan = Arc::new(Plan::new(settings, &interfaces, &mut names));
+        let plan = Arc::new(Plan::new(settings.clone(), &interfaces, &mut names));
+        let answers = Answers::new();
         let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
-        Self { file, seen, started: config.clone(), config, listeners, plan, names, interfaces }
+        let started = config.clone();
+        Self { file, seen, started, config, listeners, settings, answers, plan, names, interfaces }
     }
 
     /// The configuration that runs.
@@ -119,9 +138,11 @@ impl Reloader {
         let mut settings = self.on_bound_listeners(&config)?;
         share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
-        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        let expanded = settings.expanded(&self.answers);
+        let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names));
         Ok(Change::Next(Box::new(Next {
             plan,
+            settings,
             names,
             needs_restart: config::restart_keys(&self.started, &config).into_iter().map(Box::from).collect(),
             config,
@@ -130,8 +151,48 @@ impl Reloader {
 
     /// Takes over what the workers have taken.
     pub(super) fn accept(&mut self, next: Next) {
-        let Next { plan, config, names, .. } = next;
-        (self.plan, self.config, self.names) = (plan, config, names);
+        let Next { plan, config, settings, names, .. } = next;
+        (self.plan, self.config, self.settings, self.names) = (plan, config, settings, names);
+        let wanted = self.plan.table().lookups();
+        self.answers.retain(|lookup, _| wanted.contains_key(lookup));
+    }
+
+    /// Takes in the ends of look-ups. Only an answer that is not empty takes the place of another.
+    pub(super) fn note(&mut self, resolutions: &[Resolution]) {
+        let wanted = self.plan.table().lookups();
+        for Resolution { lookup, found, .. } in resolutions {
+            if !found.is_empty() && wanted.contains_key(lookup) {
+                self.answers.insert(lookup.clone(), found.clone());
+            }
+        }
+    }
+
+    /// Compiles again what runs, if names stand for other endpoints than in the plan, and tells which.
+    /// Nothing changes.
+    pub(super) fn replan(&self) -> Option<(Replanned, Vec<Event>)> {
+        let settings = self.settings.expanded(&self.answers);
+        let pairs = || self.plan.settings().sets.iter().zip(&settings.sets);
+        if pairs().all(|(old, new)| old.dispatch.destinations == new.dispatch.destinations) {
+            return None;
+        }
+        let changes = pairs().flat_map(|(old, new)| self.changes(&old.dispatch, &new.dispatch)).collect();
+        let mut names = self.names.clone();
+        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        Some((Replanned { plan, names }, changes))
+    }
+
+    /// Takes over endpoints that the workers have taken.
+    pub(super) fn accept_endpoints(&mut self, next: Replanned) {
+        (self.plan, self.names) = (next.plan, next.names);
+    }
+
+    fn changes(&self, old: &SetSettings, new: &SetSettings) -> Vec<Event> {
+        let Some(set) = self.plan.table().set_by_name(&old.name) else { return vec![] };
+        let before = endpoints(old);
+        let changed = endpoints(new).into_iter().filter(|(id, ids)| before.get(id) != Some(ids));
+        changed
+            .map(|(id, endpoints)| Event::EndpointsChanged { set, id: Arc::clone(id), endpoints })
+            .collect()
     }
 
     /// The settings with the listeners that are bound; what names another listener is refused,
@@ -164,6 +225,15 @@ impl Reloader {
     }
 }
 
+/// The ids of a set's destinations that have names, by configured id.
+fn endpoints(set: &SetSettings) -> BTreeMap<&Arc<str>, Vec<Arc<str>>> {
+    let mut endpoints: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for destination in set.destinations.iter().filter(|destination| destination.lookup.is_some()) {
+        endpoints.entry(&destination.owner).or_default().push(Arc::clone(&destination.id));
+    }
+    endpoints
+}
+
 /// Each worker holds its share of what the process may: calls are spread over them by hash.
 fn share_limits(settings: &mut proxy::Settings, workers: u8) {
     let workers = workers.max(1);
@@ -174,6 +244,60 @@ fn share_limits(settings: &mut proxy::Settings, workers: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Transport;
+    use crate::facts::event::DnsResult;
+    use crate::facts::lookup::{Found, Lookup};
+
+    fn found(last: u8) -> Found {
+        Found { address: ([10, 0, 0, last], 5060).into(), rank: 0, weight: None }
+    }
+
+    fn answer(found: Vec<Found>) -> Vec<Resolution> {
+        let lookup = Lookup { name: "pbx.example".into(), port: None, transport: Transport::Udp };
+        let result = if found.is_empty() { DnsResult::NxDomain } else { DnsResult::Ok };
+        vec![Resolution { lookup, result, found, took: Duration::ZERO }]
+    }
+
+    /// The ids of a plan's destinations with their numbers.
+    fn members(plan: &Plan) -> Vec<(String, usize)> {
+        let names = &plan.directory().names;
+        let ids = plan.table().destinations().map(|d| d.target);
+        ids.map(|target| (names.target(target).to_owned(), target.index())).collect()
+    }
+
+    #[test]
+    fn answers_become_plans_whose_numbers_are_never_given_twice() {
+        let text = "sets: {pbx: {destinations: [{id: pbx, uri: \"sip:pbx.example\"}]}}";
+        let config = config::from_str(text, "test.yaml", &BTreeMap::new()).unwrap();
+        let listeners = config.proxy.listeners.clone();
+        let mut reloader = Reloader::new(None, config, listeners, Interfaces::default());
+        reloader.note(&answer(vec![]));
+        assert!(reloader.replan().is_none(), "never resolved");
+        reloader.note(&answer(vec![found(1)]));
+        assert!(reloader.replan().is_none(), "one address is the destination itself");
+
+        reloader.note(&answer(vec![found(1), found(2)]));
+        let (refused, _) = reloader.replan().unwrap();
+        drop(refused);
+        let (next, changes) = reloader.replan().unwrap();
+        let ids = ["pbx@10.0.0.1:5060", "pbx@10.0.0.2:5060"].map(Arc::<str>::from);
+        let [Event::EndpointsChanged { id, endpoints, .. }] = &*changes else { panic!("{changes:?}") };
+        assert_eq!((&**id, &**endpoints), ("pbx", &ids[..]));
+        reloader.accept_endpoints(next);
+        let expected = [(ids[0].to_string(), 1), (ids[1].to_string(), 2)];
+        assert_eq!(members(reloader.plan()), expected, "as if the refused one had never been");
+        assert!(reloader.replan().is_none());
+        reloader.note(&answer(vec![]));
+        assert!(reloader.replan().is_none(), "an empty answer removes nothing");
+
+        reloader.note(&answer(vec![found(3)]));
+        reloader.accept_endpoints(reloader.replan().unwrap().0);
+        assert_eq!(members(reloader.plan()), [("pbx".to_owned(), 0)]);
+        reloader.note(&answer(vec![found(3), found(2)]));
+        reloader.accept_endpoints(reloader.replan().unwrap().0);
+        let numbers: Vec<usize> = members(reloader.plan()).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(numbers, [3, 2]);
+    }
 
     #[test]
     fn limits_are_shared_by_the_workers_that_run_whatever_a_reload_says() {

@@ -4,11 +4,13 @@ use super::command::{Command, Commands};
 use super::control::ControlPlane;
 use super::reload::{ConfigFile, Reloader};
 use super::worker::{self, Setup, Share};
-use super::{drain, reload::LOOK_EVERY};
+use super::{drain, names, reload::LOOK_EVERY};
 use crate::admin;
 use crate::config::Config;
+use crate::dispatch::Loads;
 use crate::facts::clock::Clock;
 use crate::facts::event::ReloadTrigger;
+use crate::facts::lookup::Lookup;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, Transport, WorkerId};
 use crate::net::{self, BindError, Bound, Exchange, Streams};
@@ -23,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// Answers for names that may wait for worker 0.
+/// Answers for names that may wait for the control plane.
 const RESOLUTIONS: usize = 64;
 /// Time for spans and logs to leave at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -82,15 +84,14 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let reloader = Reloader::new(file, config, listeners, net::interfaces());
     let plan = Arc::clone(reloader.plan());
     let config = reloader.config().clone();
-    let directory = Arc::clone(plan.directory());
-    let telemetry = Telemetry::start(&config.telemetry, Arc::clone(&directory), Handle::current())?;
+    let telemetry = Telemetry::start(&config.telemetry, Arc::clone(plan.directory()), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
-    let (lookups, names) = watch::channel(Vec::new());
+    let (wanted, lookups) = watch::channel(Vec::new());
     let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
-    let (workers, ended) = crew.start(sockets, command_ends, lookups).await?;
-    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, directory, clock));
+    let (workers, ended) = crew.start(sockets, command_ends, wanted).await?;
+    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock));
     let http_address = http.address();
-    let tasks = spawn_tasks(&control, &config, &sip, http, names);
+    let tasks = spawn_tasks(&control, &config, &sip, http, lookups);
     control.set_ready(true);
     Ok(Running { http: http_address, sip, control, workers, ended, tasks })
 }
@@ -170,7 +171,7 @@ impl Crew<'_> {
         &self,
         sockets: Vec<Bound>,
         commands: Vec<mpsc::Receiver<Command>>,
-        lookups: watch::Sender<Vec<Arc<str>>>,
+        lookups: watch::Sender<Vec<Lookup>>,
     ) -> Result<(Vec<JoinHandle<()>>, mpsc::Receiver<u8>), StartError> {
         let (exchange, deliveries) = Exchange::new(self.workers);
         let mut limits = self.config.net.clone();
@@ -182,6 +183,7 @@ impl Crew<'_> {
         let (published, publications) = watch::channel(None);
         let mut owner = Some(Share::Owner(published, lookups));
         let (ended_by_itself, ended) = mpsc::channel(usize::from(self.workers));
+        let loads = Loads::new(Instant::now());
         let mut by_worker = divide(sockets, self.workers)?.into_iter();
         let (mut threads, mut starts) = (Vec::new(), Vec::new());
         for (id, (deliveries, commands)) in (0..self.workers).zip(deliveries.into_iter().zip(commands)) {
@@ -190,6 +192,7 @@ impl Crew<'_> {
                 id: WorkerId(id),
                 plan: Arc::clone(self.plan),
                 secret: self.secret.clone(),
+                loads: Arc::clone(&loads),
                 datagrams,
                 listeners,
                 max_message,
@@ -256,7 +259,7 @@ fn spawn_tasks(
     config: &Config,
     sip: &[(Transport, SocketAddr)],
     http: admin::BoundListener,
-    names: watch::Receiver<Vec<Arc<str>>>,
+    lookups: watch::Receiver<Vec<Lookup>>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (settings, asked) = (config.admin.clone(), Arc::clone(control));
@@ -265,17 +268,10 @@ fn spawn_tasks(
             eprintln!("sipwarden: HTTP server ended: {error}");
         }
     });
-    let (reports, mut resolutions) = mpsc::channel(RESOLUTIONS);
+    let (reports, resolutions) = mpsc::channel(RESOLUTIONS);
     let has = |v6: bool| sip.iter().any(|(_, address)| address.is_ipv6() == v6);
-    tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), names, reports));
-    let commands = control.commands().clone();
-    tasks.spawn(async move {
-        while let Some(resolution) = resolutions.recv().await {
-            if commands.to_owner(Command::Resolved(resolution)).await.is_err() {
-                return;
-            }
-        }
-    });
+    tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), lookups, reports));
+    tasks.spawn(names::follow(Arc::clone(control), resolutions));
     let watched = Arc::clone(control);
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(LOOK_EVERY);

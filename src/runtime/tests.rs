@@ -3,13 +3,15 @@
 use super::*;
 use crate::admin::client::Client;
 use crate::config;
-use crate::facts::Transport;
+use crate::facts::{Transport, WorkerId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -313,4 +315,139 @@ async fn a_drain_ends_at_once_without_calls_and_at_its_deadline_with_one() {
     idle.drain().await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     idle.stop().await;
+}
+
+/// A destination that answers probes and refuses every call.
+async fn sick() -> SocketAddr {
+    let socket = UdpSocket::bind(any()).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65_535];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let code = if request.starts_with("OPTIONS") { "200 OK" } else { "500 Broken" };
+            if !request.starts_with("ACK") {
+                socket.send_to(ok(&request).replace("200 OK", code).as_bytes(), from).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+/// Worker 0 alone ejects; these calls belong to the other one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_at_any_worker_ejects() {
+    let (sick, well) = (sick().await, destination().await);
+    let running = started(&yaml(any(), any(), &[sick, well])).await.unwrap();
+    let sip = address(&running, Transport::Udp);
+    let caller = UdpSocket::bind(any()).await.unwrap();
+    let from = caller.local_addr().unwrap();
+    let is_of_second = |request: &String| crate::proxy::owner(request.as_bytes(), 2) == Some(WorkerId(1));
+    let mut calls = (0..).map(|number| invite(number, "UDP", from)).filter(is_of_second);
+    let mut buffer = vec![0; 65_535];
+    let state =
+        format!("sipwarden_destination_state{{set=\"pbx\",destination=\"{sick}\",state=\"ejected\"}}");
+    let ejected = async {
+        while value(&metrics(&running).await, &state) == 0 {
+            caller.send_to(calls.next().unwrap().as_bytes(), sip).await.unwrap();
+            loop {
+                let (length, _) = caller.recv_from(&mut buffer).await.unwrap();
+                if buffer[..length].starts_with(b"SIP/2.0 200") {
+                    break;
+                }
+            }
+        }
+    };
+    timeout(SOON, ejected).await.expect("it is ejected");
+    let text = metrics(&running).await;
+    let of_sick = format!("set=\"pbx\",destination=\"{sick}\"");
+    assert_eq!(value(&text, &format!("sipwarden_destination_ejected{{{of_sick}}}")), 1);
+    assert_eq!(value(&text, &format!("sipwarden_destination_up{{{of_sick}}}")), 0);
+    let reason =
+        format!("sipwarden_destination_transitions_total{{{of_sick},to=\"ejected\",reason=\"passive\"}}");
+    assert_eq!(value(&text, &reason), 1);
+    assert_eq!(value(&text, "sipwarden_evidence_dropped_total"), 0);
+    running.stop().await;
+}
+
+/// A destination over TCP that answers every request with 200, and how many connections it has had.
+async fn tcp_destination() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(any()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut text = String::new();
+                let mut buffer = vec![0; 65_535];
+                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                    text += &String::from_utf8_lossy(&buffer[..length]);
+                    while let Some((request, rest)) = text.split_once("\r\n\r\n") {
+                        let answer = (!request.starts_with("ACK")).then(|| ok(request));
+                        text = rest.to_owned();
+                        if let Some(answer) = answer {
+                            stream.write_all(answer.as_bytes()).await.unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (address, accepted)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_and_the_calls_of_all_workers_share_one_connection() {
+    let (destination, accepted) = tcp_destination().await;
+    let text = yaml(any(), any(), &[destination])
+        .replace(&format!("sip:{destination}"), &format!("sip:{destination};transport=tcp"));
+    let text = text.replace("{pbx: {", "{pbx: {probe: {interval: 100ms, timeout: 50ms}, ");
+    let running = started(&text).await.unwrap();
+    let sip = address(&running, Transport::Udp);
+    let caller = UdpSocket::bind(any()).await.unwrap();
+    let mut buffer = vec![0; 65_535];
+    for number in 0..8 {
+        caller.send_to(invite(number, "UDP", caller.local_addr().unwrap()).as_bytes(), sip).await.unwrap();
+        loop {
+            let (length, _) = timeout(SOON, caller.recv_from(&mut buffer)).await.unwrap().unwrap();
+            if buffer[..length].starts_with(b"SIP/2.0 200") {
+                break;
+            }
+        }
+    }
+    let probes =
+        format!("sipwarden_probes_total{{set=\"pbx\",destination=\"{destination}-tcp\",result=\"success\"}}");
+    let probed = async {
+        while value(&metrics(&running).await, &probes) < 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, probed).await.expect("it is probed");
+    assert_eq!(accepted.load(Ordering::Relaxed), 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_connection_fails_a_probe_at_once() {
+    let listener = TcpListener::bind(any()).await.unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let text = yaml(any(), any(), &[nobody])
+        .replace(&format!("sip:{nobody}"), &format!("sip:{nobody};transport=tcp"));
+    // Longer than the test waits: it is not the time-out that tells.
+    let text = text.replace("{pbx: {", "{pbx: {probe: {interval: 60s, timeout: 30s}, ");
+    let running = started(&text).await.unwrap();
+    let failed = format!(
+        "sipwarden_probes_total{{set=\"pbx\",destination=\"{nobody}-tcp\",result=\"transport_error\"}}"
+    );
+    let probed = async {
+        while value(&metrics(&running).await, &failed) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, probed).await.expect("the probe has failed");
+    assert!(metrics(&running).await.contains("sipwarden_set_all_down{set=\"pbx\"} 1"));
+    running.stop().await;
 }

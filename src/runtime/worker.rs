@@ -6,11 +6,12 @@
 mod step;
 
 use super::command::Command;
-use crate::dispatch::Verdicts;
+use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
+use crate::facts::lookup::Lookup;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, WorkerId};
-use crate::net::{Delivery, Exchange, Resolution, Streams, UdpSocket};
+use crate::net::{Delivery, Exchange, Streams, UdpSocket};
 use crate::proxy::{Core, Input, Plan};
 use crate::telemetry::Recorder;
 use std::future::poll_fn;
@@ -31,7 +32,6 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(super) struct Published {
     plan: Arc<Plan>,
-    trigger: ReloadTrigger,
     verdicts: Arc<Verdicts>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) enum Share {
     /// Owns them: publishes verdicts, and says which names to look up.
-    Owner(watch::Sender<Option<Published>>, watch::Sender<Vec<Arc<str>>>),
+    Owner(watch::Sender<Option<Published>>, watch::Sender<Vec<Lookup>>),
     /// Is told of them.
     Follower(watch::Receiver<Option<Published>>),
 }
@@ -50,6 +50,7 @@ pub(super) struct Setup {
     pub(super) id: WorkerId,
     pub(super) plan: Arc<Plan>,
     pub(super) secret: Secret,
+    pub(super) loads: Arc<Loads>,
     pub(super) datagrams: Vec<(ListenerId, StdUdpSocket)>,
     pub(super) listeners: Vec<(ListenerId, TcpListener)>,
     pub(super) max_message: usize,
@@ -111,7 +112,7 @@ enum Woken {
 
 impl Worker {
     fn new(setup: Setup) -> io::Result<Self> {
-        let Setup { id, plan, secret, datagrams, listeners, max_message, .. } = setup;
+        let Setup { id, plan, secret, loads, datagrams, listeners, max_message, .. } = setup;
         let Setup { exchange, deliveries, commands, streams, share, recorder, .. } = setup;
         let mut sockets = Vec::with_capacity(datagrams.len());
         let mut by_listener = vec![None; plan.settings().listeners.len()];
@@ -127,7 +128,7 @@ impl Worker {
             tokio::spawn(streams.clone().accept(id, listener, socket));
         }
         let now = Instant::now();
-        let core = Core::new(id, Arc::clone(&plan), &secret, Instant::now, now);
+        let core = Core::new(id, Arc::clone(&plan), &secret, &loads, Instant::now, now);
         let scratch = Scratch::new();
         Ok(Self {
             id,
@@ -209,9 +210,14 @@ impl Worker {
                 self.settle(now);
                 let _ = done.send(());
             }
-            Command::Resolved(Resolution { name, result, addresses, took }) => {
-                self.core.handle_input(Input::Resolved { name, result, addresses, took }, now);
+            Command::Replan(_, done) if done.is_closed() => {}
+            Command::Replan(plan, done) => {
+                self.plan = Arc::clone(&plan);
+                self.core.handle_input(Input::Replan(Arc::clone(&plan)), now);
+                self.publish(Some(plan));
+                let _ = done.send(());
             }
+            Command::Resolved(resolution) => self.core.handle_input(Input::Resolved(resolution), now),
             Command::Drain => self.core.handle_input(Input::Drain, now),
             Command::Abort => self.core.handle_input(Input::Abort, now),
             Command::Unfinished(answer) => drop(answer.send(self.core.unfinished())),
@@ -224,7 +230,7 @@ impl Worker {
     fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) -> ConfigApplied {
         let hash = plan.settings().hash;
         self.plan = Arc::clone(&plan);
-        self.core.handle_input(Input::Reload { plan, trigger }, now);
+        self.core.handle_input(Input::Reload { plan: Arc::clone(&plan), trigger }, now);
         let nothing = Vec::new();
         let mut told = ConfigApplied {
             trigger: Some(trigger),
@@ -240,34 +246,33 @@ impl Worker {
                 event => self.recorder.record(&event),
             }
         }
-        self.publish(Some(trigger));
+        self.publish(Some(plan));
         told
     }
 
     /// Takes over what worker 0 published: the configuration first, if it is a new one.
     fn follow(&mut self, now: Instant) {
         let Share::Follower(published) = &mut self.share else { return };
-        let Some(Published { plan, trigger, verdicts }) = published.borrow_and_update().clone() else {
+        let Some(Published { plan, verdicts }) = published.borrow_and_update().clone() else {
             return;
         };
         if !Arc::ptr_eq(&plan, &self.plan) {
             self.plan = Arc::clone(&plan);
-            self.core.handle_input(Input::Reload { plan, trigger }, now);
+            // What asked for it is told by worker 0.
+            self.core.handle_input(Input::Replan(plan), now);
         }
         self.core.handle_input(Input::Verdicts(verdicts), now);
     }
 
-    /// Publishes new verdicts, and whatever there is after a reload.
-    fn publish(&mut self, reloaded: Option<ReloadTrigger>) {
+    /// Publishes new verdicts, and whatever there is with a new plan.
+    fn publish(&mut self, planned: Option<Arc<Plan>>) {
         let Share::Owner(published, names) = &self.share else { return };
         let verdicts = self.core.take_verdicts();
-        if verdicts.is_some() || reloaded.is_some() {
-            let plan = Arc::clone(&self.plan);
+        if verdicts.is_some() || planned.is_some() {
+            let plan = planned.unwrap_or_else(|| Arc::clone(&self.plan));
             published.send_modify(|slot| {
-                let trigger =
-                    reloaded.or(slot.as_ref().map(|last| last.trigger)).unwrap_or(ReloadTrigger::File);
                 let last = || slot.as_ref().map(|last| Arc::clone(&last.verdicts)).unwrap_or_default();
-                *slot = Some(Published { plan, trigger, verdicts: verdicts.unwrap_or_else(last) });
+                *slot = Some(Published { plan, verdicts: verdicts.unwrap_or_else(last) });
             });
         }
         if let Some(lookups) = self.core.take_lookups() {

@@ -27,6 +27,27 @@ fn cut(bytes: &[u8], position: usize) -> (&[u8], &[u8]) {
     (bytes.get(..position).unwrap_or_default(), bytes.get(position + 1..).unwrap_or_default())
 }
 
+/// The user part of a URI without password, or the number of a `tel:` one (RFC 3966); empty if
+/// there is none.
+pub fn uri_user(uri: &[u8]) -> &[u8] {
+    let Some(parsed) = Uri::parse(uri) else { return b"" };
+    match parsed.user {
+        None if is_name(parsed.scheme, b"tel") => {
+            let (_, rest) = cut(uri, parsed.scheme.len());
+            cut(rest, memchr(b';', rest).unwrap_or(rest.len())).0
+        }
+        user => user.unwrap_or_default(),
+    }
+}
+
+/// Host and port of a SIP URI as written; empty for other schemes.
+pub fn uri_authority(uri: &[u8]) -> &[u8] {
+    let Some(parsed) = Uri::parse(uri).filter(Uri::is_sip) else { return b"" };
+    let (_, rest) = cut(uri, parsed.scheme.len());
+    let rest = if parsed.user.is_some() { cut(rest, memchr(b'@', rest).unwrap_or(0)).1 } else { rest };
+    cut(rest, memchr2(b';', b'?', rest).unwrap_or(rest.len())).0
+}
+
 /// A SIP URI without its maddr and transport parameters and without a port other than 5060 (RFC
 /// 3261 §16.4).
 pub fn without_maddr(uri: &[u8]) -> Vec<u8> {
@@ -214,6 +235,22 @@ mod tests {
             b"1sip:h",
         ] {
             assert_eq!(Uri::parse(uri), None, "{}", String::from_utf8_lossy(uri));
+        }
+    }
+
+    #[test]
+    fn gives_user_and_authority_as_written() {
+        for (uri, user, authority) in [
+            ("sip:alice:pw@Host.example:5060;lr?a=b", "alice", "Host.example:5060"),
+            ("sips:a;x=1?y@[::1]:5061", "a;x=1?y", "[::1]:5061"),
+            ("sip:h?Route=%40", "", "h"),
+            ("tel:+1555;phone-context=x", "+1555", ""),
+            ("urn:service:sos", "", ""),
+            ("sip:a@", "", ""),
+            ("", "", ""),
+        ] {
+            assert_eq!(uri_user(uri.as_bytes()), user.as_bytes(), "{uri}");
+            assert_eq!(uri_authority(uri.as_bytes()), authority.as_bytes(), "{uri}");
         }
     }
 

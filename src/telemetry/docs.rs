@@ -83,7 +83,9 @@ pub fn spans() -> String {
         a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: users of From, To\n\
         and Request-URI, User-Agent, bodies. Status is Error or unset; `error.type` says why.\n\n\
         Resource: `service.name=sipwarden`, `service.version`, `service.instance.id`, `host.name`, and what\n\
-        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say.\n",
+        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say. Headers of exports, such as credentials:\n\
+        `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS`. Sent in batches of 256 KiB, or once a\n\
+        second; what finds 8 MiB waiting is lost and counted (`sipwarden_otlp_spans_dropped_total`).\n",
     );
     for span in SPANS {
         let attributes: Vec<String> = span.attributes.iter().map(|name| format!("`{name}`")).collect();

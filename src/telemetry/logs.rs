@@ -11,7 +11,7 @@ mod text;
 use super::metrics::{Index, Metrics};
 use super::values::{ExportResult, Level};
 use super::{LogFormat, Settings};
-use crate::facts::event::{DnsResult, Event, ProbeRecord, Refusal, StateChange};
+use crate::facts::event::{DnsResult, Event, ProbeRecord, Refusal, SelectionReason, StateChange};
 use crate::facts::record::{TransactionRecord, WireText};
 use crate::facts::{SetId, State, Target};
 use limit::Limit;
@@ -77,6 +77,7 @@ pub fn export_changed(metrics: &Metrics, result: ExportResult) {
 pub struct Writer {
     refusals: [Limit; Refusal::ALL.len()],
     failovers: Limit,
+    anyways: Limit,
     /// The last probe that changed a state, whose trace the change's own line carries.
     changed_by: Option<(Target, u128)>,
 }
@@ -84,7 +85,8 @@ pub struct Writer {
 impl Default for Writer {
     fn default() -> Self {
         let refusals = std::array::from_fn(|_| Limit::new(REFUSALS));
-        Self { refusals, failovers: Limit::new(FAILOVERS), changed_by: None }
+        let (failovers, anyways) = (Limit::new(FAILOVERS), Limit::new(REFUSALS));
+        Self { refusals, failovers, anyways, changed_by: None }
     }
 }
 
@@ -118,6 +120,12 @@ impl Writer {
             Event::DestinationSelected { target, algorithm, reason, took } => {
                 let (set, destination) = line.names(*target);
                 trace!(set, destination, %algorithm, %reason, ?took, "selected");
+                if *reason == SelectionReason::TryAnyway
+                    && let Some(suppressed) = self.anyways.pass(Instant::now())
+                {
+                    line.warned();
+                    warn!(set, destination, suppressed, "no destination is usable, one is tried anyway");
+                }
             }
             Event::SelectionFailed { set, reason } => debug!(set = line.set(*set), %reason, "no destination"),
             Event::RequestRefused { set, reason, code, method, call_id, source, trace } => {
@@ -179,6 +187,7 @@ impl Writer {
                 let probe = probe.filter(|_| change.outcome.is_some());
                 line.changed(change, probe.map(|(_, trace)| trace));
             }
+            Event::EvidenceDropped => debug!("evidence of a request lost: the queue is full"),
             Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
             Event::ConfigApplied(applied) => {
                 let (added, removed, kept) = (applied.added, applied.removed, applied.kept);
@@ -211,6 +220,10 @@ impl Writer {
             Event::AddressesChanged { target, addresses } => {
                 let (set, destination) = line.names(*target);
                 info!(set, destination, ?addresses, "addresses changed");
+            }
+            Event::EndpointsChanged { set, id, endpoints } => {
+                let (set, destination) = (line.set(*set), &**id);
+                info!(set, destination, ?endpoints, "endpoints changed");
             }
             Event::ConnectionOpened { transport, role, result } => {
                 debug!(%transport, %role, %result, "connection opened");
@@ -325,11 +338,12 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Method;
+    use crate::facts::{Algorithm, Method};
     use crate::telemetry::samples;
     use serde_json::Value;
     use std::io::Write;
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -410,6 +424,23 @@ mod tests {
         assert!(!lines[0].to_string().contains("198.51.100.7"));
         let (lines, _) = told("debug", &events[..1]);
         assert!(lines.iter().any(|line| line["level"] == "DEBUG" && line["source"] == "198.51.100.7:5060"));
+    }
+
+    #[test]
+    fn what_is_tried_anyway_is_told_once_a_second() {
+        let tried = |reason| Event::DestinationSelected {
+            target: Target::new(0),
+            algorithm: Algorithm::Hash,
+            reason,
+            took: Duration::ZERO,
+        };
+        let (lines, _) = told("info", &[tried(SelectionReason::Primary)]);
+        assert_eq!(lines.len(), 0);
+        let (lines, _) = told("info", &[(); 9].map(|()| tried(SelectionReason::TryAnyway)));
+        assert_eq!(
+            (lines.len(), &lines[0]["level"], &lines[0]["destination"]),
+            (1, &"WARN".into(), &"a".into())
+        );
     }
 
     #[test]

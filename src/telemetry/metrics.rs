@@ -201,6 +201,7 @@ impl Metrics {
                 let labels = [change.to as usize, change.reason as usize];
                 count_target(index, change.target, F::DestinationTransitions, &labels);
             }
+            Event::EvidenceDropped => process.count(F::EvidenceDropped, &[]),
             Event::SetChanged { set: _, all_down: _ } => {}
             Event::ConfigApplied(applied) => {
                 self.process.config_hash.store(applied.hash, Ordering::Relaxed);
@@ -220,6 +221,8 @@ impl Metrics {
             Event::AddressesChanged { target, addresses: _ } => {
                 count_target(index, *target, F::DestinationAddressChanges, &[]);
             }
+            // Series come and go with them.
+            Event::EndpointsChanged { .. } => {}
             Event::ConnectionOpened { transport, role, result } => {
                 if transport.is_reliable() {
                     process.count(F::Connects, &[0, *role as usize, *result as usize]);
@@ -376,6 +379,7 @@ fn wide(count: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::facts::Algorithm;
+    use crate::facts::directory::DirectorySet;
     use crate::facts::event::{Cause, SelectionReason};
     use crate::facts::record::WireText;
     use crate::telemetry::samples;
@@ -502,6 +506,24 @@ mod tests {
         let folded = r#"sipwarden_failover_edges_total{set="pbx",from="d0",to="other"} 1"#;
         assert!(lines.iter().any(|line| line == folded));
         assert_eq!(lines.iter().filter(|line| line.contains("failover_edges_total")).count(), 17);
+    }
+
+    #[test]
+    fn a_failover_to_a_fallback_set_is_one_to_another_set() {
+        let metrics = Arc::new(Metrics::default());
+        let mut directory = Directory::clone(&samples::directory(&["a", "b"]));
+        let backup = directory.names.intern_set("backup");
+        let elsewhere = directory.names.intern_target(backup, "c");
+        directory.sets[0].has_fallback = true;
+        let (algorithm, targets) = (Algorithm::RoundRobin, vec![elsewhere]);
+        directory.sets.push(DirectorySet { id: backup, algorithm, targets, has_fallback: false });
+        metrics.apply(Arc::new(directory));
+        metrics.on(&metrics.index(), &failed_over(0, 2));
+        let lines = series(&metrics);
+        for (to, count) in [("b", 0), ("other", 1)] {
+            let line = format!(r#"sipwarden_failover_edges_total{{set="pbx",from="a",to="{to}"}} {count}"#);
+            assert!(lines.contains(&line), "{line}");
+        }
     }
 
     #[test]

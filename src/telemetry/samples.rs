@@ -17,7 +17,7 @@ pub fn directory(destinations: &[&str]) -> Arc<Directory> {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = destinations.iter().map(|name| names.intern_target(id, name)).collect();
-    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets }];
+    let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
     Arc::new(Directory { names, sets, listeners: vec!["udp://127.0.0.1:5060".into()] })
 }
 
@@ -87,6 +87,7 @@ pub fn failed_over_call(start: Instant, trace: u128) -> TransactionRecord {
         to: Some(Target::new(1)),
         cause: Cause::Code503,
         remaining: 1,
+        passive_mark: true,
     }];
     record
 }

@@ -2,8 +2,8 @@
 //! probes.
 //!
 //! Nothing is a live span on the call path: the core hands out a record when a transaction ends,
-//! the tail decision falls here, and only a kept trace is written, with the record's own times. A
-//! trace that is not kept costs a comparison and one counter.
+//! the tail decision falls here, and only a kept trace is written, with the record's own times, as
+//! the bytes that a collector gets. A trace that is not kept costs a comparison and one counter.
 
 mod decision;
 mod draft;
@@ -15,23 +15,20 @@ pub use table::SPANS;
 
 use super::Settings;
 use super::metrics::{Index, Metrics};
-use super::otlp::Queue;
+use super::otlp::Lane;
 use crate::facts::Target;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ProbeRecord};
 use crate::facts::record::TransactionRecord;
 use decision::Budget;
-use draft::SpanIds;
-use opentelemetry::trace::SpanContext;
-use opentelemetry_sdk::trace::SpanData;
+use draft::{Context, SpanIds};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Writes the spans of one recorder.
 #[derive(Debug)]
 pub struct Writer {
-    queue: Option<Arc<Queue>>,
+    lane: Option<Lane>,
     ids: SpanIds,
     clock: Clock,
     ratio: f64,
@@ -39,14 +36,14 @@ pub struct Writer {
     slow: Duration,
     budget: Budget,
     /// The span that last changed a destination's state; at most one for each destination.
-    changed_by: HashMap<Target, SpanContext>,
+    changed_by: HashMap<Target, Context>,
 }
 
 impl Writer {
-    /// A writer into this queue; without one it does nothing.
-    pub fn new(settings: &Settings, queue: Option<Arc<Queue>>, clock: Clock, seed: u64) -> Self {
+    /// A writer into this lane; without one it does nothing.
+    pub fn new(settings: &Settings, lane: Option<Lane>, clock: Clock, seed: u64) -> Self {
         Self {
-            queue,
+            lane,
             ids: SpanIds::new(seed),
             clock,
             ratio: settings.ratio,
@@ -89,9 +86,11 @@ impl Writer {
             | Event::MessageDropped { .. }
             | Event::MessageForwarded { .. }
             | Event::SetChanged { .. }
+            | Event::EvidenceDropped
             | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }
+            | Event::EndpointsChanged { .. }
             | Event::FellBackToUdp { .. }
             | Event::ConnectionOpened { .. }
             | Event::ConnectionClosed { .. }
@@ -104,29 +103,29 @@ impl Writer {
     }
 
     fn transaction(&mut self, index: &Index, metrics: &Metrics, record: &TransactionRecord) {
-        let Some(queue) = &self.queue else { return };
+        let Self { lane: Some(lane), ids, clock, .. } = self else { return };
         let decision = decision::of_transaction(record, self.slow, self.ratio);
         let decision = self.budget.limit(decision, record, self.ratio);
         metrics.trace_ended(index, decision);
         if decision.is_kept() {
-            let spans = transaction::spans(index, self.clock, &mut self.ids, record);
-            queue.push(metrics, spans);
+            let write = |bytes: &mut Vec<u8>| transaction::write(bytes, index, *clock, ids, record);
+            lane.write(metrics, transaction::count(record), write);
         }
     }
 
     fn probe(&mut self, index: &Index, metrics: &Metrics, record: &ProbeRecord) {
-        let Some(queue) = &self.queue else { return };
+        let Some(lane) = &self.lane else { return };
         let decision = decision::of_probe(record, self.probe_ratio);
         metrics.trace_ended(index, decision);
         if !decision.is_kept() {
             return;
         }
-        let cause = self.changed_by.get(&record.target).cloned();
-        let span: SpanData = probe::span(index, self.clock, &mut self.ids, record, cause);
+        let own = Context::new(record.trace, self.ids.next());
+        let cause = self.changed_by.get(&record.target).copied();
+        lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, own, record, cause));
         if record.change.is_some() {
             self.changed_by.retain(|target, _| index.target(*target).is_some());
-            self.changed_by.insert(record.target, span.span_context.clone());
+            self.changed_by.insert(record.target, own);
         }
-        queue.push(metrics, vec![span]);
     }
 }

@@ -71,12 +71,13 @@ impl View {
                 self.sets().skip(skip).take(take).for_each(|set| set_gauges(set, &self.snapshots, out));
             }
             Scope::Destination => {
-                for (set, destination) in
-                    self.members.iter().skip(skip).take(take).filter_map(|at| self.member(*at))
+                for (at, set, destination) in
+                    self.members.iter().skip(skip).take(take).filter_map(|place| self.member(*place))
                 {
                     let waiting = self.waiting.get(&destination.target).copied().unwrap_or(0);
                     let owner = Owner { set: &set.name, id: &destination.id };
                     destination_gauges(&owner, destination, waiting, self.clock, out);
+                    health_gauges(&owner, destination, at, out);
                     probe_gauges(&owner, destination, self.clock, out);
                 }
             }
@@ -87,9 +88,13 @@ impl View {
         self.snapshots.iter().flat_map(|snapshot| &snapshot.sets)
     }
 
-    fn member(&self, (worker, set, member): (u32, u32, u32)) -> Option<(&SetSnapshot, &DestinationSnapshot)> {
-        let set = self.snapshots.get(worker as usize)?.sets.get(set as usize)?;
-        Some((set, set.destinations.get(member as usize)?))
+    fn member(
+        &self,
+        (worker, set, member): (u32, u32, u32),
+    ) -> Option<(Instant, &SetSnapshot, &DestinationSnapshot)> {
+        let snapshot = self.snapshots.get(worker as usize)?;
+        let set = snapshot.sets.get(set as usize)?;
+        Some((snapshot.at, set, set.destinations.get(member as usize)?))
     }
 }
 
@@ -165,6 +170,7 @@ fn destination_gauges(
         ("source", "config"),
     ];
     owner.number(out, F::DestinationInfo, &properties, 1.0);
+    let load = &destination.load;
     let addresses = u64::try_from(destination.addresses.len()).unwrap_or(u64::MAX);
     for (family, value) in [
         (F::DestinationUp, flag(destination.usable)),
@@ -175,6 +181,21 @@ fn destination_gauges(
         (F::DestinationAddresses, float(addresses)),
         (F::DestinationDnsStale, flag(destination.dns_stale)),
         (F::DestinationInFlight, float(waiting)),
+        (F::DestinationCalls, float(load.calls)),
+        (F::DestinationCallsLimit, f64::from(load.max_calls.unwrap_or(0))),
+        (F::DestinationSlowStart, load.ramp),
+    ] {
+        owner.number(out, family, &[], value);
+    }
+}
+
+/// What requests, and how often it fell, have made of it.
+fn health_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, at: Instant, out: &mut Families) {
+    let pause = destination.retry_after_until.map_or(Duration::ZERO, |end| end.saturating_duration_since(at));
+    for (family, value) in [
+        (F::DestinationEjected, flag(destination.ejected_until.is_some())),
+        (F::DestinationRetryAfter, pause.as_secs_f64()),
+        (F::DestinationDamped, flag(destination.probe.damped)),
     ] {
         owner.number(out, family, &[], value);
     }
@@ -185,7 +206,7 @@ fn probe_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, clock: Clo
     let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
     for (family, value) in [
         (F::ProbeLastRtt, seconds(probe.last_rtt)),
-        (F::ProbeEwma, seconds(probe.ewma_rtt)),
+        (F::ProbeEwma, seconds(destination.load.response_time)),
         (F::ProbeLastCode, probe.last_outcome.map_or(0.0, |outcome| f64::from(outcome.code()))),
         (F::ProbeFailures, f64::from(probe.consecutive_failures)),
         (F::ProbeSuccesses, f64::from(probe.consecutive_successes)),
@@ -251,7 +272,7 @@ fn flag(value: bool) -> f64 {
 mod tests {
     use super::*;
     use crate::facts::event::{ProbeOutcome, Role};
-    use crate::facts::snapshot::ProbeSnapshot;
+    use crate::facts::snapshot::{LoadSnapshot, ProbeSnapshot};
     use crate::facts::{Algorithm, Method, SetId, Transport, WorkerId};
     use std::time::SystemTime;
 
@@ -276,12 +297,17 @@ mod tests {
             transport: Transport::Udp,
             address: None,
             addresses: vec![],
+            name: None,
+            resolved: None,
             dns_stale: true,
             weight: 7,
             priority: 1,
             state: State::Down,
             usable: false,
             admin: Admin::Enabled,
+            passive_failures: 0,
+            ejected_until: Some(at + Duration::from_secs(30)),
+            retry_after_until: Some(at + Duration::from_secs(20)),
             added: at,
             since: at + Duration::from_secs(3),
             last_change: None,
@@ -290,11 +316,13 @@ mod tests {
                 interval: Duration::from_secs(10),
                 down_after: 3,
                 up_after: 1,
+                damped: true,
                 consecutive_failures: 4,
                 last_outcome: Some(ProbeOutcome::Rejected(500)),
                 last_finished: Some(at + Duration::from_secs(4)),
                 ..ProbeSnapshot::default()
             },
+            load: LoadSnapshot { calls: 4, max_calls: Some(10), ramp: 0.25, ..LoadSnapshot::default() },
             changes: vec![],
             probes: vec![],
         };
@@ -325,11 +353,17 @@ mod tests {
             r#"sipwarden_destination_state{set="pbx",destination="a",state="down"} 1"#,
             r#"sipwarden_destination_state{set="pbx",destination="a",state="up"} 0"#,
             r#"sipwarden_destination_up{set="pbx",destination="a"} 0"#,
+            r#"sipwarden_destination_ejected{set="pbx",destination="a"} 1"#,
+            r#"sipwarden_destination_retry_after_seconds{set="pbx",destination="a"} 20"#,
+            r#"sipwarden_destination_damped{set="pbx",destination="a"} 1"#,
             r#"sipwarden_destination_weight{set="pbx",destination="a"} 7"#,
             r#"sipwarden_destination_dns_stale{set="pbx",destination="a"} 1"#,
             r#"sipwarden_destination_added_timestamp_seconds{set="pbx",destination="a"} 1000"#,
             r#"sipwarden_destination_last_state_change_timestamp_seconds{set="pbx",destination="a"} 1003"#,
             r#"sipwarden_destination_transactions_in_flight{set="pbx",destination="a"} 6"#,
+            r#"sipwarden_destination_calls{set="pbx",destination="a"} 4"#,
+            r#"sipwarden_destination_calls_limit{set="pbx",destination="a"} 10"#,
+            r#"sipwarden_destination_slow_start_ratio{set="pbx",destination="a"} 0.25"#,
             r#"sipwarden_probe_last_rtt_seconds{set="pbx",destination="a"} NaN"#,
             r#"sipwarden_probe_last_status_code{set="pbx",destination="a"} 500"#,
             r#"sipwarden_probe_last_timestamp_seconds{set="pbx",destination="a"} 1004"#,

@@ -206,6 +206,19 @@ families! {
         "Whether the last DNS resolution failed and older addresses are kept (1) or not (0).",
         "after each DNS resolution";
 
+    DestinationEjected = gauge "destination_ejected" Destination State []
+        "Whether the destination is set aside because requests to it failed (1) or not (0).",
+        "passive ejection, its end, last resort, reload";
+    DestinationRetryAfter = gauge "destination_retry_after_seconds" Destination State []
+        "Time left of the pause that the destination asked for with Retry-After (0: none).",
+        "503 with Retry-After to an initial request; counts down";
+    DestinationDamped = gauge "destination_damped" Destination State []
+        "Whether the destination went down so often of late that it needs more good probes to come up (1).",
+        "the third fall within ten minutes, until fewer are left";
+    EvidenceDropped = counter "evidence_dropped_total" Process Event []
+        "Outcomes of requests that the owner of states did not learn of, because its queue was full.",
+        "more than 1024 wait for worker 0";
+
     SetAllDown = gauge "set_all_down" Set State []
         "1 if the set has destinations and none may take new requests, else 0.",
         "any transition, reload; never 1 before the first verdict after a start";
@@ -232,7 +245,8 @@ families! {
     ProbeLastRtt = gauge "probe_last_rtt_seconds" Destination State []
         "Round trip of the last answered probe (NaN before the first).", "answered probe";
     ProbeEwma = gauge "probe_rtt_ewma_seconds" Destination State []
-        "Smoothed round trip, as the latency algorithm uses it.", "answered probe (NaN before the first)";
+        "Smoothed round trip, as the latency algorithm uses it.",
+        "accepted probe, first response to an INVITE (NaN before the first)";
     ProbeLastCode = gauge "probe_last_status_code" Destination State []
         "SIP status code of the last probe (0 if none was received).", "probe end";
     ProbeLast = gauge "probe_last_timestamp_seconds" Destination State []
@@ -264,7 +278,7 @@ families! {
     Failovers = counter "failovers_total" Destination Event [cause: CAUSES]
         "Attempts at the destination that were given up in favour of another one, by cause.", "each failover";
     FailoverEdges = counter "failover_edges_total" Set Event
-        [from: "id of a destination of the set", to: "id of another one; `other` in sets of more than 16"]
+        [from: "id of a destination of the set", to: "id of another one; `other` in sets of more than 16, and for one of a fallback set"]
         "Failovers by the destination left and the one tried next.", "each failover";
     FailoversExhausted = counter "failovers_exhausted_total" Set Event []
         "Requests that failed on every destination they were tried at.", "last attempt failed";
@@ -306,10 +320,19 @@ families! {
     SetupDelay = histogram SRD "session_request_delay_seconds" Destination Event [result: SETUP_RESULTS]
         "RFC 6076 SRD: INVITE to the first indication of success (18x, 200) or of failure.",
         "end of an initial INVITE; not for 3xx, 401, 402, 407 and calls cancelled before";
+    DestinationCalls = gauge "destination_calls" Destination State []
+        "Calls on the destination, as the load algorithm counts them.",
+        "INVITE outside a dialog sent; failure, BYE or expiry";
+    DestinationCallsLimit = gauge "destination_calls_limit" Destination State []
+        "Configured maximum of calls of the destination (0: none).", "reload";
+    DestinationSlowStart = gauge "destination_slow_start_ratio" Destination State []
+        "Part of its share that the destination gets while it starts slowly (1: all of it).",
+        "grows over slow_start after the destination has come back";
     Dialogs = gauge "dialogs" Set State [state: ["confirmed"]]
         "Dialogs known; state early or confirmed.", "dialog change; early ones are not counted";
     DialogsExpired = counter "dialogs_expired_total" Set Event []
-        "Dialogs dropped without a BYE.", "limits.max_call_age reached";
+        "Dialogs dropped without a BYE.",
+        "limits.max_call_age reached, or a 2xx opens a dialog that cannot be remembered";
 
     Messages = counter "messages_total" Process Event
         [transport: TRANSPORTS, direction: DIRECTIONS, kind: KINDS]

@@ -1,8 +1,9 @@
 //! Probes, states, all down, recovery.
 
 use crate::sim::*;
-use sipwarden::facts::event::{Event, ProbeOutcome, Refusal, TransportReason};
-use sipwarden::facts::{Admin, State};
+use sipwarden::facts::event::{DnsResult, Event, ProbeOutcome, Refusal, TransportReason};
+use sipwarden::facts::lookup::Lookup;
+use sipwarden::facts::{Admin, State, Transport};
 use sipwarden::proxy::Input;
 
 #[test]
@@ -162,24 +163,21 @@ fn a_disabled_destination_gets_no_calls_but_is_probed() {
 
 #[test]
 fn the_probe_of_a_name_waits_for_the_first_answer_of_the_resolver() {
-    use sipwarden::facts::event::DnsResult;
-    use std::time::Duration;
     let yaml = TWO.replace("sip:10.0.1.1:5060", "sip:pbx.example:5060");
     let mut world = World::cold(&yaml);
-    assert_eq!(world.core.take_lookups(), Some(vec!["pbx.example".into()]));
+    let (name, transport) = ("pbx.example".into(), Transport::Udp);
+    let lookup = Lookup { name, port: Some(5060), transport };
+    assert_eq!(world.core.take_lookups(), Some(vec![lookup]));
     world.advance(3_000);
     assert_eq!((world.state("d1"), world.destination("d1").probes.len()), (State::Unknown, 0));
-    let (name, took) = ("pbx.example".into(), Duration::from_millis(3));
-    world.input(Input::Resolved { name, result: DnsResult::Timeout, addresses: vec![], took });
+    world.resolve("pbx.example", DnsResult::Timeout, &[]);
     world.advance(1_000);
     assert_eq!(world.state("d1"), State::Down);
-    let (name, addresses) = ("pbx.example".into(), vec!["10.0.1.1".parse().unwrap()]);
-    world.input(Input::Resolved { name, result: DnsResult::Ok, addresses, took });
+    world.resolve("pbx.example", DnsResult::Ok, &[found(D1)]);
     world.advance(1_500);
     assert_eq!((world.state("d1"), world.destination("d1").address), (State::Up, Some(address(D1))));
     // A name that stops resolving keeps its last good address, and says so.
-    let name = "pbx.example".into();
-    world.input(Input::Resolved { name, result: DnsResult::NxDomain, addresses: vec![], took });
+    world.resolve("pbx.example", DnsResult::NxDomain, &[]);
     let kept = world.destination("d1");
     assert_eq!((kept.state, kept.address, kept.dns_stale), (State::Up, Some(address(D1)), true));
 }

@@ -2,9 +2,13 @@
 
 use crate::wire;
 use sipwarden::dispatch::Verdicts;
-use sipwarden::facts::event::{Cause, DropReason, Event, FatalTimer, SelectionFailure, SelectionReason};
+use sipwarden::facts::event::{
+    Cause, ChangeReason, DropReason, Event, FatalTimer, ProbeOutcome, Refusal, SelectionFailure,
+    SelectionReason,
+};
+use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::record::TransactionRecord;
-use sipwarden::facts::{Hop, Method, Transport};
+use sipwarden::facts::{Hop, Method, State, Target, Transport};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -22,6 +26,8 @@ pub enum Told {
     Stray(Rc<str>),
     /// What a request quoted here came to: it could not be delivered.
     Undeliverable(Rc<str>),
+    /// What a request showed of its destination.
+    Evidence,
     /// Anything else: time, verdicts, wishes.
     Other,
 }
@@ -40,8 +46,22 @@ struct Leg {
     times: usize,
     was_undeliverable: bool,
     has_provisional: bool,
+    /// Whether a 101–199 has come.
+    is_early: bool,
     code: Option<u16>,
     is_cancelled: bool,
+    /// Nobody had answered it when it could not be delivered.
+    is_lost: bool,
+    cancelled_at: Option<Instant>,
+}
+
+impl Leg {
+    /// When it is over without an answer: Timer B, and 64·T1 after a CANCEL (RFC 3261 §9.1). Timer C
+    /// sends a CANCEL first.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let from = if self.has_provisional { self.cancelled_at } else { Some(self.sent_at) };
+        from.map(|from| from + Duration::from_secs(32))
+    }
 }
 
 /// One request as seen on the wire.
@@ -57,6 +77,9 @@ struct Request {
     is_cancelled: bool,
     is_told: bool,
 }
+
+/// How late a timer may be at most.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// When Timer E of a client has grown to T2.
 const TRYING: Duration = Duration::from_millis(3_500);
@@ -87,6 +110,60 @@ pub struct Checks {
     failed_over: usize,
     failovers_recorded: usize,
     pub open_invites: HashMap<usize, u64>,
+    /// Calls that ended without a BYE.
+    pub forgotten: usize,
+    /// What the response of this step must show of its destination: whether it fails, and the pause that
+    /// it asks for.
+    expected: Expected,
+    /// Addresses that a reload took away: nobody is told of what they show.
+    pub gone: HashSet<SocketAddr>,
+    /// Whether the response of this step is from one.
+    is_of_gone: bool,
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Expected {
+    fails: Fails,
+    pause: Option<u64>,
+}
+
+/// Whether a response is a failure of its destination.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Fails {
+    #[default]
+    No,
+    /// Unless its silence has been told before.
+    Maybe(u16),
+    Yes(u16),
+}
+
+fn pause(evidence: Evidence) -> Option<u64> {
+    match evidence {
+        Evidence::Pause(wanted) => Some(wanted.as_secs()),
+        Evidence::Answers | Evidence::Fails(_) => None,
+    }
+}
+
+fn failure(evidence: Evidence) -> Option<ProbeOutcome> {
+    match evidence {
+        Evidence::Fails(outcome) => Some(outcome),
+        Evidence::Answers | Evidence::Pause(_) => None,
+    }
+}
+
+/// What the first final response, or a provisional one, to an initial request shows.
+fn expected(text: &str, code: u16, leg: &Leg, now: Instant) -> Expected {
+    let is_failure = matches!(code, 500 | 502 | 503 | 504) && !leg.is_early;
+    // No configuration here takes silence for a failure sooner.
+    let is_prompt = now.duration_since(leg.sent_at) < Duration::from_secs(1);
+    let fails = match (is_failure, is_prompt) {
+        (false, _) => Fails::No,
+        (true, false) => Fails::Maybe(code),
+        (true, true) => Fails::Yes(code),
+    };
+    let asked = wire::header(text, "Retry-After").split([';', ' ']).next().unwrap_or_default();
+    let pause = asked.parse().ok().filter(|seconds| code == 503 && *seconds > 0);
+    Expected { fails, pause }
 }
 
 fn name_of(text: &str) -> Name {
@@ -104,15 +181,23 @@ fn is_same_via(returned: &str, original: &str) -> bool {
 }
 
 /// Situations that the seeds together must bring about, or they prove little.
-pub const SITUATIONS: [&str; 19] = [
+pub const SITUATIONS: [&str; 31] = [
     "a 2xx after a failure",
+    "a failure told",
+    "a pause told",
     "a second 2xx",
     "affinity",
     "all down",
+    "all full",
+    "all left are full",
+    "an answer told",
     "cancelled",
     "challenged",
+    "ejected",
     "exhausted",
     "failover",
+    "fallback set",
+    "last resort",
     "none usable",
     "not delivered",
     "over UDP after all",
@@ -121,15 +206,31 @@ pub const SITUATIONS: [&str; 19] = [
     "repeated request",
     "silence",
     "stray",
+    "the end of a pause",
+    "the end of an ejection",
+    "throttled",
     "timer B",
     "timer C",
     "timer F",
+    "try anyway",
 ];
 
 fn situation(event: &Event) -> Option<&'static str> {
     Some(match event {
         Event::DestinationSelected { reason: SelectionReason::Affinity, .. } => "affinity",
+        Event::DestinationSelected { reason: SelectionReason::FallbackSet, .. } => "fallback set",
+        Event::DestinationSelected { reason: SelectionReason::TryAnyway, .. } => "try anyway",
+        Event::RequestRefused { reason: Refusal::AllFull, .. } => "all full",
+        Event::SelectionFailed { reason: SelectionFailure::AllFull, .. } => "all left are full",
         Event::SetChanged { all_down: true, .. } => "all down",
+        Event::DestinationChanged(change) => match (change.to, change.reason) {
+            (State::Ejected, ChangeReason::Passive) => "ejected",
+            (State::Throttled, ChangeReason::RetryAfter) => "throttled",
+            (_, ChangeReason::EjectionExpired) => "the end of an ejection",
+            (_, ChangeReason::RetryAfter) => "the end of a pause",
+            (_, ChangeReason::LastResort) => "last resort",
+            _ => return None,
+        },
         Event::TransactionFinished(record) if record.cancelled_at.is_some() => "cancelled",
         Event::TransactionFinished(record) if record.code == 401 => "challenged",
         Event::FailoversExhausted { .. } => "exhausted",
@@ -149,6 +250,42 @@ fn situation(event: &Event) -> Option<&'static str> {
 }
 
 impl Checks {
+    /// What a step showed of destinations is what its message proves, and nothing else.
+    pub fn on_evidence(&mut self, told: &Told, evidence: &[(Target, Evidence)]) {
+        let expected = std::mem::take(&mut self.expected);
+        if std::mem::take(&mut self.is_of_gone) {
+            return;
+        }
+        let pauses: Vec<u64> = evidence.iter().filter_map(|(_, evidence)| pause(*evidence)).collect();
+        assert_eq!(pauses, expected.pause.into_iter().collect::<Vec<_>>(), "pauses of {told:?}");
+        let failures: Vec<ProbeOutcome> =
+            evidence.iter().filter_map(|(_, evidence)| failure(*evidence)).collect();
+        match (told, expected.fails) {
+            (Told::Message(..) | Told::Stray(_), Fails::No) => assert_eq!(failures, [], "of {told:?}"),
+            (Told::Message(..) | Told::Stray(_), Fails::Maybe(code)) => {
+                assert!(failures.iter().all(|failure| *failure == ProbeOutcome::Rejected(code)));
+            }
+            (Told::Message(..) | Told::Stray(_), Fails::Yes(code)) => {
+                assert_eq!(failures, [ProbeOutcome::Rejected(code)], "of {told:?}");
+            }
+            (Told::Undeliverable(_), _) => {
+                let is_transport = |failure: &ProbeOutcome| matches!(failure, ProbeOutcome::Transport(_));
+                assert!(failures.len() <= 1 && failures.iter().all(is_transport), "{failures:?}");
+            }
+            (Told::Evidence | Told::Other, _) => {
+                assert!(failures.iter().all(|failure| *failure == ProbeOutcome::Timeout), "{failures:?}");
+            }
+        }
+        for (_, evidence) in evidence {
+            let what = match evidence {
+                Evidence::Answers => "an answer told",
+                Evidence::Fails(_) => "a failure told",
+                Evidence::Pause(_) => "a pause told",
+            };
+            *self.seen.entry(what).or_default() += 1;
+        }
+    }
+
     pub fn step(
         &mut self,
         worker: usize,
@@ -173,12 +310,13 @@ impl Checks {
             }
             Told::Undeliverable(text) => {
                 if let Some((name, at)) = self.by_branch.get(wire::branch(text)) {
-                    self.requests.get_mut(name).expect("a leg has its request").legs[*at].was_undeliverable =
-                        true;
+                    let leg = &mut self.requests.get_mut(name).expect("a leg has its request").legs[*at];
+                    leg.was_undeliverable = true;
+                    leg.is_lost |= !leg.has_provisional && leg.code.is_none();
                 }
                 None
             }
-            Told::Other => None,
+            Told::Evidence | Told::Other => None,
         };
         let mut names: BTreeSet<Name> = touched.into_iter().collect();
         for (hop, text) in sent {
@@ -287,7 +425,9 @@ impl Checks {
             return None;
         }
         let now = self.now?;
-        let leg = &mut self.requests.get_mut(&name)?.legs[at];
+        let request = self.requests.get_mut(&name)?;
+        let is_initial = wire::tag(&request.text, "To").is_none();
+        let leg = &mut request.legs[at];
         if is_stray {
             // Its transaction is over: answered, timed out (B, F), undeliverable, or long cancelled.
             let is_young = now.duration_since(leg.sent_at) < Duration::from_secs(32);
@@ -296,8 +436,13 @@ impl Checks {
             return None;
         }
         assert_eq!(leg.to, hop.remote, "simulated answers come from where the request went");
+        if is_initial && leg.code.is_none() && !self.gone.contains(&leg.to) {
+            self.expected = expected(text, code, leg, now);
+        }
+        self.is_of_gone = self.gone.contains(&leg.to);
         if code < 200 {
             leg.has_provisional |= leg.code.is_none();
+            leg.is_early |= code > 100;
             return Some(name);
         }
         let is_failed_invite = name.2 == "INVITE" && code >= 300 && leg.code.is_none_or(|code| code >= 300);
@@ -330,6 +475,7 @@ impl Checks {
             );
             assert!(leg.is_cancelled || leg.code.is_none(), "a CANCEL after the final response:\n{text}");
             leg.is_cancelled = true;
+            leg.cancelled_at.get_or_insert(self.now.expect("a step has its time"));
             return None;
         }
         let name = name_of(text);
@@ -374,8 +520,11 @@ impl Checks {
             times: 1,
             was_undeliverable: false,
             has_provisional: false,
+            is_early: false,
             code: None,
             is_cancelled: false,
+            is_lost: false,
+            cancelled_at: None,
         });
         self.by_branch.insert(branch, (name.clone(), request.legs.len() - 1));
         Some(name)
@@ -472,9 +621,13 @@ impl Checks {
             *self.seen.entry(situation).or_default() += 1;
         }
         match event {
+            Event::DestinationSelected { reason: SelectionReason::TryAnyway, target, .. } => {
+                assert!(!verdicts.is_usable(*target), "usable, and yet tried anyway: {target:?}");
+            }
             Event::DestinationSelected { target, .. } => {
                 assert!(verdicts.is_usable(*target), "selected although unusable: {target:?}");
             }
+            Event::DialogExpired { .. } => self.forgotten += 1,
             Event::FailedOver { .. } => self.failed_over += 1,
             Event::TransactionFinished(record) => self.on_finished(record),
             _ => {}
@@ -516,6 +669,38 @@ impl Checks {
             let is_open = leg.has_provisional && leg.code.is_none();
             assert!(!is_given_up || !is_open || leg.is_cancelled, "{} is left ringing: {name:?}", leg.to);
         }
+    }
+
+    /// How many calls are in progress at some addresses: INVITEs outside dialogs that have not failed,
+    /// and dialogs that have not ended. What is just timing out may or may not be counted any more.
+    pub fn calls_at(&self, is_at: impl Fn(SocketAddr) -> bool) -> RangeInclusive<u64> {
+        let now = self.now.expect("a step has its time");
+        let (mut certain, mut doubtful) = (0, 0);
+        let calls = self.requests.iter().filter(|(name, _)| name.2 == "INVITE");
+        let calls = calls.filter(|(_, request)| wire::tag(&request.text, "To").is_none());
+        for leg in calls.flat_map(|(_, request)| &request.legs).filter(|leg| is_at(leg.to)) {
+            let is_over = leg.fell_back || leg.is_lost || leg.code.is_some();
+            match leg.gives_up_at() {
+                _ if is_over => {}
+                Some(at) if at + SLACK < now => {}
+                Some(at) if at <= now => doubtful += 1,
+                Some(_) | None => certain += 1,
+            }
+        }
+        let hung_up: Vec<&Name> = self
+            .requests
+            .iter()
+            .filter(|(name, request)| name.2 == "BYE" && request.finals.is_empty())
+            .map(|(name, _)| name)
+            .collect();
+        for ((call, _), _) in self.dialogs.iter().filter(|(_, at)| is_at(**at)) {
+            // The BYE of another dialog of the same call leaves more in doubt than it must.
+            let is_ending = hung_up.iter().any(|name| name.0 == *call);
+            *(if is_ending { &mut doubtful } else { &mut certain }) += 1;
+        }
+        // They are few, and nothing says where they were.
+        doubtful += self.doubtful.len() as u64;
+        certain..=certain + doubtful
     }
 
     /// Whether a 2xx went up that the caller can acknowledge.

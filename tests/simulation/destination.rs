@@ -372,7 +372,12 @@ impl Destination {
         if is_late || server.is_final && code == 487 {
             return;
         }
-        let text: Rc<str> = wire::reply(&server.request, code, tag, &contact).into();
+        let mut text = wire::reply(&server.request, code, tag, &contact);
+        if code == 503 && self.chance.percent(40) {
+            let seconds = self.chance.pick(&["0", "1", "5;duration=10", "300 (closed)"]);
+            text = text.replace("Content-Length", &format!("Retry-After: {seconds}\r\nContent-Length"));
+        }
+        let text: Rc<str> = text.into();
         server.last = Some(text.clone());
         self.out.push(text.clone());
         if code < 200 {

@@ -16,6 +16,20 @@ pub struct Spec {
     pub admin: Admin,
     pub weight: u32,
     pub priority: u32,
+    /// Whether it is in the set that the other falls back to.
+    pub is_backup: bool,
+    pub max_calls: Option<u32>,
+    max_cps: Option<u32>,
+}
+
+/// When requests set a destination aside.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passive {
+    pub consecutive_failures: u32,
+    pub base_ejection: u64,
+    pub max_ejection: u64,
+    pub max_ejected_percent: u32,
+    pub max_pause: u64,
 }
 
 /// A configuration.
@@ -25,7 +39,10 @@ pub struct Setup {
     pub down_after: u32,
     pub up_after: u32,
     algorithm: &'static str,
+    when_all_down: &'static str,
+    slow_start: &'static str,
     failover: String,
+    pub passive: Passive,
     interval: u64,
     /// Small enough that calls are too large for UDP, or not.
     mtu: u32,
@@ -48,7 +65,16 @@ pub enum Act {
 
 impl Setup {
     pub fn new(chance: &mut Chance) -> Self {
-        let algorithms = ["round_robin", "weighted_round_robin", "hash", "random", "priority"];
+        let algorithms = [
+            "round_robin",
+            "weighted_round_robin",
+            "hash",
+            "random",
+            "two_choices",
+            "priority",
+            "least_calls",
+            "latency",
+        ];
         let silence = chance.pick(&["1s", "2s", "2s", "5s"]);
         let silence_other = chance.pick(&["3s", "6s", "10s", "10s"]);
         let (attempts, total) = (chance.pick(&[1, 2, 3, 3, 5]), chance.pick(&["3s", "20s", "60s"]));
@@ -63,13 +89,25 @@ impl Setup {
             down_after: chance.pick(&[1, 2, 3]),
             up_after: chance.pick(&[1, 1, 2]),
             algorithm: chance.pick(&algorithms),
+            when_all_down: chance.pick(&["reject", "reject", "reject", "try_anyway"]),
+            slow_start: chance.pick(&["0s", "0s", "5s"]),
             failover,
+            passive: Passive {
+                consecutive_failures: chance.pick(&[1, 1, 2, 2, 5]),
+                base_ejection: chance.pick(&[1, 4, 30]),
+                max_ejection: chance.pick(&[30, 100]),
+                max_ejected_percent: chance.pick(&[50, 50, 67, 100, 0]),
+                max_pause: chance.pick(&[2, 10, 60]),
+            },
             interval: chance.pick(&[10, 20, 30]),
             mtu: chance.pick(&[1_300, 1_300, 512]),
             created: 0,
         };
         for _ in 0..chance.pick(&[1, 2, 2, 3, 3, 4]) {
-            setup.add(chance);
+            setup.add(chance, false);
+        }
+        for _ in 0..chance.pick(&[0, 0, 0, 1, 2]) {
+            setup.add(chance, true);
         }
         setup
     }
@@ -80,7 +118,7 @@ impl Setup {
         SocketAddr::new(IpAddr::from([10, 0, 1, self.created]), 5060)
     }
 
-    fn add(&mut self, chance: &mut Chance) {
+    fn add(&mut self, chance: &mut Chance, is_backup: bool) {
         let address = self.fresh_address();
         let spec = Spec {
             id: format!("d{}", self.created),
@@ -95,16 +133,23 @@ impl Setup {
             ]),
             weight: chance.pick(&[1, 1, 2, 5]),
             priority: chance.pick(&[0, 0, 0, 1]),
+            is_backup,
+            max_calls: chance.pick(&[None, None, None, None, Some(1), Some(2), Some(4)]),
+            max_cps: chance.pick(&[None, None, None, None, None, Some(1), Some(3)]),
         };
-        self.specs.push(spec);
+        // As the sets are written: those of the first, then those of its fallback.
+        let at = self.specs.partition_point(|other| other.is_backup <= is_backup);
+        self.specs.insert(at, spec);
     }
 
     /// Another configuration: a destination more, one less, one elsewhere, another wish.
     pub fn change(&mut self, chance: &mut Chance) {
         let at = chance.below(self.specs.len() as u64) as usize;
         match chance.below(4) {
-            0 => self.add(chance),
-            1 if self.specs.len() > 1 => {
+            0 => self.add(chance, false),
+            1 if self.specs.iter().filter(|other| other.is_backup == self.specs[at].is_backup).count()
+                > 1 =>
+            {
                 self.specs.remove(at);
             }
             2 => self.specs[at].address = self.fresh_address(),
@@ -113,17 +158,40 @@ impl Setup {
     }
 
     pub fn yaml(&self) -> String {
-        let destinations = self.specs.iter().map(|spec| {
+        let Self { mtu, when_all_down, .. } = self;
+        let has_backup = self.specs.iter().any(|spec| spec.is_backup);
+        let (fallback, backup) =
+            if has_backup { ("backup", self.set(true)) } else { ("null", String::new()) };
+        format!(
+            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nroutes: [{{set: pbx}}]\n\
+             sets:\n  pbx:\n    fallback: {fallback}\n    when_all_down: {when_all_down}\n{}{backup}",
+            self.set(false)
+        )
+    }
+
+    fn set(&self, is_backup: bool) -> String {
+        let limit = |limit: Option<u32>| limit.map_or("null".to_owned(), |limit| limit.to_string());
+        let destinations = self.specs.iter().filter(|spec| spec.is_backup == is_backup).map(|spec| {
             let Spec { id, address, admin, weight, priority, .. } = spec;
+            let (max_calls, max_cps) = (limit(spec.max_calls), limit(spec.max_cps));
             let transport = if spec.is_tcp { ";transport=tcp" } else { "" };
             format!(
-                "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, priority: {priority}}}\n"
+                "      - {{id: {id}, uri: \"sip:{address}{transport}\", state: {admin}, weight: {weight}, \
+                 priority: {priority}, max_calls: {max_calls}, max_cps: {max_cps}}}\n"
             )
         });
-        let Self { algorithm, failover, interval, down_after, up_after, mtu, .. } = self;
+        let Self { algorithm, slow_start, failover, interval, down_after, up_after, .. } = self;
+        let Passive { consecutive_failures, base_ejection, max_ejection, max_ejected_percent, max_pause } =
+            self.passive;
+        let passive = format!(
+            "{{consecutive_failures: {consecutive_failures}, base_ejection: {base_ejection}s, max_ejection: {max_ejection}s, \
+             max_ejected_percent: {max_ejected_percent}}}"
+        );
+        let head = if is_backup { "  backup:\n" } else { "" };
         format!(
-            "listen: [\"udp://10.0.0.1:5060\", \"tcp://10.0.0.1:5060\"]\nsip: {{mtu: {mtu}}}\nsets:\n  pbx:\n    algorithm: {algorithm}\n    \
-             failover: {failover}\n    probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
+            "{head}    algorithm: {algorithm}\n    slow_start: {slow_start}\n    failover: {failover}\n    \
+             probe: {{interval: {interval}s, down_after: {down_after}, up_after: {up_after}}}\n    \
+             passive: {passive}\n    retry_after: {{max: {max_pause}s}}\n    \
              destinations:\n{}",
             destinations.collect::<String>()
         )

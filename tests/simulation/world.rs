@@ -9,8 +9,9 @@ use crate::scenario::{self, Act, Setup};
 use crate::states::States;
 use crate::wire;
 use sipwarden::config;
-use sipwarden::dispatch::Verdicts;
+use sipwarden::dispatch::{Loads, Verdicts};
 use sipwarden::facts::event::{Event, ReloadTrigger, Role, TransportReason};
+use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::Detail;
@@ -31,6 +32,7 @@ enum Happening {
     Wake(Party),
     Undeliverable { hop: Hop, text: Rc<str>, reason: TransportReason },
     Act(Act),
+    Evidence { target: Target, evidence: Evidence },
     Follow { worker: usize, plan: Option<Arc<Plan>>, verdicts: Arc<Verdicts> },
 }
 
@@ -56,7 +58,11 @@ pub struct World {
     names: Names,
     plan: Arc<Plan>,
     checks: Checks,
-    states: States,
+    /// Of the set, and of its fallback.
+    states: [States; 2],
+    loads: Arc<Loads>,
+    /// Whose each address is or was, and how many calls that one takes.
+    homes: BTreeMap<SocketAddr, (Target, Option<u32>)>,
     is_calm: bool,
     /// How late a worker wakes up at most, in milliseconds; and how late it does next.
     max_lag: u64,
@@ -80,7 +86,9 @@ impl World {
         let plan = compile(&setup, &mut names);
         let secret = Secret::new(*b"a secret of 16 b");
         let workers = chance.pick(&[1, 1, 2]);
-        let core = |worker| Core::new(WorkerId(worker), Arc::clone(&plan), &secret, Instant::now, base);
+        let loads = Loads::new(base);
+        let core =
+            |worker| Core::new(WorkerId(worker), Arc::clone(&plan), &secret, &loads, Instant::now, base);
         let link = Link::new(&mut chance);
         let start = base + Duration::from_millis(200);
         let callers = scenario::callers(&mut chance, start);
@@ -98,7 +106,9 @@ impl World {
             names,
             plan,
             checks: Checks::default(),
-            states: States::default(),
+            states: Default::default(),
+            loads,
+            homes: BTreeMap::new(),
             is_calm: false,
             max_lag: chance.pick(&[0, 0, 2, 20]),
             lag: Duration::ZERO,
@@ -188,6 +198,9 @@ impl World {
         self.now = self.now.max(at);
         self.lag = self.chance.ms(0, self.max_lag);
         self.cores[worker].handle_timeout(self.now);
+        if worker == 0 {
+            self.states.iter_mut().for_each(|states| states.expire(self.now));
+        }
         self.after_step(worker, &Told::Other, self.now);
     }
 
@@ -215,6 +228,7 @@ impl World {
                 self.after_step(worker, &Told::Undeliverable(text), now);
             }
             Happening::Act(act) => self.act(act),
+            Happening::Evidence { target, evidence } => self.tell_owner(target, evidence),
             Happening::Follow { worker, plan, verdicts } => {
                 if let Some(plan) = plan {
                     let reload = Input::Reload { plan, trigger: ReloadTrigger::Api };
@@ -387,7 +401,9 @@ impl World {
     }
 
     fn set_admin(&mut self, target: Target, admin: Admin) {
-        self.states.set_admin(target, admin);
+        for states in self.states.iter_mut().filter(|states| states.has(target)) {
+            states.set_admin(target, admin, self.now);
+        }
         self.cores[0].handle_input(Input::SetAdmin { target, admin }, self.now);
         self.after_step(0, &Told::Other, self.now);
     }
@@ -411,12 +427,23 @@ impl World {
                 self.destinations.push(Destination::new(name, spec.address, spec.is_tcp, chance));
             }
         }
+        for destination in &self.destinations {
+            let is_gone = !self.setup.specs.iter().any(|spec| spec.address == destination.address);
+            self.checks.gone.extend(is_gone.then_some(destination.address));
+        }
         let targets = self.targets();
-        self.states.reload(&self.setup.specs, &targets, self.setup.down_after, self.setup.up_after);
+        let homes: Vec<_> = self.setup.specs.iter().cloned().zip(targets).collect();
+        for (spec, target) in &homes {
+            self.homes.insert(spec.address, (*target, spec.max_calls));
+        }
+        for (states, is_backup) in self.states.iter_mut().zip([false, true]) {
+            let of_set = homes.iter().filter(|(spec, _)| spec.is_backup == is_backup);
+            states.reload(&self.setup, of_set, self.now);
+        }
     }
 
     fn targets(&self) -> Vec<Target> {
-        self.plan.directory().sets[0].targets.clone()
+        self.plan.directory().sets.iter().flat_map(|set| set.targets.clone()).collect()
     }
 
     /// A response to nothing, whose second Via names a third party.
@@ -446,6 +473,7 @@ impl World {
             .map(|(hop, bytes)| (hop, std::str::from_utf8(bytes).expect("text stays text").into()))
             .collect();
         let events: Vec<Event> = core.outbox().drain_events().collect();
+        let evidence: Vec<(Target, Evidence)> = core.outbox().drain_evidence().collect();
         core.outbox().clear();
         for (hop, text) in &sent {
             let to = self.name_of(hop.remote);
@@ -454,11 +482,15 @@ impl World {
         }
         let verdicts = Arc::clone(&self.held[worker]);
         self.checks.step(worker, told, &sent, &events, &verdicts, now);
+        self.checks.on_evidence(told, &evidence);
         if worker == 0 {
-            self.follow_states(&events);
+            self.follow_states(&events, matches!(told, Told::Evidence));
         }
         if self.steps.is_multiple_of(16) {
             self.check_counts(worker);
+        }
+        if self.steps.is_multiple_of(8) {
+            self.check_calls();
         }
         for (hop, text) in sent {
             let proxy: SocketAddr = wire::PROXY.parse().expect("an address");
@@ -466,16 +498,40 @@ impl World {
                 self.push(at, Happening::ToParty { hop, text: text.clone() });
             }
         }
+        for (target, evidence) in evidence {
+            if worker == 0 {
+                self.tell_owner(target, evidence);
+            } else if !self.chance.percent(10) {
+                // Now and then the queue is full.
+                self.push(self.now + self.hand_over, Happening::Evidence { target, evidence });
+            }
+        }
+    }
+
+    /// Worker 0 hears what a request showed of its destination.
+    fn tell_owner(&mut self, target: Target, evidence: Evidence) {
+        self.note("evidence > w0".into(), format!("{target:?} {evidence:?}").into());
+        for states in self.states.iter_mut().filter(|states| states.has(target)) {
+            states.on_evidence(target, evidence, self.now);
+        }
+        self.cores[0].handle_input(Input::Evidence { target, evidence }, self.now);
+        self.after_step(0, &Told::Evidence, self.now);
     }
 
     /// Follows what worker 0 says of states, and hands its verdicts to the others.
-    fn follow_states(&mut self, events: &[Event]) {
-        let mut is_changed = false;
+    fn follow_states(&mut self, events: &[Event], is_evidence: bool) {
+        let mut is_changed = is_evidence;
         let mut is_reload = false;
         for event in events {
             match event {
-                Event::ProbeFinished(record) => self.states.on_probe(record),
-                Event::SetChanged { all_down, .. } => self.states.all_down_told = *all_down,
+                Event::ProbeFinished(record) => {
+                    let mut all = self.states.iter_mut();
+                    let of_set = all.find(|states| states.has(record.target));
+                    of_set.expect("probes are of destinations that are configured").on_probe(record);
+                }
+                Event::SetChanged { set, all_down } => {
+                    self.states[set.index()].all_down_told = *all_down;
+                }
                 Event::ConfigApplied(_) => is_reload = true,
                 Event::DestinationChanged(_) => {}
                 _ => continue,
@@ -496,7 +552,8 @@ impl World {
         }
         if is_changed {
             let snapshot = self.cores[0].snapshot(self.now, Detail::Metrics);
-            self.states.check(&snapshot.sets[0], &self.held[0]);
+            let sets = snapshot.sets.iter().zip(&self.states);
+            sets.for_each(|(set, states)| states.check(set, &self.held[0]));
         }
     }
 
@@ -508,6 +565,49 @@ impl World {
         let told = snapshot.in_flight.iter().find(is_open).map_or(0, |(_, _, count)| *count);
         let seen = self.checks.open_invites.get(&worker).copied().unwrap_or(0);
         assert_eq!(told, seen, "INVITEs in flight, as told and as seen");
+    }
+
+    /// Whether every destination has the calls that are on it, and no more than it takes.
+    fn check_calls(&self) {
+        let mut homes: Vec<(Target, Option<u32>)> = self.homes.values().copied().collect();
+        homes.sort();
+        homes.dedup();
+        for (target, most) in homes {
+            let is_at =
+                |address: SocketAddr| self.homes.get(&address).is_some_and(|(home, _)| *home == target);
+            let (counted, truth) = (self.loads.calls(target), self.checks.calls_at(is_at));
+            assert!(truth.contains(&counted), "{counted} calls counted on {target:?}, there are {truth:?}");
+            assert!(
+                most.is_none_or(|most| counted <= u64::from(most)),
+                "{counted} calls of at most {most:?}"
+            );
+        }
+    }
+
+    /// Lets every call that was never ended grow too old.
+    fn outlive_calls(&mut self) {
+        let held: usize = self.cores.iter().map(|core| core.holdings().3).sum();
+        let counted: u64 = self.homes.values().map(|(target, _)| self.loads.calls(*target)).sum();
+        assert_eq!(counted > 0, held > 0, "calls counted and dialogs held");
+        let half_a_day = Duration::from_secs(12 * 3_600);
+        for core in self.cores.iter().filter(|core| core.holdings().3 > 0) {
+            let due = core.poll_timeout().expect("it looks after its calls");
+            assert!(due <= self.now + half_a_day + half_a_day / 16, "nothing wakes it to forget its calls");
+        }
+        self.now += half_a_day * 13 / 12;
+        let before = self.checks.forgotten;
+        for core in &mut self.cores {
+            core.handle_timeout(self.now);
+            let expired =
+                core.outbox().drain_events().filter(|event| matches!(event, Event::DialogExpired { .. }));
+            self.checks.forgotten += expired.count();
+            core.outbox().clear();
+            assert_eq!(core.holdings().3, 0, "dialogs left over");
+        }
+        assert_eq!(self.checks.forgotten - before, held, "each call that is forgotten is counted");
+        for (target, _) in self.homes.values() {
+            assert_eq!(self.loads.calls(*target), 0, "calls left over on {target:?}");
+        }
     }
 
     fn name_of(&self, address: SocketAddr) -> String {
@@ -549,7 +649,10 @@ impl World {
             Happening::ToProxy { text, .. } | Happening::ToParty { text, .. } => {
                 !wire::branch(text).starts_with("z9hG4bKsp")
             }
-            Happening::Wake(_) | Happening::Act(_) | Happening::Follow { .. } => true,
+            Happening::Wake(_)
+            | Happening::Act(_)
+            | Happening::Follow { .. }
+            | Happening::Evidence { .. } => true,
             Happening::Undeliverable { .. } => false,
         };
         contexts == 0 && servers == 0 && !self.queue.values().any(matters)
@@ -591,6 +694,7 @@ impl World {
         }
         let not_ended = self.checks.at_the_end();
         assert!(not_ended.contains(&dialogs), "{dialogs} dialogs held and {not_ended:?} calls not ended");
+        self.check_calls();
         for caller in &self.callers {
             let complaint = caller.complaint(self.now);
             // A destination that was away while it had to repeat its 2xx may have sent it in vain.
@@ -609,6 +713,7 @@ impl World {
                 assert!(!expected, "{} waited in vain for the ACK of {call} {tag}", destination.name);
             }
         }
+        self.outlive_calls();
     }
 }
 

@@ -2,10 +2,10 @@
 //! alone. The simulation checks more, but of peers that keep to the rules.
 
 use sipwarden::dispatch::Verdicts;
-use sipwarden::facts::event::{Event, Role};
+use sipwarden::facts::event::{Event, Role, SelectionReason};
 use sipwarden::facts::record::TransactionRecord;
-use sipwarden::facts::snapshot::Snapshot;
-use sipwarden::facts::{Hop, Method};
+use sipwarden::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::{Hop, Method, State};
 use sipwarden::sip::{Framing, Index, Message, parse};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -99,6 +99,9 @@ impl Promises {
 
     fn on_event(&mut self, event: &Event) {
         match event {
+            Event::DestinationSelected { reason: SelectionReason::TryAnyway, target, .. } => {
+                assert!(!self.verdicts.is_usable(*target), "usable, and yet tried anyway: {target:?}");
+            }
             Event::DestinationSelected { target, .. } => {
                 assert!(self.verdicts.is_usable(*target), "selected although unusable: {target:?}");
             }
@@ -132,6 +135,7 @@ impl Promises {
         let mut open = snapshot.in_flight.iter();
         let invites = open.find(|(role, method, _)| (*role, *method) == (Role::Server, Method::Invite));
         assert_eq!(invites.map_or(0, |(_, _, count)| *count), self.open_invites, "INVITEs in flight");
+        snapshot.sets.iter().for_each(check_withheld);
     }
 
     /// What must hold when everything has run out.
@@ -140,4 +144,18 @@ impl Promises {
         assert_eq!(self.open_invites, 0, "INVITEs left in flight");
         assert_eq!(self.failed_over, self.failovers_recorded, "failovers as counted and as recorded");
     }
+}
+
+/// Ejections and pauses never leave a set without anybody to choose.
+fn check_withheld(set: &SetSnapshot) {
+    let is_chosen = set.destinations.iter().any(|member| member.usable && member.weight > 0);
+    let is_withheld = |member: &DestinationSnapshot| {
+        // One that has not been probed may be no better than nobody.
+        matches!(member.state, State::Ejected | State::Throttled) && is_known_up(member)
+    };
+    assert!(is_chosen || !set.destinations.iter().any(is_withheld), "nobody is left to choose: {set:#?}");
+}
+
+fn is_known_up(member: &DestinationSnapshot) -> bool {
+    member.weight > 0 && (!member.probe.enabled || member.probe.consecutive_successes > 0)
 }

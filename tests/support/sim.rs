@@ -8,13 +8,16 @@ mod promises;
 
 use promises::Promises;
 use sipwarden::config;
-use sipwarden::facts::event::{Event, ReloadTrigger, TransportReason};
+use sipwarden::dispatch::Loads;
+use sipwarden::facts::event::{DnsResult, Event, ReloadTrigger, TransportReason};
+use sipwarden::facts::evidence::Evidence;
+use sipwarden::facts::lookup::{Found, Lookup, Resolution};
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use sipwarden::facts::{Admin, Hop, ListenerId, State, Target, Transport, WorkerId};
-use sipwarden::proxy::{Core, Input, Interfaces, Plan};
+use sipwarden::proxy::{Answers, Core, Input, Interfaces, Plan, Settings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,10 +58,17 @@ pub struct World {
     pub now: Instant,
     base: Instant,
     names: Names,
+    /// What is configured, and what its names stand for.
+    settings: Settings,
+    answers: Answers,
+    /// The plan of both.
+    expanded: Arc<Plan>,
     mailboxes: BTreeMap<SocketAddr, VecDeque<Sent>>,
     /// Sent and not yet where it goes.
     under_way: VecDeque<Sent>,
     pub events: Vec<Event>,
+    /// What requests have shown of their destinations.
+    pub evidence: Vec<(Target, Evidence)>,
     promises: Promises,
     /// Probes that nobody has answered.
     pub probes: Vec<Sent>,
@@ -86,7 +96,8 @@ impl World {
     pub fn with_plan(plan: Arc<Plan>, names: Names) -> Self {
         let base = Instant::now();
         let secret = Secret::new(*b"a secret of 16 b");
-        let mut core = Core::new(WorkerId(0), plan, &secret, Instant::now, base);
+        let mut core =
+            Core::new(WorkerId(0), Arc::clone(&plan), &secret, &Loads::new(base), Instant::now, base);
         let mut promises = Promises::default();
         promises.publish(core.take_verdicts().expect("a new core has verdicts"));
         Self {
@@ -94,9 +105,13 @@ impl World {
             now: base,
             base,
             names,
+            settings: plan.settings().clone(),
+            answers: Answers::new(),
+            expanded: plan,
             mailboxes: BTreeMap::new(),
             under_way: VecDeque::new(),
             events: Vec::new(),
+            evidence: Vec::new(),
             promises,
             probes: Vec::new(),
             health: BTreeMap::new(),
@@ -120,8 +135,41 @@ impl World {
 
     /// Reloads another configuration.
     pub fn reload(&mut self, yaml: &str) {
-        let plan = plan(yaml, &mut self.names);
+        self.reload_to(settings(yaml));
+    }
+
+    /// The same with settings that have been read already.
+    pub fn reload_to(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.expanded = self.plan();
+        let plan = Arc::clone(&self.expanded);
         self.input(Input::Reload { plan, trigger: ReloadTrigger::Api });
+    }
+
+    /// The configuration with a destination for each endpoint that its names stand for.
+    fn plan(&mut self) -> Arc<Plan> {
+        let settings = self.settings.expanded(&self.answers);
+        Arc::new(Plan::new(settings, &Interfaces::default(), &mut self.names))
+    }
+
+    /// A look-up of a name ends; what it stands for then is made known as the control plane does.
+    pub fn resolve(&mut self, name: &str, result: DnsResult, found: &[Found]) {
+        let destinations = self.settings.sets.iter().flat_map(|set| &set.dispatch.destinations);
+        let lookups = destinations.filter_map(|destination| destination.lookup.clone());
+        let lookups: BTreeSet<Lookup> = lookups.filter(|lookup| &*lookup.name == name).collect();
+        for lookup in lookups {
+            if !found.is_empty() {
+                self.answers.insert(lookup.clone(), found.to_vec());
+            }
+            let (found, took) = (found.to_vec(), Duration::from_millis(3));
+            self.input(Input::Resolved(Resolution { lookup, result, found, took }));
+        }
+        let plan = self.plan();
+        let (former, next) = (&self.expanded.settings().sets, &plan.settings().sets);
+        if former != next {
+            self.expanded = Arc::clone(&plan);
+            self.input(Input::Replan(plan));
+        }
     }
 
     pub fn set_admin(&mut self, id: &str, admin: Admin) {
@@ -174,6 +222,7 @@ impl World {
         let sent: Vec<(Hop, Vec<u8>)> =
             outbox.transmits().map(|(hop, bytes)| (hop, bytes.to_vec())).collect();
         let events: Vec<Event> = outbox.drain_events().collect();
+        let evidence: Vec<_> = outbox.drain_evidence().collect();
         outbox.clear();
         self.promises.step(told, &sent, &events);
         let (contexts, clients, servers, _) = self.core.holdings();
@@ -190,6 +239,11 @@ impl World {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             Sent { hop, text, at }
         }));
+        // The owner of states hears of it at once, as with one worker.
+        for (target, evidence) in evidence {
+            self.evidence.push((target, evidence));
+            self.step(Input::Evidence { target, evidence });
+        }
     }
 
     /// Delivers what the core put out until it is quiet.
@@ -273,6 +327,11 @@ impl World {
         all.find(|destination| &*destination.id == id)
     }
 
+    /// Calls in progress on a destination, as the core counts them.
+    pub fn calls(&self, id: &str) -> u64 {
+        self.destination(id).load.calls
+    }
+
     pub fn state(&self, id: &str) -> State {
         self.destination(id).state
     }
@@ -335,10 +394,18 @@ impl World {
     }
 }
 
+pub fn settings(yaml: &str) -> Settings {
+    let config = config::from_str(yaml, "test.yaml", &BTreeMap::new());
+    config.unwrap_or_else(|error| panic!("{error}")).proxy
+}
+
 pub fn plan(yaml: &str, names: &mut Names) -> Arc<Plan> {
-    let config =
-        config::from_str(yaml, "test.yaml", &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::new(config.proxy, &Interfaces::default(), names))
+    Arc::new(Plan::new(settings(yaml), &Interfaces::default(), names))
+}
+
+/// An address that a name stands for, by an A record.
+pub fn found(text: &str) -> Found {
+    Found { address: address(text), rank: 0, weight: None }
 }
 
 pub fn address(text: &str) -> SocketAddr {

@@ -1,14 +1,20 @@
 //! The rules of sets, their destinations and their probes.
 
+mod load;
+
 use super::super::cursor::Problems;
 use super::super::error::{Mark, Problem};
 use super::super::fields::{Trigger, show_duration};
-use super::super::items::{DestinationItem, Sets};
-use super::super::keys::{Failover, Probe, Set as Keys};
+use super::super::items::{DestinationItem, HashKey, Sets};
+use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys, Sip};
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id, listener_named};
-use crate::dispatch::{DestinationSettings, Endpoint, FailoverSettings, Host, SetSettings, Thresholds};
-use crate::facts::{Algorithm, Transport};
+use crate::dispatch::{
+    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Thresholds,
+};
+use crate::facts::Transport;
+use crate::facts::lookup::{DEFAULT_PORT, Lookup};
 use crate::proxy::{Listener, Set};
 use crate::sip::model::{DestinationUri, parse_destination};
 use crate::{probe, transaction};
@@ -20,7 +26,6 @@ use std::ops::RangeInclusive;
 const MAX_SETS: usize = 1_000;
 /// Destinations of all sets at most.
 const MAX_DESTINATIONS: usize = 100_000;
-const DEFAULT_PORT: u16 = 5060;
 /// What the mtu of a destination can be.
 const MTU: RangeInclusive<u32> = 512..=65_535;
 /// Characters of what is wrong with a URI; the line is shown anyway.
@@ -30,7 +35,7 @@ pub(super) fn resolve(
     sets: &mut Sets,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Vec<Set> {
     let at = KeyPath::root().key("sets");
@@ -44,9 +49,10 @@ pub(super) fn resolve(
         problems.add(Problem::key(&at, message));
         return vec![];
     }
+    load::check_fallbacks(&sets.0, &at, problems);
     sets.0
         .iter_mut()
-        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, mtu, problems))
+        .map(|(name, keys)| set(name, keys, &at.key(name), listeners, timers, sip, problems))
         .collect()
 }
 
@@ -56,7 +62,7 @@ fn set(
     path: &KeyPath,
     listeners: &[Listener],
     timers: &transaction::Settings,
-    mtu: u32,
+    sip: &Sip,
     problems: &Problems,
 ) -> Set {
     if !is_id(name) {
@@ -66,12 +72,20 @@ fn set(
         problems
             .add(Problem::key(&path.key("hash").key("key"), "expected at least one part, such as call_id"));
     }
+    let unlike_kamailio =
+        |key: &[HashKey]| key.len() > 1 || key.iter().any(|part| part.0 == HashPart::SourceIp);
+    if keys.hash.compat == Some(HashCompat::Kamailio) && unlike_kamailio(&keys.hash.key) {
+        let message = "`compat: kamailio` goes with one part alone, and not with source_ip";
+        problems.add(Problem::key(&path.key("hash").key("key"), message));
+    }
     let destinations_path = path.key("destinations");
     if keys.destinations.is_empty() {
         problems.add(Problem::key(&destinations_path, "a set needs at least one destination"));
     }
     check_probe(&keys.probe, &path.key("probe"), problems);
     let failover = failover(&keys.failover, &path.key("failover"), timers, problems);
+    let passive = passive(&keys.passive, &path.key("passive"), problems);
+    let RetryAfter { honour, max } = keys.retry_after;
     let mut seen: HashMap<String, KeyPath> = HashMap::new();
     let (mut destinations, mut probes) = (vec![], vec![]);
     for item in &mut keys.destinations {
@@ -79,8 +93,9 @@ fn set(
         if probe != keys.probe {
             check_probe(&probe, &item.path.key("probe"), problems);
         }
+        load::check_limits(item, sip.record_route, problems);
         let path = item.id_path();
-        let Some(destination) = destination(item, &probe, listeners, mtu, problems) else { continue };
+        let Some(destination) = destination(item, &probe, listeners, sip.mtu, problems) else { continue };
         let id = destination.id.to_string();
         if let Some(first) = seen.get(&id) {
             let message = format!("a second destination with the id `{id}` in this set; the first is");
@@ -91,23 +106,26 @@ fn set(
         destinations.push(destination);
         probes.push(probe_settings(&probe));
     }
-    let by_weight = match keys.algorithm {
-        Algorithm::WeightedRoundRobin | Algorithm::Hash | Algorithm::Random => true,
-        Algorithm::RoundRobin | Algorithm::Priority => false,
-    };
-    if by_weight && !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
-        let message = format!("every weight is 0, so `{}` has nothing to choose from", keys.algorithm);
-        problems.add(Problem::key(&destinations_path, message));
+    if !destinations.is_empty() && destinations.iter().all(|d| d.weight == 0) {
+        let message = "every weight is 0, so no destination would get a request";
+        let help = "to take a set out of service, give its destinations `state: draining`";
+        problems.add(Problem::key(&destinations_path, message).help(help));
     }
     let dispatch = SetSettings {
         name: name.into(),
         algorithm: keys.algorithm,
+        hash_compat: keys.hash.compat,
         hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
         objective: keys.objective,
         reject_retry_after: keys.reject_retry_after,
         sources: keys.sources.iter().map(|network| network.0).collect(),
         destinations,
         failover,
+        passive,
+        retry_after: RetryAfterSettings { honour, max },
+        fallback: keys.fallback.as_deref().map(Into::into),
+        when_all_down: keys.when_all_down,
+        slow_start: keys.slow_start,
     };
     Set { dispatch, probes }
 }
@@ -174,17 +192,22 @@ fn destination(
     item.keys.uri = Some(shown.clone());
     Some(DestinationSettings {
         id: id.as_str().into(),
+        owner: id.as_str().into(),
         uri: shown.as_str().into(),
+        lookup: lookup(&uri, transport),
         endpoint,
         transport,
         weight: item.keys.weight,
         priority: item.keys.priority,
+        rank: 0,
         admin: item.keys.state,
         listener,
         mtu,
         thresholds: probe
             .enabled
             .then_some(Thresholds { down_after: probe.down_after, up_after: probe.up_after }),
+        max_calls: item.keys.max_calls,
+        max_cps: item.keys.max_cps,
     })
 }
 
@@ -234,6 +257,12 @@ fn endpoint(uri: &DestinationUri) -> Endpoint {
         Err(_) => Host::Name(uri.host.to_ascii_lowercase().into()),
     };
     Endpoint { host, port: uri.port.unwrap_or(DEFAULT_PORT) }
+}
+
+/// What is looked up, unless the host is an address.
+fn lookup(uri: &DestinationUri, transport: Transport) -> Option<Lookup> {
+    let is_address = uri.host.parse::<IpAddr>().is_ok();
+    (!is_address).then(|| Lookup { name: uri.host.to_ascii_lowercase().into(), port: uri.port, transport })
 }
 
 fn shown_host(uri: &DestinationUri) -> String {
@@ -345,6 +374,21 @@ fn probe_settings(probe: &Probe) -> probe::Settings {
         method: probe.method.as_str().into(),
         from: probe.from.as_deref().map(Into::into),
         accept: probe::CodeRanges { include: pairs(&probe.accept), exclude: pairs(&probe.reject) },
+    }
+}
+
+fn passive(keys: &Passive, path: &KeyPath, problems: &Problems) -> PassiveSettings {
+    if keys.max_ejection < keys.base_ejection {
+        let (max, base) = (show_duration(keys.max_ejection), show_duration(keys.base_ejection));
+        let message = format!("{max} is below `base_ejection`, {base}");
+        problems.add(Problem::value(&path.key("max_ejection"), message));
+    }
+    PassiveSettings {
+        enabled: keys.enabled,
+        consecutive_failures: keys.consecutive_failures,
+        base_ejection: keys.base_ejection,
+        max_ejection: keys.max_ejection,
+        max_ejected_percent: keys.max_ejected_percent,
     }
 }
 

@@ -64,7 +64,7 @@ mod tests {
     fn turns(members: &[(&str, u32)], offset: u64, count: usize) -> Vec<String> {
         with_candidates(members, |candidates, name| {
             let mut cursor = Cursor { turns: offset, ..Cursor::default() };
-            let request = Request { key: 0, nonce: 0 };
+            let request = Request { key: None, nonce: 0 };
             let mut turn = || WeightedRoundRobin.first(candidates, request, &mut cursor);
             (0..count).map(|_| name(turn().unwrap().0)).collect()
         })

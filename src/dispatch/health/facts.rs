@@ -76,6 +76,11 @@ impl Facts {
         self.resolution == Resolution::Known && matches!(self.probe, Probe::Up | Probe::Failing(_))
     }
 
+    /// Whether it is ejected or was asked to be left alone.
+    pub fn is_withheld(&self) -> bool {
+        self.ejected_until.is_some() || self.retry_after_until.is_some()
+    }
+
     /// Whether there has been a verdict at all.
     pub fn is_judged(&self) -> bool {
         match self.resolution {

@@ -1,12 +1,18 @@
 //! One destination as its owner knows it: facts, addresses, and the history behind them.
 
+use super::addresses::{Addresses, Answer};
 use super::facts::{Facts, Probe, Resolution, derive};
-use crate::dispatch::{Destination, DestinationSettings, Host};
+use super::flaps::Flaps;
+use super::passive::Passive;
+use crate::dispatch::{
+    Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
+};
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeNote, ProbeSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many changes of state are remembered.
@@ -23,29 +29,22 @@ pub struct Member {
     addresses: Addresses,
     added: Instant,
     since: Instant,
+    /// When it last came back from a state that gets no new requests.
+    returned: Option<Instant>,
     has_had_verdict: bool,
+    passive: Passive,
+    flaps: Flaps,
     changes: VecDeque<StateChange>,
     probes: VecDeque<ProbeNote>,
     stats: ProbeSnapshot,
 }
 
-/// What a name stands for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// Every address, best first.
-    pub all: Vec<IpAddr>,
-    /// The one in use; one of `all`.
-    pub best: Option<IpAddr>,
-    /// Whether the last lookup failed and these are older ones.
-    pub is_stale: bool,
-}
-
 impl Member {
     /// Starts as configured; `known` is what its name was last found to stand for, if it has been
     /// looked up.
-    pub fn new(destination: &Destination, known: Option<&Addresses>, now: Instant) -> Self {
+    pub fn new(destination: &Destination, known: Option<&Answer>, now: Instant) -> Self {
         let settings = destination.settings.clone();
-        let addresses = initial_addresses(&settings, known);
+        let addresses = Addresses::new(&settings.endpoint, known);
         let facts = Facts {
             admin: settings.admin,
             probe: initial_probe(&settings),
@@ -60,19 +59,44 @@ impl Member {
             addresses,
             added: now,
             since: now,
+            returned: None,
             has_had_verdict: false,
+            passive: Passive::default(),
+            flaps: Flaps::default(),
             changes: VecDeque::new(),
             probes: VecDeque::new(),
             stats: ProbeSnapshot::default(),
         }
     }
 
+    /// Takes over from another member of the same owner: the administrator's wish, and where both
+    /// stand for one address everything that is known of it.
+    pub fn inherit(&mut self, elder: &Self) {
+        if elder.settings.admin == self.settings.admin {
+            self.facts.admin = elder.facts.admin;
+        }
+        let is_probed = |member: &Self| member.settings.thresholds.is_some();
+        if elder.address() != self.address() || is_probed(elder) != is_probed(self) {
+            return;
+        }
+        self.facts = Facts { admin: self.facts.admin, resolution: self.facts.resolution, ..elder.facts };
+        self.since = elder.since;
+        self.has_had_verdict = elder.has_had_verdict;
+        self.changes.clone_from(&elder.changes);
+        self.probes.clone_from(&elder.probes);
+        self.stats = elder.stats.clone();
+        self.passive = elder.passive.clone();
+        self.flaps = elder.flaps.clone();
+    }
+
     /// Takes a new configuration of the same destination. What was set at run time stays unless
-    /// the configured value itself changed; what probes said stays unless the URI changed.
+    /// the configured value itself changed; what probes and requests said stays unless the URI
+    /// changed. No ejection or pause lasts longer than the configuration allows from now on.
     pub fn reconfigure(
         &mut self,
         destination: &Destination,
-        known: Option<&Addresses>,
+        set: &Set,
+        known: Option<&Answer>,
         now: Instant,
     ) -> Option<StateChange> {
         let settings = destination.settings.clone();
@@ -90,25 +114,43 @@ impl Member {
             self.stats.consecutive_successes = 0;
         }
         if is_elsewhere {
-            self.addresses = initial_addresses(new, known);
+            self.addresses = Addresses::new(&new.endpoint, known);
             facts.resolution = resolution(&self.addresses, known);
+            self.flaps = Flaps::default();
         }
+        if is_elsewhere || !set.passive().enabled {
+            self.passive = Passive::default();
+            facts.ejected_until = None;
+        }
+        if is_elsewhere || !set.retry_after().honour {
+            facts.retry_after_until = None;
+        }
+        let clamp = |until: Option<Instant>, max: Duration| until.map(|until| until.min(now + max));
+        facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
+        facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
         self.settle(facts, ChangeReason::Reload, None, now)
     }
 
-    /// Takes in a finished probe. A destination that is not probed stays as it is.
+    /// Takes in a finished probe. A destination that is not probed stays as it is. `has_substitute`
+    /// tells whether another member can serve while this one has to prove more.
     pub fn on_probe(
         &mut self,
         outcome: ProbeOutcome,
         rtt: Option<Duration>,
+        has_substitute: bool,
         now: Instant,
     ) -> Option<StateChange> {
         let thresholds = self.settings.thresholds?;
+        let up_after = if has_substitute { self.up_needed(now) } else { thresholds.up_after };
+        let thresholds = Thresholds { up_after, ..thresholds };
         self.note_probe(outcome, rtt, now);
         let mut facts = self.facts;
         // Without an address nothing was sent; the resolver's own answer decides.
         if facts.resolution == Resolution::Known {
             facts.probe = facts.probe.after(outcome.is_success(), thresholds);
+        }
+        if self.facts.is_known_up() && facts.probe == Probe::Down {
+            self.flaps.on_fall(now);
         }
         let is_first = !self.has_had_verdict && facts.is_judged();
         self.has_had_verdict |= is_first;
@@ -122,6 +164,100 @@ impl Member {
             | ProbeOutcome::Malformed => ChangeReason::Probe,
         };
         self.settle(facts, reason, Some(outcome), now)
+    }
+
+    /// Successes in a row that bring it up.
+    fn up_needed(&self, now: Instant) -> u32 {
+        let up_after = self.settings.thresholds.map_or(0, |thresholds| thresholds.up_after);
+        up_after.saturating_mul(self.flaps.factor(now))
+    }
+
+    /// Takes in that a request failed at it; ejects it if that may be and failures in a row are enough.
+    pub fn on_failure(
+        &mut self,
+        outcome: ProbeOutcome,
+        settings: &PassiveSettings,
+        may_eject: bool,
+        now: Instant,
+    ) -> Option<StateChange> {
+        // What fails now was sent before.
+        if self.facts.ejected_until.is_some() || !settings.enabled {
+            return None;
+        }
+        if !self.passive.on_failure(settings, now) || !may_eject {
+            return None;
+        }
+        let ejected_until = Some(self.passive.eject(settings, now));
+        self.settle(Facts { ejected_until, ..self.facts }, ChangeReason::Passive, Some(outcome), now)
+    }
+
+    /// Takes in that it answered a request.
+    pub fn on_answer(&mut self, now: Instant) {
+        self.passive.on_answer(now);
+    }
+
+    /// Takes in that a 503 asked for a pause.
+    pub fn on_pause(
+        &mut self,
+        wanted: Duration,
+        settings: &RetryAfterSettings,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let until = now + wanted.min(settings.max);
+        let retry_after_until = self.facts.retry_after_until.max(Some(until));
+        let outcome = Some(ProbeOutcome::Rejected(503));
+        self.settle(Facts { retry_after_until, ..self.facts }, ChangeReason::RetryAfter, outcome, now)
+    }
+
+    /// When an ejection or a pause ends next, and whose.
+    pub fn expiry_of(&self) -> Option<(Instant, Target)> {
+        let ends = [self.facts.ejected_until, self.facts.retry_after_until];
+        ends.into_iter().flatten().min().map(|at| (at, self.target))
+    }
+
+    /// When its ejection ends, and whose that is.
+    pub fn ejection_of(&self) -> Option<(Instant, Target)> {
+        self.facts.ejected_until.map(|until| (until, self.target))
+    }
+
+    /// Ends the ejection or the pause whose time is over; the ejection, if both are.
+    pub fn expire(&mut self, now: Instant) -> Option<StateChange> {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let mut facts = self.facts;
+        let reason = if is_over(facts.ejected_until) {
+            facts.ejected_until = None;
+            ChangeReason::EjectionExpired
+        } else {
+            facts.retry_after_until = facts.retry_after_until.filter(|until| *until > now);
+            ChangeReason::RetryAfter
+        };
+        self.settle(facts, reason, None, now)
+    }
+
+    /// Lifts its ejection before its time.
+    pub fn lift_ejection(&mut self, reason: ChangeReason, now: Instant) -> Option<StateChange> {
+        if self.facts.ejected_until.is_some() {
+            self.passive.on_lifted(now);
+        }
+        self.settle(Facts { ejected_until: None, ..self.facts }, reason, None, now)
+    }
+
+    /// Lifts its ejection and its pause, because nobody else can be chosen. One that would not be usable
+    /// all the same keeps them.
+    pub fn lift_all(&mut self, now: Instant) -> Option<StateChange> {
+        if self.facts.admin != Admin::Enabled || !self.facts.is_known_up() {
+            return None;
+        }
+        if self.facts.ejected_until.is_some() {
+            self.passive.on_lifted(now);
+        }
+        let facts = Facts { ejected_until: None, retry_after_until: None, ..self.facts };
+        self.settle(facts, ChangeReason::LastResort, None, now)
+    }
+
+    /// Whether the workers are to tell of requests that it answers.
+    pub fn is_suspect(&self) -> bool {
+        self.passive.is_suspect()
     }
 
     fn note_probe(&mut self, outcome: ProbeOutcome, rtt: Option<Duration>, now: Instant) {
@@ -138,7 +274,6 @@ impl Member {
         stats.last_finished = Some(now);
         if let Some(rtt) = rtt {
             stats.last_rtt = Some(rtt);
-            stats.ewma_rtt = Some(stats.ewma_rtt.map_or(rtt, |ewma| ewma / 5 * 4 + rtt / 5));
         }
         push_bounded(&mut self.probes, ProbeNote { at: now, outcome, rtt }, MAX_PROBES);
     }
@@ -150,28 +285,22 @@ impl Member {
     }
 
     /// Takes in the answer for its name. An empty answer never takes addresses away; the address
-    /// in use stays as long as the name still has it, so that a rotating answer moves nothing.
-    /// Also tells whether the addresses changed.
-    pub fn set_addresses(
-        &mut self,
-        addresses: &[IpAddr],
-        is_stale: bool,
-        now: Instant,
-    ) -> (bool, Option<StateChange>) {
-        if matches!(self.settings.endpoint.host, Host::Address(_)) {
-            return (false, None);
+    /// in use stays as long as the name still has it, so that a rotating answer moves nothing. What
+    /// was good of one address says nothing of another, so that is unknown; what was bad stays so
+    /// until a probe succeeds. Tells whether the addresses changed, and the change of state.
+    pub fn set_answer(&mut self, answer: &Answer, now: Instant) -> (bool, Option<StateChange>) {
+        let before = self.addresses.best;
+        let is_changed = self.addresses.update(&self.settings.endpoint, answer);
+        let mut facts = self.facts;
+        if self.addresses.best.is_some() {
+            facts.resolution = Resolution::Known;
+        } else if facts.resolution == Resolution::Pending {
+            facts.resolution = Resolution::Failed;
         }
-        let old = &mut self.addresses;
-        old.is_stale = is_stale && old.best.is_some();
-        let Some(first) = addresses.first() else {
-            let is_new = self.facts.resolution == Resolution::Pending;
-            let resolution = if is_new { Resolution::Failed } else { self.facts.resolution };
-            return (false, self.settle(Facts { resolution, ..self.facts }, ChangeReason::Dns, None, now));
-        };
-        let is_kept = old.best.filter(|best| addresses.contains(best));
-        let is_changed = sorted(&old.all) != sorted(addresses);
-        *old = Addresses { all: addresses.to_vec(), best: is_kept.or(Some(*first)), is_stale };
-        let facts = Facts { resolution: Resolution::Known, ..self.facts };
+        let is_good = matches!(facts.probe, Probe::Up | Probe::Failing(_));
+        if before.is_some() && before != self.addresses.best && is_good {
+            facts.probe = initial_probe(&self.settings);
+        }
         (is_changed, self.settle(facts, ChangeReason::Dns, None, now))
     }
 
@@ -190,8 +319,17 @@ impl Member {
         let change =
             StateChange { target: self.target, at: now, from, to, reason, outcome, admin: facts.admin };
         self.since = now;
+        if !is_serving(from) && is_serving(to) {
+            self.returned = Some(now);
+        }
         push_bounded(&mut self.changes, change, MAX_CHANGES);
         Some(change)
+    }
+
+    /// When it last came back from a state that gets no new requests; what nobody knew to be down has
+    /// not come back.
+    pub fn returned(&self) -> Option<Instant> {
+        self.returned
     }
 
     /// Its facts.
@@ -224,23 +362,12 @@ impl Member {
 
     /// The address it stands for, if known.
     pub fn address(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.addresses.best?, self.settings.endpoint.port))
+        self.addresses.best
     }
 
     /// Every address it may send from.
     pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        let port = self.settings.endpoint.port;
-        self.addresses.all.iter().map(move |address| SocketAddr::new(*address, port))
-    }
-
-    /// What is configured.
-    pub fn settings(&self) -> &DestinationSettings {
-        &self.settings
-    }
-
-    /// What its name was last found to stand for; `None` before the first answer.
-    pub fn answer(&self) -> Option<&Addresses> {
-        (self.facts.resolution != Resolution::Pending).then_some(&self.addresses)
+        self.addresses.all.iter().copied()
     }
 
     /// Failed and successful probes in a row.
@@ -249,13 +376,22 @@ impl Member {
     }
 
     /// Answers what is.
-    pub fn snapshot(&self, detail: Detail, is_usable: bool, interval: Duration) -> DestinationSnapshot {
+    pub fn snapshot(
+        &self,
+        detail: Detail,
+        is_usable: bool,
+        interval: Duration,
+        now: Instant,
+        load: LoadSnapshot,
+    ) -> DestinationSnapshot {
         let thresholds = self.settings.thresholds;
         let probe = ProbeSnapshot {
             enabled: thresholds.is_some(),
             interval,
             down_after: thresholds.map_or(0, |thresholds| thresholds.down_after),
             up_after: thresholds.map_or(0, |thresholds| thresholds.up_after),
+            up_needed: self.up_needed(now),
+            damped: thresholds.is_some() && self.flaps.factor(now) > 1,
             ..self.stats.clone()
         };
         let (changes, probes) = match detail {
@@ -269,19 +405,33 @@ impl Member {
             transport: self.settings.transport,
             address: self.address(),
             addresses: self.addresses.all.clone(),
+            name: self.settings.lookup.as_ref().map(|lookup| Arc::clone(&lookup.name)),
+            resolved: self.addresses.answered,
             dns_stale: self.addresses.is_stale,
             weight: self.settings.weight,
             priority: self.settings.priority,
             state: self.state(),
             usable: is_usable,
             admin: self.facts.admin,
+            passive_failures: self.passive.failures(),
+            ejected_until: self.facts.ejected_until,
+            retry_after_until: self.facts.retry_after_until,
             added: self.added,
             since: self.since,
             last_change: self.changes.back().copied(),
             probe,
+            load,
             changes,
             probes,
         }
+    }
+}
+
+/// Whether a destination in this state may get new requests.
+const fn is_serving(state: State) -> bool {
+    match state {
+        State::Up | State::Failing | State::Unknown => true,
+        State::Down | State::Ejected | State::Throttled | State::Draining | State::Disabled => false,
     }
 }
 
@@ -289,26 +439,13 @@ fn initial_probe(settings: &DestinationSettings) -> Probe {
     if settings.thresholds.is_some() { Probe::Unknown } else { Probe::Up }
 }
 
-fn initial_addresses(settings: &DestinationSettings, known: Option<&Addresses>) -> Addresses {
-    match settings.endpoint.host {
-        Host::Address(address) => Addresses { all: vec![address], best: Some(address), is_stale: false },
-        Host::Name(_) => known.cloned().unwrap_or_default(),
-    }
-}
-
 /// A name that is known to have no address has been looked up in vain.
-fn resolution(addresses: &Addresses, known: Option<&Addresses>) -> Resolution {
+fn resolution(addresses: &Addresses, known: Option<&Answer>) -> Resolution {
     match (addresses.best, known) {
         (Some(_), _) => Resolution::Known,
         (None, Some(_)) => Resolution::Failed,
         (None, None) => Resolution::Pending,
     }
-}
-
-fn sorted(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut sorted = addresses.to_vec();
-    sorted.sort_unstable();
-    sorted
 }
 
 fn push_bounded<T>(ring: &mut VecDeque<T>, item: T, limit: usize) {

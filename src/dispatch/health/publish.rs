@@ -26,28 +26,38 @@ pub struct Publication {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Group {
     enabled: u32,
+    /// Of the enabled ones, those set aside on evidence of requests.
+    ejected: u32,
     known_up: u32,
+    /// Of those known up, the ejected and the paused ones.
+    withheld: u32,
     unjudged: u32,
     usable: u32,
     all_down: bool,
 }
 
+impl Group {
+    /// How many members may be ejected at a time.
+    fn cap(&self, percent: u32) -> u32 {
+        u32::try_from(u64::from(self.enabled) * u64::from(percent) / 100).unwrap_or(self.enabled)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counted {
     is_enabled: bool,
+    is_ejected: bool,
     is_known_up: bool,
+    is_withheld: bool,
     is_unjudged: bool,
     is_usable: bool,
 }
 
-/// The state of one set where it changed.
-pub type AllDown = (SetId, bool);
-
 impl Publication {
     /// Starts over with a table; sets that stay remember whether all was down.
-    pub fn rebuild(&mut self, table: &Table, members: &[Option<Member>]) -> Vec<AllDown> {
+    pub fn rebuild(&mut self, table: &Table, members: &[Option<Member>]) {
         let old = std::mem::take(&mut self.groups);
-        let gone = Verdict { skip: Some(SkipReason::Admin), address: None };
+        let gone = Verdict { skip: Some(SkipReason::Admin), ..Verdict::default() };
         self.verdicts.shape = table.shape();
         self.verdicts.by_target = vec![gone; table.target_bound()];
         self.verdicts.usable = vec![vec![]; table.set_bound()];
@@ -71,16 +81,10 @@ impl Publication {
         }
         self.is_changed = true;
         self.are_addresses_changed = true;
-        table.sets().filter_map(|set| self.settle(set.id())).collect()
     }
 
     /// Takes in that the facts or the address of one destination changed.
-    pub fn refresh(
-        &mut self,
-        table: &Table,
-        members: &[Option<Member>],
-        destination: &Destination,
-    ) -> Option<AllDown> {
+    pub fn refresh(&mut self, table: &Table, members: &[Option<Member>], destination: &Destination) {
         let had_up = self.has_up(destination.set);
         self.count(destination, members);
         if self.has_up(destination.set) == had_up {
@@ -91,7 +95,6 @@ impl Publication {
                 self.place(peer, members);
             }
         }
-        self.settle(destination.set)
     }
 
     /// Takes in that some destination's addresses changed, even if not the one in use.
@@ -122,6 +125,30 @@ impl Publication {
         self.groups.get(set.index()).is_some_and(|group| group.all_down)
     }
 
+    /// Whether requests could still go to another member if this one got none.
+    pub fn leaves_another(&self, destination: &Destination) -> bool {
+        self.verdicts.available(destination.set) > u32::from(self.verdicts.is_usable(destination.target))
+    }
+
+    /// Whether a member may be ejected: it is usable, another one is, and the cap is not reached.
+    pub fn may_eject(&self, destination: &Destination, percent: u32) -> bool {
+        let group = self.groups.get(destination.set.index());
+        self.verdicts.is_usable(destination.target)
+            && self.leaves_another(destination)
+            && group.is_some_and(|group| group.ejected < group.cap(percent))
+    }
+
+    /// Whether more members of a set are ejected than may be.
+    pub fn is_beyond_cap(&self, set: SetId, percent: u32) -> bool {
+        self.groups.get(set.index()).is_some_and(|group| group.ejected > group.cap(percent))
+    }
+
+    /// Whether nobody in a set can be chosen although ejections or pauses could be lifted.
+    pub fn needs_last_resort(&self, set: SetId) -> bool {
+        self.groups.get(set.index()).is_some_and(|group| group.withheld > 0)
+            && self.verdicts.available(set) == 0
+    }
+
     fn has_up(&self, set: SetId) -> bool {
         self.groups.get(set.index()).is_some_and(|group| group.known_up > 0)
     }
@@ -134,14 +161,20 @@ impl Publication {
         let (Some(counted), Some(group)) = (slot, self.groups.get_mut(destination.set.index())) else {
             return;
         };
+        let has_weight = destination.settings.weight > 0;
+        let is_known_up = is_enabled && has_weight && facts.is_known_up();
         let after = Counted {
             is_enabled,
+            is_ejected: is_enabled && facts.ejected_until.is_some(),
             // Only a member that could take its place keeps an unknown one from being used.
-            is_known_up: is_enabled && destination.settings.weight > 0 && facts.is_known_up(),
+            is_known_up,
+            is_withheld: is_known_up && facts.is_withheld(),
             is_unjudged: is_enabled && !facts.is_judged(),
             is_usable: counted.is_usable,
         };
         adjust(&mut group.enabled, counted.is_enabled, after.is_enabled);
+        adjust(&mut group.ejected, counted.is_ejected, after.is_ejected);
+        adjust(&mut group.withheld, counted.is_withheld, after.is_withheld);
         adjust(&mut group.known_up, counted.is_known_up, after.is_known_up);
         adjust(&mut group.unjudged, counted.is_unjudged, after.is_unjudged);
         *counted = after;
@@ -159,8 +192,13 @@ impl Publication {
         adjust(&mut group.usable, counted.is_usable, skip.is_none());
         counted.is_usable = skip.is_none();
         let unweighted = (destination.settings.weight == 0).then_some(SkipReason::Admin);
-        let address = members.get(index).and_then(|member| member.as_ref()?.address());
-        let verdict = Verdict { skip: skip.or(unweighted), address };
+        let member = members.get(index).and_then(Option::as_ref);
+        let verdict = Verdict {
+            skip: skip.or(unweighted),
+            address: member.and_then(Member::address),
+            is_suspect: member.is_some_and(Member::is_suspect),
+            returned: member.and_then(Member::returned),
+        };
         let Some(published) = self.verdicts.by_target.get_mut(index) else { return };
         if *published == verdict {
             return;
@@ -179,11 +217,12 @@ impl Publication {
         }
     }
 
-    fn settle(&mut self, set: SetId) -> Option<AllDown> {
+    /// Whether a set is all down, if that has changed.
+    pub fn settle(&mut self, set: SetId) -> Option<bool> {
         let group = self.groups.get_mut(set.index())?;
         let all_down = group.enabled > 0 && group.usable == 0 && group.unjudged == 0;
         let is_changed = std::mem::replace(&mut group.all_down, all_down) != all_down;
-        is_changed.then_some((set, all_down))
+        is_changed.then_some(all_down)
     }
 
     /// Counts everything again from the facts and compares; for debug checks.
@@ -197,6 +236,9 @@ impl Publication {
         let others_up = enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up());
         let usable = || known.iter().filter(|(facts, _)| facts.skip(others_up).is_none());
         let selectable = usable().filter(|(_, weight)| *weight > 0).count();
+        let ejected = || enabled().filter(|(facts, _)| facts.ejected_until.is_some());
+        let withheld =
+            enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up() && facts.is_withheld());
         let all_down = enabled().next().is_some()
             && usable().next().is_none()
             && enabled().all(|(facts, _)| facts.is_judged());
@@ -205,6 +247,9 @@ impl Publication {
             && u32::try_from(selectable) == Ok(self.verdicts.available(set))
             && peers.members().iter().filter(|target| self.is_usable(**target)).count() == usable().count()
             && group.all_down == all_down
+            && u32::try_from(ejected().count()) == Ok(group.ejected)
+            && group.ejected <= group.cap(peers.passive().max_ejected_percent)
+            && (selectable > 0 || !withheld)
     }
 }
 

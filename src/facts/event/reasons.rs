@@ -122,6 +122,8 @@ words! {
         Affinity => "affinity",
         /// From the fallback set.
         FallbackSet => "fallback_set",
+        /// Although it is not usable, because nobody is: `when_all_down: try_anyway`.
+        TryAnyway => "try_anyway",
     }
 }
 words! {
@@ -258,7 +260,8 @@ words! {
     }
 }
 
-/// How a probe ended, with the detail that API, log and span show.
+/// How a probe ended, with the detail that API, log and span show. A failed request to a destination is
+/// told in the same words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeOutcome {
     /// A final response with an accepted code.
@@ -325,9 +328,9 @@ words! {
         Passive => "passive",
         /// The ejection ended.
         EjectionExpired => "ejection_expired",
-        /// Retry-After of a 503.
+        /// Retry-After of a 503, or the end of the pause it asked for.
         RetryAfter => "retry_after",
-        /// Ejections were lifted because nothing else was usable.
+        /// Ejections and pauses were lifted because nothing else was usable.
         LastResort => "last_resort",
         /// Its name resolves to something else, or to nothing.
         Dns => "dns",

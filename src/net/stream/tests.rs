@@ -26,6 +26,7 @@ fn limits() -> Settings {
         message_deadline: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(120),
         dns: DnsSettings {
+            max_endpoints: 16,
             min_ttl: Duration::from_secs(5),
             max_ttl: Duration::from_secs(300),
             family: Family::Auto,

@@ -4,7 +4,8 @@ use super::Worker;
 use crate::facts::event::{
     Direction, DropReason, Event, HandoverResult, ParseReason, SocketOperation, TransportReason,
 };
-use crate::facts::{Hop, Transport, WorkerId};
+use crate::facts::evidence::Evidence;
+use crate::facts::{Hop, Target, Transport, WorkerId};
 use crate::net::{Delivery, Exchange, MANY, Received, UdpSocket, Undelivered};
 use crate::proxy::Input;
 use crate::telemetry::Recorder;
@@ -16,6 +17,8 @@ use std::time::Instant;
 pub(super) const BATCH: usize = 64;
 /// Steps in a row in which failed sends may lead to further sends.
 const RESENDS: usize = 16;
+/// The worker that owns probes and states.
+const OWNER: WorkerId = WorkerId(0);
 /// Largest datagram there is.
 const DATAGRAM: usize = 65_535;
 
@@ -26,6 +29,7 @@ pub(super) struct Scratch {
     pub(super) deliveries: Vec<Delivery>,
     found: Vec<Undelivered>,
     failed: Vec<(Hop, Vec<u8>, TransportReason)>,
+    evidence: Vec<(Target, Evidence)>,
 }
 
 impl Scratch {
@@ -54,6 +58,9 @@ impl Worker {
                 }
                 Delivery::Undeliverable { hop, message, reason } => {
                     self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
+                }
+                Delivery::Evidence(target, evidence) => {
+                    self.core.handle_input(Input::Evidence { target, evidence }, now);
                 }
                 Delivery::Happened(event) => self.recorder.record(&event),
             }
@@ -107,13 +114,31 @@ impl Worker {
                     recorder.record(event);
                 }
             });
+            self.collect_evidence();
             self.core.outbox().clear();
             self.return_failed(now);
+            self.tell_evidence(now);
             if self.core.outbox().is_empty() {
                 break;
             }
         }
         self.publish(None);
+    }
+
+    fn collect_evidence(&mut self) {
+        self.scratch.evidence.extend(self.core.outbox().drain_evidence());
+    }
+
+    /// Gives what requests showed of their destinations to the owner of states, if there is room in its
+    /// queue: it waits for nobody.
+    fn tell_evidence(&mut self, now: Instant) {
+        for (target, evidence) in self.scratch.evidence.drain(..) {
+            if self.id == OWNER {
+                self.core.handle_input(Input::Evidence { target, evidence }, now);
+            } else if !self.exchange.try_hand(OWNER, Delivery::Evidence(target, evidence)) {
+                self.recorder.record(&Event::EvidenceDropped);
+            }
+        }
     }
 
     /// Records how long what was passed on took since the step began, with one more look at the

@@ -174,10 +174,12 @@ impl Index {
             let name = to.map_or("other", |to| directory.names.target(to)).into();
             Edge { to, name, count }
         };
-        let edges = match set.targets.len() <= MAX_EDGES {
-            true => set.targets.iter().filter(|to| **to != target).map(|to| edge(Some(*to))).collect(),
-            false => vec![edge(None)],
-        };
+        let is_small = set.targets.len() <= MAX_EDGES;
+        let within = set.targets.iter().filter(|to| is_small && **to != target);
+        let mut edges: Vec<_> = within.map(|to| edge(Some(*to))).collect();
+        if !is_small || set.has_fallback {
+            edges.push(edge(None));
+        }
         TargetEntry {
             set: Arc::clone(name),
             id: directory.names.target(target).into(),

@@ -1,16 +1,14 @@
 //! One finished span in the making, and where span ids come from.
 //!
-//! Turns domain terms into the SDK's span data; knows no transaction and no probe.
+//! Turns domain terms into what goes over the wire; knows no transaction and no probe.
 
 use crate::facts::Transport;
-use opentelemetry::trace::{
-    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
-use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use std::borrow::Cow;
-use std::net::SocketAddr;
-use std::time::SystemTime;
+use crate::facts::clock::Clock;
+use crate::telemetry::otlp::wire::{Head, Span, Value};
+use opentelemetry::trace::{SpanId, SpanKind, TraceId};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// Span ids: a sequence of unpredictable start that never repeats within 2^64.
 #[derive(Debug)]
@@ -32,59 +30,49 @@ impl SpanIds {
     }
 }
 
-/// The context of a span of ours.
-pub fn context(trace: u128, span: SpanId) -> SpanContext {
-    let state = TraceState::default();
-    SpanContext::new(TraceId::from(trace), span, TraceFlags::SAMPLED, false, state)
+/// Which span of which trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The trace.
+    pub trace: TraceId,
+    /// The span.
+    pub span: SpanId,
 }
 
-/// The scope of all spans.
-pub fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder("sipwarden").with_version(env!("CARGO_PKG_VERSION")).build()
+impl Context {
+    /// A span of ours.
+    pub fn new(trace: u128, span: SpanId) -> Self {
+        Self { trace: TraceId::from(trace), span }
+    }
 }
 
 /// A finished span with its attributes still to be added.
 #[derive(Debug)]
-pub struct Draft {
-    data: SpanData,
+pub struct Draft<'b> {
+    span: Span<'b>,
+    clock: Clock,
 }
 
-impl Draft {
-    /// A span of a trace, without parent.
+impl<'b> Draft<'b> {
+    /// A span with this parent ([`SpanId::INVALID`] for none), name in two pieces, start and end.
     pub fn new(
-        context: SpanContext,
-        name: impl Into<Cow<'static, str>>,
+        bytes: &'b mut Vec<u8>,
+        clock: Clock,
+        own: Context,
+        parent: SpanId,
+        name: [&str; 2],
         kind: SpanKind,
-        start: SystemTime,
-        end: SystemTime,
+        [start, end]: [Instant; 2],
     ) -> Self {
-        let data = SpanData {
-            span_context: context,
-            parent_span_id: SpanId::INVALID,
-            parent_span_is_remote: false,
-            span_kind: kind,
-            name: name.into(),
-            start_time: start,
-            end_time: end.max(start),
-            attributes: Vec::with_capacity(16),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: scope(),
-        };
-        Self { data }
-    }
-
-    /// Puts it under a parent.
-    pub fn child_of(mut self, parent: SpanId) -> Self {
-        self.data.parent_span_id = parent;
-        self
+        let (start, end) = (clock.unix_nanos(start), clock.unix_nanos(end));
+        let head = Head { trace: own.trace, id: own.span, parent, name, kind, start, end };
+        Self { span: Span::begin(bytes, &head), clock }
     }
 
     /// Sets an attribute.
-    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        self.data.attributes.push(KeyValue::new(key, value));
+    #[inline(always)]
+    pub fn set<'v>(&mut self, key: &'static str, value: impl Into<Value<'v>>) {
+        self.span.set(key, value);
     }
 
     /// Sets the attributes that every SIP span has.
@@ -96,30 +84,103 @@ impl Draft {
 
     /// Sets the attributes of the peer that a request was sent to.
     pub fn set_server(&mut self, remote: SocketAddr) {
-        self.set("server.address", remote.ip().to_string());
-        self.set("server.port", i64::from(remote.port()));
-        self.set("network.peer.address", remote.ip().to_string());
-        self.set("network.peer.port", i64::from(remote.port()));
+        let (address, port) = (AddressText::of(remote.ip()), i64::from(remote.port()));
+        self.set("server.address", address.value());
+        self.set("server.port", port);
+        self.set("network.peer.address", address.value());
+        self.set("network.peer.port", port);
     }
 
     /// Adds an event.
-    pub fn event(&mut self, name: &'static str, at: SystemTime, attributes: Vec<KeyValue>) {
-        self.data.events.events.push(Event::new(name, at, attributes, 0));
+    pub fn event(&mut self, name: &'static str, at: Instant, attributes: &[(&'static str, Value<'_>)]) {
+        self.span.event(name, self.clock.unix_nanos(at), attributes);
     }
 
     /// Links to another span.
-    pub fn link(&mut self, to: SpanContext) {
-        self.data.links.links.push(Link::new(to, vec![], 0));
+    pub fn link(&mut self, to: Context) {
+        self.span.link(to.trace, to.span);
     }
 
     /// Marks it as failed, with the low-cardinality word for why.
-    pub fn fail(&mut self, error_type: impl Into<Value>) {
-        self.data.status = Status::error("");
+    pub fn fail(&mut self, error_type: &str) {
+        self.span.fail();
         self.set("error.type", error_type);
     }
 
-    /// The finished span.
-    pub fn finish(self) -> SpanData {
-        self.data
+    /// Ends the writing.
+    pub fn finish(self) {
+        self.span.end();
+    }
+}
+
+/// An address in words, without memory of its own.
+#[derive(Debug)]
+pub struct AddressText {
+    /// As long as IPv6 can be, `INET6_ADDRSTRLEN` without its end.
+    bytes: [u8; 45],
+    length: usize,
+}
+
+impl AddressText {
+    /// Writes it.
+    pub fn of(address: IpAddr) -> Self {
+        let mut text = Self { bytes: [0; 45], length: 0 };
+        match address {
+            IpAddr::V4(address) => {
+                for (position, octet) in address.octets().into_iter().enumerate() {
+                    text.push(if position > 0 { "." } else { "" });
+                    text.push(itoa::Buffer::new().format(octet));
+                }
+            }
+            IpAddr::V6(address) => {
+                // Cannot fail: it has the room.
+                let _ = write!(text, "{address}");
+            }
+        }
+        text
+    }
+
+    /// The text as a value.
+    pub fn value(&self) -> Value<'_> {
+        Value::Text(self.bytes.get(..self.length).unwrap_or_default())
+    }
+
+    fn push(&mut self, text: &str) {
+        let end = self.length + text.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(text.as_bytes());
+            self.length = end;
+        }
+    }
+}
+
+impl std::fmt::Write for AddressText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.push(text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_every_address_as_the_standard_library_does() {
+        for text in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "255.255.255.255",
+            "10.1.20.103",
+            "::",
+            "2001:db8::7",
+            "::ffff:192.0.2.128",
+            "1111:2222:3333:4444:5555:6666:7777:8888",
+        ] {
+            let address: IpAddr = text.parse().unwrap();
+            let written = AddressText::of(address);
+            let Value::Text(written) = written.value() else { panic!("{text}") };
+            assert_eq!(written, address.to_string().as_bytes());
+        }
     }
 }

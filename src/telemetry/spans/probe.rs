@@ -1,27 +1,26 @@
 //! The span of a probe, from its record: a root of its own, linked to the one that last changed
 //! the destination's state.
 
-use super::draft::{Draft, SpanIds, context};
+use super::draft::{Context, Draft};
 use super::transaction::{destination_name, set_name};
 use crate::facts::clock::Clock;
 use crate::facts::event::ProbeRecord;
 use crate::telemetry::metrics::Index;
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanContext, SpanKind};
-use opentelemetry_sdk::trace::SpanData;
+use crate::telemetry::otlp::wire::Value;
+use opentelemetry::trace::{SpanId, SpanKind};
 use std::time::SystemTime;
 
-/// The span of a finished probe.
-pub fn span(
+/// Writes the span of a finished probe.
+pub fn write(
+    bytes: &mut Vec<u8>,
     index: &Index,
     clock: Clock,
-    ids: &mut SpanIds,
+    own: Context,
     record: &ProbeRecord,
-    changed_by: Option<SpanContext>,
-) -> SpanData {
-    let (start, end) = (clock.wall(record.started), clock.wall(record.ended));
-    let own = context(record.trace, ids.next());
-    let mut span = Draft::new(own, "OPTIONS probe", SpanKind::Client, start, end);
+    changed_by: Option<Context>,
+) {
+    let (name, times) = (["", "OPTIONS probe"], [record.started, record.ended]);
+    let mut span = Draft::new(bytes, clock, own, SpanId::INVALID, name, SpanKind::Client, times);
     span.set_network(record.transport);
     if let Some(remote) = record.remote {
         span.set_server(remote);
@@ -40,20 +39,20 @@ pub fn span(
         span.set("sip.response.status_code", i64::from(record.outcome.code()));
     }
     if record.retransmissions > 0 {
-        let count = KeyValue::new("count", i64::from(record.retransmissions));
-        span.event("sip.retransmission", end, vec![count]);
+        let count = Value::Int(i64::from(record.retransmissions));
+        span.event("sip.retransmission", record.ended, &[("count", count)]);
     }
     if let Some(change) = record.change {
-        let from = KeyValue::new("from", change.from.as_str());
-        let to = KeyValue::new("to", change.to.as_str());
-        let reason = KeyValue::new("reason", change.reason.as_str());
-        span.event("destination.state_change", clock.wall(change.at), vec![from, to, reason]);
+        let from = ("from", Value::from(change.from.as_str()));
+        let to = ("to", Value::from(change.to.as_str()));
+        let reason = ("reason", Value::from(change.reason.as_str()));
+        span.event("destination.state_change", change.at, &[from, to, reason]);
     }
     if !record.outcome.is_success() {
-        span.fail(record.outcome.to_string());
+        span.fail(&record.outcome.to_string());
     }
     if let Some(changed_by) = changed_by {
         span.link(changed_by);
     }
-    span.finish()
+    span.finish();
 }

@@ -107,6 +107,7 @@ pub const SPANS: &[SpanRow] = &[
             "sipwarden.failover.to",
             "sipwarden.failover.cause",
             "sipwarden.failover.remaining",
+            "sipwarden.failover.passive_mark",
             "error.type",
         ],
         events: &[],

@@ -7,7 +7,7 @@ use super::process::Process;
 use super::wait;
 use super::workspace::Workspace;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -18,6 +18,9 @@ pub const START: Duration = Duration::from_secs(10);
 /// A probe plan that notices a death within two seconds.
 pub const QUICK_PROBE: &str =
     "{interval: 500ms, fast_interval: 200ms, timeout: 400ms, down_after: 2, up_after: 1, jitter: 0%}";
+
+/// Ejections that are over soon, so that what has returned serves again.
+const QUICK_EJECTION: &str = "{base_ejection: 1s, max_ejection: 1s}";
 
 /// A configuration being written.
 #[derive(Debug, Clone)]
@@ -56,7 +59,9 @@ impl Config {
 
     /// Adds the only set, quickly probed, with destinations `name at address`.
     pub fn with_set(self, set: &str, transport: &str, destinations: &[(&str, SocketAddr)]) -> Self {
-        let mut lines = format!("sets:\n  {set}:\n    probe: {QUICK_PROBE}\n    destinations:");
+        let mut lines = format!(
+            "sets:\n  {set}:\n    probe: {QUICK_PROBE}\n    passive: {QUICK_EJECTION}\n    destinations:"
+        );
         for (id, address) in destinations {
             let _ = write!(lines, "\n      - {{id: {id}, uri: \"sip:{address};transport={transport}\"}}");
         }
@@ -91,11 +96,22 @@ impl Sipwarden {
 
     /// The same with an `/etc/hosts` of its own, in a mount namespace of its own (needs root).
     pub fn start_with_hosts(workspace: &Workspace, config: &Config, hosts: &str) -> Self {
+        Self::start_with(workspace, config, "hosts", hosts)
+    }
+
+    /// The same that asks a DNS server of its own; a query is tried twice for a second.
+    pub fn start_with_dns(workspace: &Workspace, config: &Config, server: IpAddr) -> Self {
+        let text = format!("nameserver {server}\noptions timeout:1 attempts:1\n");
+        Self::start_with(workspace, config, "resolv.conf", &text)
+    }
+
+    /// With another file in `/etc`.
+    fn start_with(workspace: &Workspace, config: &Config, name: &str, text: &str) -> Self {
         let file = workspace.write("sipwarden.yaml", config.text());
-        let hosts = workspace.write("hosts", hosts);
-        let script = "mount --bind \"$0\" /etc/hosts && exec \"$1\" run -c \"$2\"";
+        let other = workspace.write(name, text);
+        let script = format!("mount --bind \"$0\" /etc/{name} && exec \"$1\" run -c \"$2\"");
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script]).arg(hosts).arg(binary()).arg(&file);
+        command.args(["--mount", "sh", "-c", &script]).arg(other).arg(binary()).arg(&file);
         Self::start_by(workspace, config, file, &mut command)
     }
 

@@ -3,7 +3,9 @@
 use super::super::text::{Text, address, uri};
 use super::*;
 use crate::admin::{self, Clock, Control, NotSet, Pieces, ReloadReport, Unavailable};
-use crate::facts::snapshot::{DestinationSnapshot, Detail, ProbeSnapshot, SetSnapshot, Snapshot};
+use crate::facts::snapshot::{
+    DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
+};
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,16 +101,22 @@ impl Control for Fake {
             transport: Transport::Udp,
             address: Some(*address),
             addresses: vec![],
+            name: None,
+            resolved: None,
             dns_stale: false,
             weight: 1,
             priority: 0,
             state: if Self::is_alive(*address) { State::Up } else { State::Down },
             usable: true,
             admin: Admin::Enabled,
+            passive_failures: 0,
+            ejected_until: None,
+            retry_after_until: None,
             added: at,
             since: at,
             last_change: None,
             probe: ProbeSnapshot::default(),
+            load: LoadSnapshot::default(),
             changes: vec![],
             probes: vec![],
         };

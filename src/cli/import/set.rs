@@ -1,0 +1,284 @@
+//! The rows of one set as one set of ours: order, tiers, weights, and what is said about them.
+
+use super::algorithms::{LOWEST_FIRST, goes_by_weight, is_by_priority};
+use super::choice::Choice;
+use super::common::Common;
+use super::destination::{Destination, Position, convert};
+use super::listeners::Listeners;
+use super::place::{Warning, shown};
+use super::row::Row;
+use super::yaml::{Page, flow, quoted};
+use std::collections::BTreeSet;
+
+/// A set, ready to be written.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) number: u32,
+    pub(super) destinations: Vec<Destination>,
+    comments: Vec<String>,
+    keys: Vec<(&'static str, String)>,
+}
+
+/// How everything is to be imported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner<'a> {
+    pub(super) common: &'a Common,
+    /// Whether hashes come out as Kamailio's do.
+    pub(super) hash_compat: bool,
+}
+
+/// What a set of this number is called.
+pub(super) fn name(number: u32) -> String {
+    format!("set-{number}")
+}
+
+/// Attempts at most.
+const MAX_ATTEMPTS: u32 = 100;
+/// The largest weight and the largest priority.
+const MAX_NUMBER: i64 = 65_535;
+
+impl Set {
+    /// Converts the rows of a set, which come in the order of their file.
+    pub(super) fn new(
+        number: u32,
+        rows: Vec<Row>,
+        choice: &Choice,
+        manner: Manner<'_>,
+        listeners: &mut Listeners,
+        warnings: &mut Vec<Warning>,
+    ) -> Self {
+        let mut set = Self { number, destinations: vec![], comments: vec![], keys: vec![] };
+        let rows = in_order(rows, choice);
+        set.algorithm(&rows, choice, manner);
+        let compat =
+            manner.hash_compat && choice.algorithm().is_some_and(|algorithm| algorithm.key.is_some());
+        // Kamailio hashes over all of them, whatever their priority.
+        let mut tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, warnings) };
+        if manner.common.use_default {
+            set.last_resort(&mut tiers);
+        }
+        let weights = set.weights(&rows, choice);
+        let is_limited = choice.algorithm.as_ref().map(|(number, _)| *number == 10);
+        let mut ids = BTreeSet::new();
+        for ((row, priority), weight) in rows.iter().zip(tiers).zip(weights) {
+            let position = Position { priority, weight, is_limited };
+            match convert(row, position, manner.common, listeners, &mut ids) {
+                Ok(destination) => set.destinations.push(destination),
+                Err(reason) => {
+                    let text = format!("{} left out: {reason}", shown(&row.uri));
+                    set.comments.push(format!("{}: {text}", row.place));
+                    warnings.push(Warning { place: row.place.clone(), text });
+                }
+            }
+        }
+        for (place, text) in &choice.conflicts {
+            set.comments.push(format!("{place}: {text}"));
+            warnings.push(Warning { place: place.clone(), text: text.clone() });
+        }
+        set
+    }
+
+    fn algorithm(&mut self, rows: &[Row], choice: &Choice, manner: Manner<'_>) {
+        let Some((number, place)) = &choice.algorithm else {
+            let text = "no call with literal arguments selects from it, so the algorithm is the default, round_robin";
+            return self.comments.push(text.into());
+        };
+        let Some(algorithm) = choice.algorithm() else {
+            let text = format!("{place}: algorithm {number} is not known; round_robin is the default");
+            return self.comments.push(text);
+        };
+        self.comments.push(format!("{place}: algorithm {number}, {}", algorithm.name));
+        if !algorithm.remark.is_empty() {
+            self.comments.push(format!("algorithm {number}: {}", algorithm.remark));
+        }
+        let Some(mut word) = algorithm.word else { return };
+        if *number == 11 && rows.iter().any(|row| row.attr("cc") == Some("1")) {
+            word = "latency";
+        }
+        self.keys.push(("algorithm", word.into()));
+        let Some(key) = algorithm.key else { return };
+        let mut keys = vec![key.to_owned()];
+        if *number == 7 {
+            match &manner.common.hash_keys {
+                Some((named, comment)) => {
+                    keys.clone_from(named);
+                    self.comments.extend(comment.clone());
+                }
+                None => self.comments.push("hash_pvar is not set; choose a `key` by hand".into()),
+            }
+        }
+        if manner.common.user_only && (1..=3).contains(number) {
+            if *number == 3 {
+                keys = vec!["ruri_user".into()];
+            } else {
+                self.comments
+                    .push("flags has 1: only the user of the URI was hashed; here the whole URI is".into());
+            }
+        }
+        let keys: Vec<String> =
+            keys.iter().map(|key| if key.contains(':') { quoted(key) } else { key.clone() }).collect();
+        let mut hash = vec![("key", format!("[{}]", keys.join(", ")))];
+        if manner.hash_compat {
+            hash.push(("compat", "kamailio".into()));
+        } else {
+            let text = "the same key goes to another destination than in Kamailio, and a dead one's keys to all the \
+                        others (`import kamailio --hash-compat` keeps Kamailio's ways)";
+            self.comments.push(text.into());
+        }
+        self.keys.push(("hash", flow(&hash)));
+    }
+
+    /// The tier of each row.
+    fn tiers(&mut self, rows: &[Row], choice: &Choice, warnings: &mut Vec<Warning>) -> Vec<u32> {
+        let number = choice.algorithm.as_ref().map(|(number, _)| *number);
+        let is_turned = number != Some(LOWEST_FIRST);
+        let distance = |row: &Row| {
+            let best = rows.first().map_or(0, |best| i64::from(best.priority));
+            let own = i64::from(row.priority);
+            if is_turned { best - own } else { own - best }
+        };
+        let far = rows.iter().map(distance).max().unwrap_or(0);
+        let tiers: Vec<u32> = if far < MAX_NUMBER {
+            rows.iter().map(|row| u32::try_from(distance(row)).unwrap_or(0)).collect()
+        } else {
+            self.comments.push("priorities lie too far apart, so the tiers are numbered through".into());
+            let all: BTreeSet<i64> = rows.iter().map(distance).collect();
+            let rank = |row: &Row| all.iter().position(|known| *known == distance(row)).unwrap_or(0);
+            rows.iter().map(|row| u32::try_from(rank(row)).unwrap_or(u32::MAX)).collect()
+        };
+        if far > 0 && number.is_none_or(|number| !is_by_priority(number)) {
+            let first = tiers.iter().filter(|tier| **tier == 0).count();
+            let what = match number {
+                Some(number) => format!("algorithm {number} of Kamailio spreads over all priorities"),
+                None => "most algorithms of Kamailio spread over all priorities".into(),
+            };
+            let text = format!(
+                "{what}; here the lowest goes first: only {first} of {} take calls while they work. Remove \
+                 `priority` to spread over all",
+                rows.len()
+            );
+            if let Some(row) = rows.first().filter(|_| number.is_some()) {
+                let text = format!("set {}: {text}", self.number);
+                warnings.push(Warning { place: row.place.clone(), text });
+            }
+            self.comments.push(text);
+        }
+        tiers
+    }
+
+    /// The last destination is not chosen as long as another one is left.
+    fn last_resort(&mut self, tiers: &mut [u32]) {
+        let lowest = tiers.iter().copied().max().unwrap_or(0);
+        if let [_, .., last] = tiers {
+            *last = lowest + 1;
+            let text = "use_default: the last one is tried when no other works, so it has a tier of its own";
+            self.comments.push(text.into());
+        }
+    }
+
+    /// The weight to be written for each row.
+    fn weights(&mut self, rows: &[Row], choice: &Choice) -> Vec<Option<u32>> {
+        let none = vec![None; rows.len()];
+        let any = |row: &Row| written(row, "weight").or_else(|| written(row, "rweight"));
+        let Some(algorithm) = choice.algorithm() else {
+            return self.unless_all_are_zero(rows.iter().map(any).collect());
+        };
+        let Some(name) = algorithm.reads else {
+            let found: Vec<_> = rows.iter().map(any).collect();
+            if found.iter().flatten().next().is_none() {
+                return none;
+            }
+            if algorithm.word.is_some_and(goes_by_weight) {
+                let text = format!(
+                    "weights are left out: algorithm {} of Kamailio does not go by them",
+                    algorithm.number
+                );
+                self.comments.push(text);
+                return none;
+            }
+            return self.unless_all_are_zero(found);
+        };
+        let found: Vec<_> = rows.iter().map(|row| written(row, name)).collect();
+        if found.iter().flatten().all(|weight| *weight == 0) {
+            self.comments.push(format!("no {name} is set, so all get the same share"));
+            return none;
+        }
+        let sum: u32 = found.iter().flatten().sum();
+        if name == "weight" && algorithm.number == 9 && sum != 100 {
+            self.comments.push(format!(
+                "the weights add up to {sum}: Kamailio drops what is above 100, and gives what is missing to its last \
+                 destination; here they are shares of the sum"
+            ));
+        }
+        if found.iter().flatten().any(|weight| *weight > 100) {
+            self.comments.push(format!("Kamailio ignores a {name} above 100; here it counts"));
+        }
+        if found.iter().any(Option::is_none) {
+            self.comments.push(format!("without a {name} Kamailio gives a destination no calls: weight 0"));
+        }
+        found.into_iter().map(|weight| Some(weight.unwrap_or(0))).collect()
+    }
+
+    /// The weights, but for a set in which nobody would get a call, which is refused.
+    fn unless_all_are_zero(&mut self, weights: Vec<Option<u32>>) -> Vec<Option<u32>> {
+        if weights.iter().any(|weight| *weight != Some(0)) {
+            return weights;
+        }
+        self.comments.push("every weight is 0: left out, so all get the same share".to_owned());
+        vec![None; weights.len()]
+    }
+
+    /// Whether one of its comments is this.
+    pub(super) fn says(&self, text: &str) -> bool {
+        self.comments.iter().any(|comment| comment == text)
+    }
+
+    /// Writes the set; `fallback` is the name of the set after it.
+    pub(super) fn write(
+        &self,
+        page: &mut Page,
+        choice: &Choice,
+        manner: Manner<'_>,
+        fallback: Option<String>,
+    ) {
+        page.line(1, &format!("{}:", name(self.number)));
+        page.comments(2, &self.comments);
+        for (key, value) in &self.keys {
+            page.line(2, &format!("{key}: {value}"));
+        }
+        if let Some(fallback) = fallback {
+            page.line(2, &format!("fallback: {fallback}"));
+        }
+        page.line(2, "destinations:");
+        for destination in &self.destinations {
+            page.comments(3, &destination.comments);
+            let place: String = destination.place.to_string().chars().map(super::place::printable).collect();
+            page.line(3, &format!("- {}  # {place}", destination.item));
+        }
+        if !manner.common.probe.is_empty() {
+            page.line(2, &format!("probe: {}", flow(&manner.common.probe)));
+        }
+        let mut failover = manner.common.failover.clone();
+        failover.extend(choice.limit.map(|limit| ("max_attempts", limit.min(MAX_ATTEMPTS).to_string())));
+        if !failover.is_empty() {
+            page.line(2, &format!("failover: {}", flow(&failover)));
+        }
+    }
+}
+
+/// Kamailio's own order: by priority, and of equal priority the last line first.
+fn in_order(mut rows: Vec<Row>, choice: &Choice) -> Vec<Row> {
+    rows.reverse();
+    let is_lowest_first = choice.algorithm.as_ref().is_some_and(|(number, _)| *number == LOWEST_FIRST);
+    rows.sort_by_key(|row| {
+        let priority = i64::from(row.priority);
+        if is_lowest_first { priority } else { -priority }
+    });
+    rows
+}
+
+/// A weight as it is written, if it is one.
+fn written(row: &Row, name: &str) -> Option<u32> {
+    let weight = row.attr(name)?.parse::<u32>().ok()?;
+    (i64::from(weight) <= MAX_NUMBER).then_some(weight)
+}

@@ -1,0 +1,15 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE dispatcher (
+    id INTEGER PRIMARY KEY NOT NULL,
+    setid INTEGER DEFAULT 0 NOT NULL,
+    destination VARCHAR(192) DEFAULT '' NOT NULL,
+    flags INTEGER DEFAULT 0 NOT NULL,
+    priority INTEGER DEFAULT 0 NOT NULL,
+    attrs VARCHAR(128) DEFAULT '' NOT NULL,
+    description VARCHAR(64) DEFAULT '' NOT NULL
+);
+INSERT INTO dispatcher VALUES(1,4,'sip:10.0.0.11:5060',0,2,'','');
+INSERT INTO dispatcher VALUES(2,4,'sip:10.0.0.12:5060',0,1,'','');
+INSERT INTO dispatcher VALUES(3,4,'tel:+112',0,1,'','');
+COMMIT;

@@ -36,6 +36,8 @@ from_files base "${files[@]}"
 for pair in prometheus:prometheus alertmanager:prometheus-alertmanager sipp:sipp; do
   program=$(command -v "${pair#*:}")
   mapfile -t files < <(closure "$program")
+  # Debian's Alertmanager does not start without its templates.
+  [ "${pair%%:*}" != alertmanager ] || files+=(/usr/share/prometheus/alertmanager/*.tmpl)
   from_files "${pair%%:*}" "${files[@]}" "$program"
 done
 tar -C "$asterisk" --exclude=./proc/* --exclude=./dev/* --exclude=./sys/* --exclude=./srv/* -c . |

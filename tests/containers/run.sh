@@ -21,6 +21,8 @@ compose() { docker-compose -f compose.yaml -f "$here/compose.test.yaml" "$@"; }
 end() {
   local status=$?
   [ "$status" = 0 ] || compose logs --no-color --tail 30 sipwarden webhook 2>/dev/null | cut -c1-300 || true
+  [ "$status" = 0 ] || curl -s "http://$(address prometheus):9090/api/v1/alerts" "http://$(address prometheus):9090/api/v1/targets" | cut -c1-1500 || true
+  [ "$status" = 0 ] || compose logs --no-color --tail 15 prometheus alertmanager 2>/dev/null | cut -c1-250 || true
   compose down -t 1 --volumes --remove-orphans >/dev/null 2>&1 || true
   [ "${#jobs[@]}" = 0 ] || kill "${jobs[@]}" 2>/dev/null || true
   rm -rf "$work"
@@ -47,24 +49,25 @@ await() { # SECONDS WHAT COMMAND…
   done
 }
 
-container() { compose ps -q "$1" | head -n 1; }
+container() {
+  podman ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
+    --filter "label=com.docker.compose.service=$1" | head -n 1
+}
 address() { podman inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$(container "$1")"; }
 metrics() { curl -sf --max-time 3 "http://$(address sipwarden):9360/metrics"; }
 value() { metrics | awk -v series="$1" 'index($0, series) == 1 { sum += $NF; found = 1 } END { if (!found) exit 1; print sum }'; }
 is() { [ "$(value "$1")" = "$2" ]; }
 above() { [ "$(value "$1")" -gt "$2" ]; }
 healthy() { [ "$(podman inspect --format '{{.State.Health.Status}}' "$(container sipwarden)")" = healthy ]; }
-alerted() { podman logs "$(container webhook)" 2>/dev/null | grep "\"status\":\"$1\"" | grep -q "\"alertname\":\"$2\""; }
+alerted() { podman logs "$(container webhook)" 2>/dev/null | grep "\"status\":\"$1\"" | grep '"set":"pbx"' | grep -q "\"alertname\":\"$2\""; }
 
 # Calls through sipwarden, all of which must succeed.
-calls() { # COUNT RATE NUMBER [SIPP OPTION…]
-  local count=$1 rate=$2 number=$3
-  shift 3
-  timeout 60 docker-compose -f compose.yaml -f "$here/compose.test.yaml" run --rm -T --no-deps caller \
-    sipp sipwarden:5060 -sf /caller.xml -s "$number" -m "$count" -r "$rate" -d 300 -l 50 -nostdin "$@" \
+calls() { # COUNT RATE NUMBER
+  timeout 60 podman run --rm --network "${COMPOSE_PROJECT_NAME}_sip" -v "$PWD/examples/asterisk/caller.xml:/caller.xml:ro" \
+    "$SIPP_IMAGE" sipp sipwarden:5060 -sf /caller.xml -s "$3" -m "$1" -r "$2" -d 300 -l 50 -nostdin \
     >"$work/sipp.log" 2>&1 || {
     tail -n 30 "$work/sipp.log" | cut -c1-160 >&2
-    fail "of $count calls to $number not all succeeded"
+    fail "of $1 calls to $3 not all succeeded"
   }
 }
 
@@ -103,7 +106,9 @@ said "sipwarden: $capabilities, uid $(stat -c %u "/proc/$(podman inspect --forma
 calls 40 20 100
 said "40 calls answered"
 
-# It hangs first, so that calls meet it before the probes have noticed.
+# It hangs first, just after a probe, so that calls meet it before the next.
+probes=$(value 'sipwarden_probes_total{set="pbx",destination="asterisk-1"')
+await 20 "the next probe of asterisk-1" above 'sipwarden_probes_total{set="pbx",destination="asterisk-1"' "$probes"
 kill -STOP "$(podman inspect --format '{{.State.Pid}}' "$(container ast1)")"
 calls 40 20 100
 compose kill ast1 >/dev/null 2>&1

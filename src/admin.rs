@@ -6,9 +6,12 @@
 //! | `GET /metrics` | metrics, Prometheus text format 0.0.4 |
 //! | `GET /-/healthy` | 200 while the process runs |
 //! | `GET /-/ready` | 200 once configured and bound, 503 before and while draining; not a matter of destinations |
-//! | `POST /-/reload` | reads the configuration again and applies it whole, or not at all |
+//! | `POST /-/reload` | reads the configuration again and applies it whole, or not at all (`?reset=true` also forgets states and wishes) |
 //! | `GET /api/v1/destinations` | sets and destinations with state, probes and history (`?history=false` leaves it out) |
 //! | `POST /api/v1/destinations/{set}/{id}/state` | sets what the administrator wants: `{"state": "enabled\|draining\|disabled"}` |
+//! | `POST /api/v1/probe/{set}` | probes every destination of a set now |
+//! | `POST /api/v1/probe/{set}/{id}` | probes one destination now |
+//! | `GET /api/v1/explain` | where a request would go: `?set=`, and what it holds: `call_id=`, `from=`, `to=`, `ruri=`, `source=`, `header=NAME: VALUE` |
 //!
 //! A GET never changes anything. Whoever asks, a request has a bounded size and a bounded life, and
 //! every error is `{error, hint}`. Knows the process through [`Control`] only; never a core, a
@@ -19,11 +22,13 @@ mod auth;
 pub mod client;
 mod control;
 pub mod destinations;
+pub mod explain;
 mod page;
+pub mod probes;
 mod settings;
 
 pub use crate::facts::clock::Clock;
-pub use control::{Control, NotSet, Pieces, ReloadReport, Unavailable};
+pub use control::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 pub use settings::Settings;
 
 use crate::facts::Admin;
@@ -53,7 +58,11 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/-/ready",
         "200 once configured and bound, 503 before and while draining; not a matter of destinations",
     ),
-    ("POST", "/-/reload", "reads the configuration again and applies it whole, or not at all"),
+    (
+        "POST",
+        "/-/reload",
+        "reads the configuration again and applies it whole, or not at all (`?reset=true` also forgets states and wishes)",
+    ),
     (
         "GET",
         "/api/v1/destinations",
@@ -63,6 +72,13 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "POST",
         "/api/v1/destinations/{set}/{id}/state",
         r#"sets what the administrator wants: `{"state": "enabled|draining|disabled"}`"#,
+    ),
+    ("POST", "/api/v1/probe/{set}", "probes every destination of a set now"),
+    ("POST", "/api/v1/probe/{set}/{id}", "probes one destination now"),
+    (
+        "GET",
+        "/api/v1/explain",
+        "where a request would go: `?set=`, and what it holds: `call_id=`, `from=`, `to=`, `ruri=`, `source=`, `header=NAME: VALUE`",
     ),
 ];
 
@@ -187,6 +203,8 @@ enum Resource<'a> {
     Reload,
     Destinations,
     State { set: &'a str, id: &'a str },
+    Probe { set: &'a str, id: Option<&'a str> },
+    Explain,
 }
 
 impl<'a> Resource<'a> {
@@ -198,6 +216,16 @@ impl<'a> Resource<'a> {
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
             "/api/v1/destinations" => Some(Self::Destinations),
+            "/api/v1/explain" => Some(Self::Explain),
+            _ if path.starts_with("/api/v1/probe/") => {
+                let inner = path.strip_prefix("/api/v1/probe/")?;
+                let (set, id) = match inner.split_once('/') {
+                    Some((set, id)) => (set, Some(id)),
+                    None => (inner, None),
+                };
+                let is_segment = |text: &str| !text.is_empty() && !text.contains('/');
+                (is_segment(set) && id.is_none_or(is_segment)).then_some(Self::Probe { set, id })
+            }
             _ => {
                 let inner = path.strip_prefix("/api/v1/destinations/")?.strip_suffix("/state")?;
                 let (set, id) = inner.split_once('/')?;
@@ -208,8 +236,10 @@ impl<'a> Resource<'a> {
 
     const fn is_change(&self) -> bool {
         match self {
-            Self::Reload | Self::State { .. } => true,
-            Self::Page | Self::Metrics | Self::Healthy | Self::Ready | Self::Destinations => false,
+            Self::Reload | Self::State { .. } | Self::Probe { .. } => true,
+            Self::Page | Self::Metrics | Self::Healthy | Self::Ready | Self::Destinations | Self::Explain => {
+                false
+            }
         }
     }
 }
@@ -247,12 +277,14 @@ impl Server {
                 let hint = "it is starting or draining; the state of destinations does not matter here";
                 Answer::error(StatusCode::SERVICE_UNAVAILABLE, "not ready", hint)
             }
-            Resource::Reload => self.reload().await,
+            Resource::Reload => self.reload(head.uri.query()).await,
             Resource::Destinations => self.destinations(head.uri.query()).await,
             Resource::State { set, id } => match read(body).await {
                 Ok(body) => self.set_admin(set, id, &body).await,
                 Err(refused) => refused,
             },
+            Resource::Probe { set, id } => self.probe(set, id).await,
+            Resource::Explain => self.explain(head.uri.query()).await,
         }
     }
 
@@ -286,9 +318,17 @@ impl Server {
     }
 
     /// A reload runs to its end even if whoever asked for it has gone.
-    async fn reload(&self) -> Answer {
+    async fn reload(&self, query: Option<&str>) -> Answer {
+        let reset = match query {
+            None | Some("" | "reset=false") => Reset::No,
+            Some("reset=true") => Reset::Yes,
+            Some(_) => {
+                let hint = "the only parameter is reset=true or reset=false";
+                return Answer::error(StatusCode::BAD_REQUEST, "unknown parameter", hint);
+            }
+        };
         let control = Arc::clone(&self.control);
-        match tokio::spawn(async move { control.reload().await }).await {
+        match tokio::spawn(async move { control.reload(reset).await }).await {
             Ok(Ok(report)) => Answer::json(StatusCode::OK, &report),
             Ok(Err(text)) => {
                 let hint = "nothing has changed; correct the file and reload again";
@@ -303,12 +343,14 @@ impl Server {
 
     async fn set_admin(&self, set: &str, id: &str, body: &[u8]) -> Answer {
         let (Some(set), Some(id)) = (destinations::decode(set), destinations::decode(id)) else {
-            let hint = "write bytes outside A-Z a-z 0-9 . _ : @ - as %XX, in UTF-8";
-            return Answer::error(StatusCode::BAD_REQUEST, "the path is not percent-encoded", hint);
+            return not_encoded();
         };
-        let Some(admin) = destinations::parse_state(body) else {
-            let hint = r#"send {"state": "enabled"}, {"state": "draining"} or {"state": "disabled"}"#;
-            return Answer::error(StatusCode::BAD_REQUEST, "the body is not a wish for a state", hint);
+        let admin = match destinations::parse_state(body) {
+            Ok(admin) => admin,
+            Err(error) => {
+                let hint = r#"send {"state": "enabled"}, {"state": "draining"} or {"state": "disabled"}"#;
+                return Answer::error(StatusCode::BAD_REQUEST, &error, hint);
+            }
         };
         let control = Arc::clone(&self.control);
         let wish = {
@@ -317,26 +359,72 @@ impl Server {
         };
         match wish.await {
             Ok(Ok(())) => Answer::json(StatusCode::OK, &Wished { set: &set, id: &id, admin }),
-            Ok(Err(NotSet::NoSet)) => {
-                Answer::error(StatusCode::NOT_FOUND, &format!("no set {set:?}"), WHAT_THERE_IS)
-            }
-            Ok(Err(NotSet::NoDestination)) => Answer::error(
-                StatusCode::NOT_FOUND,
-                &format!("no destination {id:?} in set {set:?}"),
-                WHAT_THERE_IS,
-            ),
-            Ok(Err(NotSet::OneOfSeveral)) => Answer::error(
-                StatusCode::CONFLICT,
-                &format!("{id:?} is one of several addresses of a destination"),
-                "the state belongs to the configured id, the part before the last @, and is for all of its addresses",
-            ),
-            Ok(Err(NotSet::Unavailable(error))) => Answer::unavailable(error),
+            Ok(Err(error)) => not_set(error, &set, &id),
             Err(_) => Answer::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the state could not be set",
                 "look at the log",
             ),
         }
+    }
+
+    async fn probe(&self, set: &str, id: Option<&str>) -> Answer {
+        let Some(set) = destinations::decode(set) else { return not_encoded() };
+        let id = match id.map(|id| destinations::decode(id).ok_or(())) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(())) => return not_encoded(),
+        };
+        match self.control.probe(&set, id.as_deref()).await {
+            Ok(probing) if probing.probing.is_empty() => {
+                let what = id.map_or(set.clone(), |id| format!("{set} {id}"));
+                let hint = "probe.enabled is false for it in the configuration";
+                Answer::error(StatusCode::CONFLICT, &format!("{what} is not probed"), hint)
+            }
+            Ok(probing) => {
+                let view = probes::ProbingView::new(&set, probing, &self.control.clock());
+                Answer::json(StatusCode::ACCEPTED, &view)
+            }
+            Err(error) => not_set(error, &set, id.as_deref().unwrap_or_default()),
+        }
+    }
+
+    async fn explain(&self, query: Option<&str>) -> Answer {
+        let hint = "ask ?set=SET&call_id=…&from=…&to=…&ruri=…&source=IP&header=NAME:VALUE, percent-encoded";
+        let (set, question) = match explain::parse_query(query) {
+            Ok(asked) => asked,
+            Err(error) => return Answer::error(StatusCode::BAD_REQUEST, &error, hint),
+        };
+        match self.control.explain(&set, &question).await {
+            Ok(explanation) => Answer::json(StatusCode::OK, &explanation),
+            Err(NotExplained::NoSet) => {
+                Answer::error(StatusCode::NOT_FOUND, &format!("no set {set:?}"), WHAT_THERE_IS)
+            }
+            Err(NotExplained::Question(error)) => Answer::error(StatusCode::BAD_REQUEST, error, hint),
+            Err(NotExplained::Unavailable(error)) => Answer::unavailable(error),
+        }
+    }
+}
+
+fn not_encoded() -> Answer {
+    let hint = "write bytes outside A-Z a-z 0-9 . _ : @ - as %XX, in UTF-8";
+    Answer::error(StatusCode::BAD_REQUEST, "the path is not percent-encoded", hint)
+}
+
+fn not_set(error: NotSet, set: &str, id: &str) -> Answer {
+    match error {
+        NotSet::NoSet => Answer::error(StatusCode::NOT_FOUND, &format!("no set {set:?}"), WHAT_THERE_IS),
+        NotSet::NoDestination => Answer::error(
+            StatusCode::NOT_FOUND,
+            &format!("no destination {id:?} in set {set:?}"),
+            WHAT_THERE_IS,
+        ),
+        NotSet::OneOfSeveral => Answer::error(
+            StatusCode::CONFLICT,
+            &format!("{id:?} is one of several addresses of a destination"),
+            "the state belongs to the configured id, the part before the last @, and is for all of its addresses",
+        ),
+        NotSet::Unavailable(error) => Answer::unavailable(error),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Commands: one file each, thin; they call the layers below or the HTTP interface.
 
 pub mod allocator;
+mod changes;
 mod check;
 pub mod completions;
 pub mod demo;
+pub mod explain;
 pub mod healthcheck;
 pub mod import;
 pub mod list;
+pub mod probe;
 pub mod reload;
 mod remote;
 pub mod run;
@@ -40,10 +43,14 @@ pub enum Command {
     List(list::Args),
     /// Enable, drain or disable a destination
     SetState(set_state::Args),
+    /// Probe destinations now and show what they answer
+    Probe(probe::Args),
     /// Read the configuration again
     Reload(reload::Args),
     /// Turn the configuration of another dispatcher into one of ours
     Import(import::Args),
+    /// Show where a request would go, and why not elsewhere; nothing is sent
+    Explain(explain::Args),
     /// Exit 0 if the running sipwarden is ready
     Healthcheck(healthcheck::Args),
     /// Print a shell completion script
@@ -58,8 +65,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::List(args) => list::run(args),
         Command::SetState(args) => set_state::run(args),
+        Command::Probe(args) => probe::run(args),
         Command::Reload(args) => reload::run(args),
         Command::Import(args) => import::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Completions(args) => completions::run(args),
     }

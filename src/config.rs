@@ -56,6 +56,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Key of our tokens, from `sip.secret_file`; `None`: to be made at random.
     pub secret: Option<[u8; 16]>,
+    /// Where states survive a restart, from `state_file`.
+    pub state_file: Option<PathBuf>,
     /// What is in force, with every default, as YAML; secrets are cut.
     pub effective: String,
     fixed: Vec<(String, String)>,
@@ -176,6 +178,7 @@ fn finish(root: &Root, resolved: resolve::Resolved) -> Config {
         workers: root.workers.count(),
         drain_timeout: root.drain.timeout,
         secret: resolved.secret,
+        state_file: resolved.state_file,
         effective,
     }
 }

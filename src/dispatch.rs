@@ -16,9 +16,9 @@ mod verdicts;
 pub use algorithm::kamailio_hash;
 pub use health::{Change, Health, ProbeVerdict, Reconciled};
 pub use load::{Call, Limits, Loads};
-pub use select::{Ask, Selection, Selector, skipped};
+pub use select::{Ask, Candidate, Selection, Selector, ranking, skipped};
 pub use settings::{
-    DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
     RetryAfterSettings, SetSettings, Thresholds,
 };
 pub use table::{Destination, Set, Table, Tier};

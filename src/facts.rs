@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod names;
 pub mod outbox;
 pub mod record;
+pub mod remembered;
 pub mod secret;
 pub mod snapshot;
 
@@ -187,9 +188,26 @@ pub struct Hop {
     pub listener: ListenerId,
     /// The peer's address.
     pub remote: SocketAddr,
-    /// The connection to use; for a message to send, `None` opens or reuses one to `remote`, and
-    /// a connection that is gone falls back to that (RFC 3261 §18.2.2).
-    pub connection: Option<ConnectionId>,
+    /// The connection; for a message to send, `None` opens or reuses one to `remote`.
+    pub connection: Option<ConnectionChoice>,
+}
+
+/// The stream connection that a message came on, or is to leave on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionChoice {
+    /// This one; if it is gone, one to the same address (RFC 3261 §18.2.2).
+    Preferred(ConnectionId),
+    /// This one or none: a flow (RFC 5626 §5.3).
+    Only(ConnectionId),
+}
+
+impl ConnectionChoice {
+    /// The connection chosen.
+    pub const fn id(self) -> ConnectionId {
+        match self {
+            Self::Preferred(id) | Self::Only(id) => id,
+        }
+    }
 }
 
 words! {

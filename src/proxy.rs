@@ -21,7 +21,9 @@ mod earlier;
 mod engine;
 mod evidence;
 mod expand;
+mod explain;
 mod failover;
+mod flow;
 mod key;
 mod local;
 mod mark;
@@ -37,6 +39,7 @@ mod tick;
 mod warden;
 
 pub use expand::Answers;
+pub use explain::{Question, Trial};
 pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
@@ -49,6 +52,7 @@ use crate::facts::event::{
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::outbox::Outbox;
+use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::facts::{Admin, Hop, Method, Target, Transport, WorkerId};
@@ -110,6 +114,12 @@ pub enum Input<'a> {
         /// What it showed.
         evidence: Evidence,
     },
+    /// Somebody wants these destinations probed now (worker 0 only).
+    Probe(Vec<Target>),
+    /// Forget what was learned and wished at run time (worker 0 only).
+    Forget,
+    /// What was remembered over a restart, before any probe has ended (worker 0 only).
+    Restore(Vec<Remembered>),
     /// Serve what runs, refuse new dialogs.
     Drain,
     /// The drain deadline: CANCEL downstream, 503 upstream.
@@ -186,6 +196,14 @@ impl Core {
             Input::Evidence { target, evidence } => {
                 self.with_warden(|warden, engine| warden.on_evidence(engine, target, evidence, now));
             }
+            Input::Probe(targets) => self.with_warden(|warden, _| warden.probe_now(&targets, now)),
+            Input::Forget => {
+                let plan = Arc::clone(&self.engine.plan);
+                self.with_warden(|warden, engine| warden.forget(engine, &plan, now));
+            }
+            Input::Restore(remembered) => {
+                self.with_warden(|warden, engine| warden.restore(engine, &remembered, now));
+            }
             Input::Drain => self.drain(),
             Input::Abort => self.abort(now),
         }
@@ -205,6 +223,16 @@ impl Core {
     /// list has changed (worker 0 only).
     pub fn take_lookups(&mut self) -> Option<Vec<Lookup>> {
         self.warden.as_mut()?.take_lookups()
+    }
+
+    /// Whether anything has changed since the last call that is to survive a restart (worker 0 only).
+    pub fn take_unsaved(&mut self) -> bool {
+        self.warden.as_mut().is_some_and(Warden::take_unsaved)
+    }
+
+    /// What is to survive a restart (worker 0 only).
+    pub fn remembered(&self) -> Vec<Remembered> {
+        self.warden.as_ref().map_or(Vec::new(), Warden::remembered)
     }
 
     /// Answers what is.
@@ -353,7 +381,8 @@ impl Core {
             && branch.purpose == Purpose::Probe
             && let Some(Owner::Probe(probe)) = transactions.owner_of(&branch)
         {
-            self.with_warden(|warden, engine| warden.on_malformed(engine, probe, now));
+            let response = message.bytes();
+            self.with_warden(|warden, engine| warden.on_malformed(engine, probe, response, now));
         }
     }
 

@@ -10,6 +10,7 @@ mod drain;
 mod names;
 mod reload;
 mod start;
+mod state_file;
 mod worker;
 
 pub use reload::ConfigFile;

@@ -6,7 +6,7 @@ mod sets;
 
 use proptest::prelude::*;
 use sets::{Bench, Member, Row, flat, rows};
-use sipwarden::dispatch::{HashCompat, HashPart, skipped};
+use sipwarden::dispatch::{Basis, HashCompat, HashPart, skipped};
 use sipwarden::facts::event::SkipReason;
 use sipwarden::facts::secret::{Nonces, Secret};
 use sipwarden::facts::{Algorithm, Target};
@@ -280,7 +280,7 @@ fn thirty_thousand_call_ids_of_one_dead_of_three_split_evenly_and_no_other_moves
         let set = bench.sets[0];
         let home = |call_id: String| {
             let set_of_keys = bench.table.set(set).unwrap();
-            let key = hash_key(set_of_keys, |part| {
+            let key = hash_key(set_of_keys, Basis::Algorithm, |part| {
                 assert_eq!(*part, HashPart::CallId);
                 call_id.as_bytes()
             });

@@ -10,6 +10,8 @@ mod access;
 mod call;
 #[path = "flows/cancel.rs"]
 mod cancel;
+#[path = "flows/churn.rs"]
+mod churn;
 #[path = "flows/dialog.rs"]
 mod dialog;
 #[path = "flows/edges.rs"]
@@ -32,6 +34,8 @@ mod mtu;
 mod names;
 #[path = "flows/passive.rs"]
 mod passive;
+#[path = "flows/registrations.rs"]
+mod registrations;
 #[path = "flows/reload.rs"]
 mod reload;
 #[path = "flows/responses.rs"]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const COUNT: usize = 38;
+const COUNT: usize = 41;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -6,7 +6,7 @@ use sipwarden::facts::event::{
     AttemptOutcome, Cause, ChangeReason, ConfigApplied, ConnectResult, ConnectionRole, Direction, DnsResult,
     DropReason, Event, FatalTimer, HandoverResult, LingerKind, MessageKind, Origin, ParseReason,
     ProbeOutcome, ProbeRecord, Refusal, ReloadTrigger, SelectionFailure, SelectionReason, SocketOperation,
-    StateChange, TransportReason,
+    StateChange, StateProblem, TransportReason,
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
@@ -256,6 +256,12 @@ fn samples(now: Instant) -> Vec<Row> {
             Event::EndpointsChanged { set: PBX, id: "a".into(), endpoints: vec!["a@10.0.0.1:5060".into()] },
             &[],
         ),
+        (Event::StateRestored { restored: 1, ignored: 0 }, &[]),
+        (
+            Event::StateIgnored { problem: StateProblem::Broken, detail: "no JSON".into() },
+            &[r#"log_events_total{level="warn"}"#],
+        ),
+        (Event::StateNotSaved { error: "disk full".into() }, &[r#"log_events_total{level="warn"}"#]),
     ]
 }
 
@@ -302,6 +308,9 @@ fn variant(event: &Event) -> usize {
         Event::LingerDropped { .. } => 37,
         Event::FellBackToUdp { .. } => 38,
         Event::EvidenceDropped => 39,
+        Event::StateRestored { .. } => 41,
+        Event::StateIgnored { .. } => 42,
+        Event::StateNotSaved { .. } => 43,
         Event::EndpointsChanged { .. } => 40,
     }
 }
@@ -438,6 +447,7 @@ fn snapshot(now: Instant) -> Snapshot {
         load: LoadSnapshot::default(),
         changes: vec![],
         probes: vec![],
+        exchange: None,
     };
     let set = SetSnapshot {
         id: PBX,

@@ -2,9 +2,12 @@
 //!
 //! Owns the words of that conversation only; never a socket, a thread or a setting.
 
+use super::explain::Explanation;
+use super::probes::Probing;
 use crate::facts::Admin;
 use crate::facts::clock::Clock;
 use crate::facts::snapshot::{Detail, Snapshot};
+use crate::proxy::Question;
 use async_trait::async_trait;
 
 /// A text that is made while it is sent.
@@ -29,7 +32,11 @@ pub trait Control: Send + Sync + 'static {
     fn is_ready(&self) -> bool;
     /// Reads the configuration again and applies it whole; `Err` is the text of what is wrong with
     /// it, and then nothing has changed.
-    async fn reload(&self) -> Result<ReloadReport, String>;
+    async fn reload(&self, reset: Reset) -> Result<ReloadReport, String>;
+    /// Starts a probe of each destination of a set, or of one, that is probed at all.
+    async fn probe(&self, set: &str, id: Option<&str>) -> Result<Probing, NotSet>;
+    /// Says where a request would go; changes nothing.
+    async fn explain(&self, set: &str, question: &Question) -> Result<Explanation, NotExplained>;
     /// Sets the administrator's wish for a destination.
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet>;
     /// How instants of snapshots become times of day.
@@ -58,11 +65,37 @@ pub enum NotSet {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why a question is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotExplained {
+    /// There is no such set.
+    #[error("no such set")]
+    NoSet,
+    /// The question makes no request.
+    #[error("{0}")]
+    Question(&'static str),
+    /// The worker that would take the request did not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Whether a reload also forgets what was learned and wished at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Every destination that stays keeps its state.
+    No,
+    /// Every destination is as after a start.
+    Yes,
+}
+
 /// What a reload did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReloadReport {
     /// Whether anything in the configuration had changed.
     pub changed: bool,
+    /// Whether states and wishes of an administrator were forgotten.
+    #[serde(default)]
+    pub reset: bool,
     /// Destinations that were not there before.
     pub added: u32,
     /// Destinations that are gone.

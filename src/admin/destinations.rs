@@ -3,6 +3,7 @@
 //! Owns the shape, which the commands read back; never the state behind it. Times are RFC 3339 in
 //! UTC, durations are seconds, lists run from the oldest to the newest.
 
+use super::probes::ExchangeView;
 use crate::facts::Admin;
 use crate::facts::clock::Clock;
 use crate::facts::event::StateChange;
@@ -70,6 +71,9 @@ pub struct DestinationView {
     pub changes: Vec<ChangeView>,
     /// The last probes; none without history.
     pub probes: Vec<ProbeNoteView>,
+    /// The last probe as it went over the wire; null without history, and before the first.
+    #[serde(default)]
+    pub exchange: Option<ExchangeView>,
 }
 
 /// What a name stands for.
@@ -110,6 +114,9 @@ pub struct ProbeView {
     pub last_rtt_seconds: Option<f64>,
     /// Smoothed time to a response, of probes and calls.
     pub rtt_seconds: Option<f64>,
+    /// When the last probe that has ended had begun.
+    #[serde(default)]
+    pub last_started: Option<String>,
     /// When the last probe ended.
     pub last_finished: Option<String>,
     /// When the last successful probe ended.
@@ -187,6 +194,7 @@ fn view(destination: &DestinationSnapshot, clock: &Clock) -> DestinationView {
         priority: destination.priority,
         changes: destination.changes.iter().chain(last).map(|change| change_view(change, clock)).collect(),
         probes: destination.probes.iter().map(|note| note_view(note, clock)).collect(),
+        exchange: destination.exchange.as_deref().map(|exchange| ExchangeView::new(exchange, clock)),
     }
 }
 
@@ -204,6 +212,7 @@ fn probe_view(destination: &DestinationSnapshot, clock: &Clock) -> ProbeView {
         last_outcome: probe.last_outcome.map(|outcome| outcome.to_string()),
         last_rtt_seconds: probe.last_rtt.as_ref().map(Duration::as_secs_f64),
         rtt_seconds: destination.load.response_time.as_ref().map(Duration::as_secs_f64),
+        last_started: probe.last_started.map(|at| time(at, clock)),
         last_finished: probe.last_finished.map(|at| time(at, clock)),
         last_success: probe.last_success.map(|at| time(at, clock)),
     }
@@ -239,9 +248,11 @@ struct StateWish {
     state: String,
 }
 
-/// Reads the body of `…/state`.
-pub fn parse_state(body: &[u8]) -> Option<Admin> {
-    Admin::from_word(&serde_json::from_slice::<StateWish>(body).ok()?.state)
+/// Reads the body of `…/state`; `Err` says what is wrong with it.
+pub fn parse_state(body: &[u8]) -> Result<Admin, String> {
+    let wish: StateWish =
+        serde_json::from_slice(body).map_err(|_| "the body is not a wish for a state".to_owned())?;
+    Admin::from_word(&wish.state).ok_or_else(|| format!("no state {:?} can be wished for", wish.state))
 }
 
 /// Writes the body of `…/state`.
@@ -306,10 +317,11 @@ mod tests {
     #[test]
     fn only_the_three_wishes_are_read() {
         for admin in Admin::ALL {
-            assert_eq!(parse_state(state_body(*admin).as_bytes()), Some(*admin));
+            assert_eq!(parse_state(state_body(*admin).as_bytes()), Ok(*admin));
         }
         for broken in ["", "{}", r#"{"state":"down"}"#, r#"{"state":"enabled","x":1}"#, "null", "enabled"] {
-            assert_eq!(parse_state(broken.as_bytes()), None, "{broken}");
+            assert!(parse_state(broken.as_bytes()).is_err(), "{broken}");
         }
+        assert!(parse_state(br#"{"state":"asleep"}"#).unwrap_err().contains("\"asleep\""));
     }
 }

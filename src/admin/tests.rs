@@ -2,9 +2,14 @@
 
 use super::client::{Client, Error as ClientError};
 use super::*;
+use crate::admin::explain::{CandidateView, Explanation};
+use crate::admin::probes::{Probing, ProbingView};
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeNote, ProbeSnapshot, SetSnapshot};
+use crate::facts::snapshot::{
+    DestinationSnapshot, LoadSnapshot, ProbeExchange, ProbeNote, ProbeSnapshot, SetSnapshot,
+};
 use crate::facts::{Algorithm, SetId, State, Target, Transport, WorkerId};
+use crate::proxy::Question;
 use async_trait::async_trait;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,11 +36,34 @@ impl Control for Fake {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
-    async fn reload(&self) -> Result<ReloadReport, String> {
+    async fn reload(&self, reset: Reset) -> Result<ReloadReport, String> {
+        if reset == Reset::Yes {
+            return Ok(ReloadReport { reset: true, kept: 7, ..ReloadReport::default() });
+        }
         match self.reloads.fetch_add(1, Ordering::Relaxed) {
             0 => Ok(ReloadReport { changed: true, added: 1, ..ReloadReport::default() }),
             _ => Err("sipwarden.yaml:3:5: unknown key `algoritm`".to_owned()),
         }
+    }
+    async fn probe(&self, set: &str, id: Option<&str>) -> Result<Probing, NotSet> {
+        let probing = match (self.stuck, set, id) {
+            (true, ..) => return Err(Unavailable.into()),
+            (false, "pbx", Some("gone")) => return Err(NotSet::NoDestination),
+            (false, "pbx", Some("quiet")) => vec![],
+            (false, "pbx", Some(id)) => vec![id.to_owned()],
+            (false, "pbx", None) => vec!["a".to_owned(), "b".to_owned()],
+            (false, ..) => return Err(NotSet::NoSet),
+        };
+        Ok(Probing { at: self.started, probing, interval: Duration::from_secs(10) })
+    }
+    async fn explain(&self, set: &str, question: &Question) -> Result<Explanation, NotExplained> {
+        match (self.stuck, set, question.call_id.as_deref()) {
+            (true, ..) => return Err(Unavailable.into()),
+            (false, "pbx", Some("impossible")) => return Err(NotExplained::Question("no request")),
+            (false, "pbx", _) => {}
+            (false, ..) => return Err(NotExplained::NoSet),
+        }
+        Ok(explanation(question.source.map(|source| source.to_string())))
     }
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {
         match (self.stuck, set, id) {
@@ -98,6 +126,7 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         load: LoadSnapshot::default(),
         changes: if full { vec![change] } else { vec![] },
         probes: if full { vec![ProbeNote { at, outcome: ProbeOutcome::Timeout, rtt: None }] } else { vec![] },
+        exchange: full.then(|| Arc::new(exchange(at))),
     };
     Snapshot {
         worker: WorkerId(0),
@@ -116,6 +145,34 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
             detection: Duration::from_secs(19),
             destinations: vec![destination],
         }],
+    }
+}
+
+fn explanation(skipped: Option<String>) -> Explanation {
+    let candidate = CandidateView {
+        set: "pbx".to_owned(),
+        id: "a".to_owned(),
+        uri: "sip:a".to_owned(),
+        tier: 0,
+        rank: Some(1),
+        reason: Some("primary".to_owned()),
+        skipped,
+    };
+    Explanation {
+        set: "pbx".to_owned(),
+        algorithm: "hash".to_owned(),
+        missing: vec![],
+        candidates: vec![candidate],
+    }
+}
+
+fn exchange(at: Instant) -> ProbeExchange {
+    ProbeExchange {
+        started: at,
+        ended: at,
+        remote: Some(([10, 0, 0, 1], 5060).into()),
+        request: b"OPTIONS sip:a SIP/2.0\r\n\r\n".as_slice().into(),
+        response: b"SIP/2.0 200 \x1b[31m<b>\r\n\r\n".as_slice().into(),
     }
 }
 
@@ -228,13 +285,15 @@ async fn destinations_have_the_documented_shape() {
             "probe": {"enabled": true, "interval_seconds": 10.0, "down_after": 3, "up_after": 1,
                 "up_needed": 1, "damped": false,
                 "consecutive_failures": 3, "consecutive_successes": 0, "last_outcome": "timeout",
-                "last_rtt_seconds": null, "rtt_seconds": null, "last_finished": time, "last_success": null},
+                "last_rtt_seconds": null, "rtt_seconds": null, "last_started": null, "last_finished": time, "last_success": null},
             "admin": "enabled", "passive_failures": 2, "ejected_until": "1970-01-01T00:17:10.000Z",
             "retry_after_until": null, "calls": 0,
             "max_calls": null, "weight": 1, "priority": 0,
             "changes": [{"at": time, "from": "unknown", "to": "down", "reason": "probe", "outcome": "timeout",
                 "admin": "enabled"}],
             "probes": [{"at": time, "outcome": "timeout", "rtt_seconds": null}],
+            "exchange": {"started": time, "ended": time, "remote": "10.0.0.1:5060",
+                "request": "OPTIONS sip:a SIP/2.0\r\n\r\n", "response": "SIP/2.0 200 \\u{1b}[31m<b>\r\n\r\n"},
         }]}]})
     );
 }
@@ -284,6 +343,7 @@ async fn wishes_that_make_no_sense_are_refused_with_a_hint() {
     for (path, body, code) in [
         ("/api/v1/destinations/carriers/x/state", r#"{"state":"enabled"}"#, "404"),
         ("/api/v1/destinations/pbx/x/state", r#"{"state":"down"}"#, "400"),
+        ("/api/v1/destinations/pbx/x/state", r#"{"state":"asleep"}"#, "400"),
         ("/api/v1/destinations/pbx/x/state", "", "400"),
         ("/api/v1/destinations/pbx/%zz/state", r#"{"state":"enabled"}"#, "400"),
     ] {
@@ -315,6 +375,72 @@ async fn a_wish_that_could_not_be_taken_says_what_was_missing() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn the_last_probe_is_told_as_it_went_over_the_wire_but_harmless() {
+    let client = client(serve_fake(None, &fake(false)), None);
+    let full: destinations::Listing = client.get("/api/v1/destinations").await.unwrap();
+    let exchange = full.sets[0].destinations[0].exchange.clone().unwrap();
+    assert_eq!(exchange.request.as_deref(), Some("OPTIONS sip:a SIP/2.0\r\n\r\n"));
+    assert_eq!(exchange.response.as_deref(), Some("SIP/2.0 200 \\u{1b}[31m<b>\r\n\r\n"));
+    let short: destinations::Listing = client.get("/api/v1/destinations?history=false").await.unwrap();
+    assert_eq!(short.sets[0].destinations[0].exchange, None);
+}
+
+#[tokio::test]
+async fn probes_are_asked_for_by_set_and_by_destination() {
+    let (known, stuck) = (serve_fake(None, &fake(false)), serve_fake(None, &fake(true)));
+    let client_of = |address| client(address, None);
+    let whole: ProbingView = client_of(known).post(&probes::path("pbx", None), None).await.unwrap();
+    assert_eq!((whole.set.as_str(), &whole.probing[..]), ("pbx", &["a".to_owned(), "b".to_owned()][..]));
+    assert_eq!((whole.at.as_str(), whole.within_seconds), ("1970-01-01T00:16:40.000Z", 22.0));
+    let one: ProbingView = client_of(known).post(&probes::path("pbx", Some("x/y")), None).await.unwrap();
+    assert_eq!(one.probing, ["x/y"]);
+    for (address, set, id, code, words) in [
+        (known, "carriers", None, 404, "no set \"carriers\""),
+        (known, "pbx", Some("gone"), 404, "no destination \"gone\" in set \"pbx\""),
+        (known, "pbx", Some("quiet"), 409, "pbx quiet is not probed"),
+        (stuck, "pbx", None, 503, "did not answer"),
+    ] {
+        match client_of(address).post::<ProbingView>(&probes::path(set, id), None).await {
+            Err(ClientError::Refused { status, error, .. }) => {
+                assert_eq!(status, code, "{error}");
+                assert!(error.contains(words), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_answered_or_what_is_wrong_with_it_named() {
+    let (known, stuck) = (serve_fake(None, &fake(false)), serve_fake(None, &fake(true)));
+    let answer: Explanation =
+        client(known, None).get("/api/v1/explain?set=pbx&source=192.0.2.1").await.unwrap();
+    assert_eq!(answer, explanation(Some("192.0.2.1".to_owned())));
+    for (address, query, code, words) in [
+        (known, "", "400", "set is missing"),
+        (known, "?set=pbx&colour=red", "400", "colour"),
+        (known, "?set=pbx&call_id=impossible", "400", "no request"),
+        (known, "?set=carriers", "404", "carriers"),
+        (stuck, "?set=pbx", "503", "did not answer"),
+    ] {
+        let answer = request(address, "GET", &format!("/api/v1/explain{query}"), "").await;
+        assert_eq!(status(&answer), code, "{query}: {answer}");
+        assert!(answer.contains(words) && answer.contains(r#""hint":""#), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_resets_if_asked_to_and_refuses_what_it_does_not_know() {
+    let fake = fake(false);
+    let address = serve_fake(None, &fake);
+    let report: ReloadReport = client(address, None).post("/-/reload?reset=true", None).await.unwrap();
+    assert!(report.reset && report.kept == 7, "{report:?}");
+    let answer = request(address, "POST", "/-/reload?resett=true", "Content-Length: 0\r\n").await;
+    assert_eq!(status(&answer), "400", "{answer}");
+    assert_eq!(fake.reloads.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `sipwarden list`: the destinations of a running sipwarden as a table or as JSON.
 
+use super::changes;
 use super::remote::Remote;
 use super::term::{self, Cell, Style, Tone};
 use crate::admin::client::{Client, Error};
@@ -16,6 +17,9 @@ pub struct Args {
     /// Print JSON, with the history of changes and probes
     #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Show the last 200 changes of state instead, each with its reason
+    #[arg(long, conflicts_with_all = ["watch", "json"])]
+    pub changes: bool,
     /// Draw the table again every second until Ctrl-C
     #[arg(long)]
     pub watch: bool,
@@ -30,17 +34,18 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    let Args { set, json, watch, remote } = args;
+    let Args { set, json, changes, watch, remote } = args;
     remote.run(|client| async move {
         if watch {
             return Ok(redraw(&client, set.as_deref()).await);
         }
-        let listing: Listing = client.get(if json { WHOLE } else { TABLE }).await?;
+        let listing: Listing = client.get(if json || changes { WHOLE } else { TABLE }).await?;
         let listing = match only(listing, set.as_deref()) {
             Ok(listing) => listing,
             Err(known) => return Ok(term::fail(&known, None)),
         };
         let text = match json {
+            _ if changes => changes::lines(Style::of_stdout(), &listing).join("\n") + "\n",
             true => serde_json::to_string_pretty(&listing).expect("a listing has string keys") + "\n",
             false => lines(Style::of_stdout(), &listing, SystemTime::now()).join("\n") + "\n",
         };
@@ -211,11 +216,12 @@ fn probe(probe: &ProbeView) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::admin::destinations::{ChangeView, DnsView};
 
-    fn destination(id: &str, state: &str, failures: u32) -> DestinationView {
+    /// A destination in a state, after so many failed probes.
+    pub fn destination(id: &str, state: &str, failures: u32) -> DestinationView {
         let since = "2026-01-01T00:00:00.000Z".to_owned();
         DestinationView {
             id: id.to_owned(),
@@ -253,6 +259,7 @@ mod tests {
                 admin: "enabled".to_owned(),
             }],
             probes: vec![],
+            exchange: None,
         }
     }
 

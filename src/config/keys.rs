@@ -63,12 +63,14 @@ section! {
         limits: Limits = Limits::default();
         /// Shutting down.
         drain: Drain = Drain::default();
+        /// A file in which states set with `set-state`, and what is down since when, survive a restart. Relative to the directory of this file; that of the file itself must exist and be writable.
+        state_file: Option<String> = None, kamailio "none; OpenSIPS `persistent_state`", restart true;
         /// Spans.
         tracing: Tracing = Tracing::default();
         /// Log lines.
         log: Log = Log::default();
     }
-    later ["access", "state_file", "metrics"]
+    later ["access", "metrics"]
 }
 
 section! {
@@ -102,6 +104,8 @@ section! {
         algorithm: Algorithm = Algorithm::RoundRobin, kamailio "2nd parameter of `ds_select_dst`: 4 round_robin, 9 and 11 weighted_round_robin, 0 to 3, 5 and 7 hash, 6 random, 8 priority, 10 least_calls, 13 latency";
         /// What `algorithm: hash` looks at.
         hash: Hash = Hash::default(), kamailio "`hash_pvar`";
+        /// What REGISTER, PUBLISH and SUBSCRIBE outside a dialog are spread by: one part as in `hash.key`, with a rendezvous hash whatever the algorithm and `hash.compat`.
+        register_key: HashKey = HashKey(dispatch::HashPart::To), kamailio "algorithm 2";
         /// Share of calls that should be set up; exported for the alerts on its error budget.
         objective: f64 = 0.999, from 0.5 => 0.999_999;
         /// Value of Retry-After in a 503 of our own, in whole seconds.
@@ -125,7 +129,6 @@ section! {
         /// Leaving a destination alone for as long as it asks.
         retry_after: RetryAfter = RetryAfter::default(), kamailio "`blst_503`, `blst_503_max_timeout` of `tm`";
     }
-    later ["register_key"]
 }
 
 section! {
@@ -289,7 +292,9 @@ section! {
         timer_c: Duration = secs(185), from secs(1) => HOUR, kamailio "`fr_inv_timer`";
         /// Whether to stay in the path of dialogs; without, their end is not seen.
         record_route: bool = true, kamailio "`record_route()`";
-        /// File with at least 16 bytes that sign our Record-Route; the same for all instances behind one address. Without one, random at each start.
+        /// Whether REGISTERs that come from no set get a Path, so that the destinations reach phones the way they registered, through NAT and over their own connection.
+        path: bool = false, kamailio "`add_path_received()`";
+        /// File with at least 16 bytes that sign our Record-Route and Path; the same for all instances behind one address. Without one, random at each start.
         secret_file: Option<String> = None, restart true;
         /// Largest request sent over UDP, in bytes; a larger one goes over TCP first (RFC 3261 §18.1.1), and over UDP if the peer takes no TCP connection. Needs a TCP listener. 65535 keeps every request on UDP.
         mtu: u32 = 1_300, from 512 => 65_535, kamailio "`udp_mtu`, `udp_mtu_try_proto`";
@@ -300,7 +305,6 @@ section! {
         /// Value of User-Agent and Server in messages of our own.
         user_agent: String = "sipwarden".into(), kamailio "`server_header`, `user_agent_header`";
     }
-    later ["path"]
 }
 
 section! {

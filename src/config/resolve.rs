@@ -27,6 +27,7 @@ pub(super) struct Resolved {
     pub(super) telemetry: telemetry::Settings,
     pub(super) admin: admin::Settings,
     pub(super) secret: Option<[u8; 16]>,
+    pub(super) state_file: Option<PathBuf>,
 }
 
 /// Checks everything that is written, and fills in the ids it implies. What it returns is of use
@@ -53,11 +54,13 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
         Sha256::digest(&content).first_chunk::<16>().copied()
     });
     let admin = admin_settings(root, directory, problems);
+    let state_file = root.state_file.as_deref().map(|name| state_file(name, directory, problems));
     Resolved {
         net: net_settings(root, &listeners),
         telemetry: telemetry_settings(root, problems),
         admin,
         secret,
+        state_file,
         proxy: proxy::Settings {
             listeners,
             sets,
@@ -65,6 +68,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             timers,
             timer_c: root.sip.timer_c,
             record_route: root.sip.record_route,
+            path: root.sip.path,
             mtu: usize::try_from(root.sip.mtu).unwrap_or(usize::MAX),
             options_reply: root.sip.options_reply,
             user_agent: text_line(&root.sip.user_agent, &at.key("sip").key("user_agent"), problems),
@@ -173,6 +177,25 @@ fn admin_settings(root: &Root, directory: &Path, problems: &Problems) -> admin::
         Some(token.into_boxed_str())
     });
     admin::Settings { listen: listen.unwrap_or_else(|| ([127, 0, 0, 1], 9360).into()), token }
+}
+
+/// Where states are kept; what cannot become a file there is noted.
+fn state_file(name: &str, directory: &Path, problems: &Problems) -> PathBuf {
+    let path = KeyPath::root().key("state_file");
+    let file = directory.join(name);
+    let holder = file.parent().map_or(Path::new("."), |holder| match holder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => holder,
+    });
+    if name.is_empty() || file.is_dir() {
+        problems.add(Problem::value(&path, "expected the name of a file"));
+    } else if !holder.is_dir() {
+        let message = format!("there is no directory `{}`", holder.display());
+        problems.add(
+            Problem::value(&path, message).help("make it, writable for the user that sipwarden runs as"),
+        );
+    }
+    file
 }
 
 /// Reads a small file named in the configuration, relative to the configuration's directory.

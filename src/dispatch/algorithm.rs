@@ -28,7 +28,7 @@ mod two_choices;
 mod weighted_round_robin;
 
 use super::table::Lot;
-use super::{HashCompat, Loads, Set};
+use super::{Basis, HashCompat, Loads, Set};
 use crate::facts::{Algorithm as Word, Target};
 pub use kamailio::kamailio_hash;
 pub use rendezvous::fraction;
@@ -98,12 +98,12 @@ fn is_less_loaded(loads: &Loads, one: &Lot, other: &Lot) -> bool {
     calls.saturating_mul(u64::from(other.weight)) < others.saturating_mul(u64::from(one.weight))
 }
 
-/// The implementation that a set asks for.
-pub fn of(set: &Set) -> &'static dyn Algorithm {
-    match set.algorithm() {
+/// The implementation that a set asks for on a basis.
+pub fn of(set: &Set, basis: Basis) -> &'static dyn Algorithm {
+    match set.algorithm_on(basis) {
         Word::RoundRobin => &round_robin::RoundRobin,
         Word::WeightedRoundRobin => &WeightedRoundRobin,
-        Word::Hash => match set.hash_compat() {
+        Word::Hash => match set.hash_compat_on(basis) {
             None => &hash::Hash,
             Some(HashCompat::Kamailio) => &kamailio::Kamailio,
         },
@@ -186,9 +186,9 @@ mod tests {
             let empty = Candidates { set, usable: &[], loads: &loads };
             for key in [None, Some(1)] {
                 let request = Request { key, nonce: 2 };
-                assert_eq!(of(set).first(&empty, request, &mut Cursor::default()), None);
+                assert_eq!(of(set, Basis::Algorithm).first(&empty, request, &mut Cursor::default()), None);
             }
-            assert_eq!(of(set).next(&empty, 3, &[]), None);
+            assert_eq!(of(set, Basis::Algorithm).next(&empty, 3, &[]), None);
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{Destination, Set, Table, Verdicts};
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::Lookup;
+use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, SetId, State, Target};
 use addresses::Answer;
@@ -111,14 +112,69 @@ impl Health {
         }
         reconciled.removed = count(old.iter().flatten().count());
         self.members = members;
+        self.table = table;
+        self.republish(ChangeReason::Reload, now);
+        reconciled
+    }
+
+    /// Forgets, of every destination, what was learned and wished at run time: each is as after a
+    /// start. What happened stays on record, and names keep what they were found to stand for.
+    pub fn forget(&mut self, now: Instant) {
+        let table = Arc::clone(&self.table);
+        for destination in table.destinations() {
+            let known = destination.settings.lookup.as_ref().and_then(|lookup| self.answers.get(lookup));
+            let member = self.members.get_mut(destination.target.index()).and_then(Option::as_mut);
+            let change = member.and_then(|member| member.forget(destination, known, now));
+            self.changes.extend(change.map(Change::Destination));
+        }
+        self.republish(ChangeReason::Reload, now);
+    }
+
+    /// What of every configured destination is to survive a restart. One that stands for several
+    /// addresses is down if each of them is.
+    pub fn remembered(&self) -> Vec<Remembered> {
+        let mut remembered = Vec::new();
+        for set in self.table.sets() {
+            let members: Vec<&Member> =
+                set.members().iter().filter_map(|target| self.member(*target)).collect();
+            for siblings in members.chunk_by(|one, other| one.owner() == other.owner()) {
+                let best = siblings.iter().max_by_key(|member| (!member.is_known_down(), member.since()));
+                remembered.extend(best.and_then(|member| member.remembered(set.name())));
+            }
+        }
+        remembered
+    }
+
+    /// Takes back what was remembered over a restart; tells of how many destinations that are still
+    /// configured. To be called before any probe has ended.
+    pub fn restore(&mut self, remembered: &[Remembered], now: Instant) -> u32 {
+        let table = Arc::clone(&self.table);
+        let by_name: HashMap<(&str, &str), &Remembered> =
+            remembered.iter().map(|remembered| ((&*remembered.set, &*remembered.id), remembered)).collect();
+        let mut restored = 0;
+        for set in table.sets() {
+            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
+                let found = by_name.get(&(&**set.name(), &*destination.settings.owner));
+                let member = self.members.get_mut(destination.target.index()).and_then(Option::as_mut);
+                if let (Some(remembered), Some(member)) = (found, member) {
+                    restored += 1;
+                    self.changes.extend(member.restore(remembered, now).map(Change::Destination));
+                }
+            }
+        }
+        self.republish(ChangeReason::Restored, now);
+        restored
+    }
+
+    /// Brings everything that follows from the members in step with them, after many have changed.
+    fn republish(&mut self, reason: ChangeReason, now: Instant) {
+        let table = Arc::clone(&self.table);
         self.expiries = self.members.iter().flatten().filter_map(Member::expiry_of).collect();
         self.publication.rebuild(&table, &self.members);
         for set in table.sets() {
-            self.settle(&table, set, ChangeReason::Reload, now);
+            self.settle(&table, set, reason, now);
         }
-        self.table = table;
         self.check_all();
-        reconciled
     }
 
     /// Takes in a finished probe; ignored for a destination that is gone or not probed.
@@ -604,6 +660,110 @@ mod tests {
         let changes = bench.changes();
         let Change::Destination(change) = changes[0] else { panic!("{changes:?}") };
         assert_eq!((change.to, change.reason), (State::Disabled, ChangeReason::Reload));
+    }
+
+    #[test]
+    fn forgetting_makes_every_destination_as_after_a_start_but_keeps_the_record() {
+        let mut bench = pair();
+        bench.probe(A, FAILED);
+        bench.probe(B, OK);
+        bench.admin(B, Admin::Draining);
+        bench.changes();
+        bench.health.forget(bench.now);
+        assert_eq!((bench.state(A), bench.state(B)), (State::Unknown, State::Unknown));
+        assert_eq!(bench.verdicts().available(PBX), 2, "no selection waits for probes");
+        let reasons: Vec<_> = bench
+            .changes()
+            .into_iter()
+            .map(|change| match change {
+                Change::Destination(change) => Some(change.reason),
+                Change::Set { .. } => None,
+            })
+            .collect();
+        assert_eq!(reasons[..2], [Some(ChangeReason::Reload); 2]);
+        let destination = bench.snapshot().destinations.remove(0);
+        assert_eq!((destination.changes.len(), destination.probes.len()), (2, 1));
+        assert_eq!(destination.probe.consecutive_failures, 0);
+        let change = bench.probe(A, FAILED).change.unwrap();
+        assert_eq!((change.to, change.reason), (State::Down, ChangeReason::Start), "decides alone");
+    }
+
+    #[test]
+    fn what_is_remembered_comes_back_after_a_restart() {
+        let mut slow = destination("a");
+        slow.thresholds = Some(crate::dispatch::Thresholds { down_after: 3, up_after: 2 });
+        let members = || vec![slow.clone(), destination("b"), destination("c")];
+        let mut before = bench(members());
+        before.probe(A, FAILED);
+        let down_since = before.now;
+        before.probe(B, OK);
+        before.admin(B, Admin::Draining);
+        let remembered = before.health.remembered();
+        assert_eq!(remembered.len(), 2, "c is as configured");
+
+        let mut after = bench(members());
+        after.now = down_since + Duration::from_secs(60);
+        assert_eq!(after.health.restore(&remembered, after.now), 2);
+        assert_eq!((after.state(A), after.state(B)), (State::Down, State::Draining));
+        let [a, b, _] = &after.snapshot().destinations[..] else { panic!("three members") };
+        assert_eq!((a.since, b.since), (down_since, before.now));
+        assert!(after.health.is_in_doubt(A));
+        let reasons: Vec<_> = a.changes.iter().chain(&b.changes).map(|change| change.reason).collect();
+        assert_eq!(reasons, [ChangeReason::Restored; 2]);
+        assert!(!after.verdicts().is_usable(A), "down holds until the first verdict");
+        assert_eq!(after.health.remembered(), remembered, "nothing is lost by another restart");
+        assert_eq!(after.probe(A, OK).change.unwrap().to, State::Up, "which decides alone");
+    }
+
+    #[test]
+    fn a_name_of_several_addresses_is_remembered_by_its_configured_id() {
+        let mut before = bench(vec![one_of("a", 1), one_of("a", 2), destination("z")]);
+        before.admin(B, Admin::Draining);
+        before.probe(A, FAILED);
+        let [remembered] = &before.health.remembered()[..] else { panic!("one id") };
+        assert_eq!((&*remembered.id, remembered.is_down), ("a", false), "one address may be up");
+        before.probe(B, FAILED);
+        let remembered = before.health.remembered();
+        let told: Vec<_> = remembered.iter().map(|one| (&*one.id, one.is_down, one.admin)).collect();
+        assert_eq!(told, [("a", true, Admin::Draining)]);
+
+        let mut after = bench(vec![named("a", "pbx.example"), destination("z")]);
+        assert_eq!(after.health.restore(&remembered, after.now), 1);
+        assert_eq!(after.state(A), State::Draining);
+        after.resolved("pbx.example", &[address(1), address(2)]);
+        after.reload(vec![one_of("a", 1), one_of("a", 2), destination("z")]);
+        let states: Vec<_> = after.snapshot().destinations.iter().map(|one| one.state).collect();
+        assert_eq!(states, [State::Draining, State::Draining, State::Unknown], "for all of its addresses");
+    }
+
+    #[test]
+    fn what_is_remembered_yields_to_a_configuration_that_has_changed() {
+        let mut before = pair();
+        before.probe(A, FAILED);
+        before.admin(A, Admin::Draining);
+        before.probe(B, FAILED);
+        let remembered = before.health.remembered();
+        let moved = DestinationSettings { uri: "sip:elsewhere".into(), ..destination("b") };
+        let disabled = DestinationSettings { admin: Admin::Disabled, ..destination("a") };
+        let mut after = bench(vec![disabled, moved]);
+        assert_eq!(after.health.restore(&remembered, after.now), 2);
+        assert_eq!((after.state(A), after.state(B)), (State::Disabled, State::Unknown));
+        let mut smaller = bench(vec![destination("z")]);
+        assert_eq!(smaller.health.restore(&remembered, smaller.now), 0);
+    }
+
+    #[test]
+    fn a_set_that_is_restored_as_down_is_all_down_with_the_first_verdict_of_each() {
+        let mut before = pair();
+        before.probe(A, FAILED);
+        before.probe(B, FAILED);
+        let mut after = pair();
+        after.health.restore(&before.health.remembered(), after.now);
+        assert!(after.set_changes().is_empty());
+        after.probe(A, FAILED);
+        assert!(after.set_changes().is_empty(), "b may be up by now");
+        after.probe(B, FAILED);
+        assert_eq!(after.set_changes(), [true]);
     }
 
     #[test]

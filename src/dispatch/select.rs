@@ -6,13 +6,15 @@
 //! destination that they call unusable or full. Never decides whether another attempt is allowed.
 
 mod narrow;
+mod ranking;
 
 use super::algorithm::{self, Candidates, Cursor, Request};
 use super::load::{Call, Limits, Loads};
-use super::{Set, Table, Verdicts};
-use crate::facts::event::{SelectionFailure, SkipReason};
+use super::{Basis, Set, Table, Verdicts};
+use crate::facts::event::{SelectionFailure, SelectionReason, SkipReason};
 use crate::facts::{SetId, Target, WhenAllDown};
 use narrow::{conceivable, usable, without_full, without_slow};
+pub use ranking::{Candidate, ranking};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,9 +31,11 @@ pub struct Selector {
 }
 
 /// What changes with a selection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Means {
     loads: Arc<Loads>,
+    /// Whether nothing that is chosen becomes a call.
+    is_trial: bool,
     /// By set.
     cursors: Vec<Cursor>,
     /// Memory for those that are not full, and for those that do not start slowly.
@@ -41,7 +45,9 @@ struct Means {
 /// What a request brings to its selection.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// A hash of the key parts that a set configures; `None` if the request has none of them.
+    /// What it is spread by.
+    pub basis: Basis,
+    /// A hash of the key parts that a set configures for that; `None` if the request has none of them.
     pub key_for: &'a dyn Fn(SetId) -> Option<u64>,
     /// An unguessable number; algorithms that need neither ignore both.
     pub nonce: u64,
@@ -92,6 +98,18 @@ impl Selection {
         self.is_anyway
     }
 
+    /// Why the last destination was selected: `otherwise`, unless it is from another set or not usable
+    /// at all.
+    pub fn reason(&self, otherwise: SelectionReason) -> SelectionReason {
+        if self.is_anyway {
+            SelectionReason::TryAnyway
+        } else if self.within != self.set {
+            SelectionReason::FallbackSet
+        } else {
+            otherwise
+        }
+    }
+
     /// Whether a usable destination was passed over in the last step because it is full.
     pub fn met_full(&self) -> bool {
         self.met_full
@@ -129,10 +147,16 @@ impl Selector {
     /// Starts the cursor of every set at `offset`, which differs between workers so that they do
     /// not all begin with the same destination. All workers share `loads`.
     pub fn new(table: Arc<Table>, loads: Arc<Loads>, offset: u64) -> Self {
-        let means = Means { loads, cursors: vec![], room: Default::default() };
+        let means = Means { loads, is_trial: false, cursors: vec![], room: Default::default() };
         let mut selector = Self { table: Arc::default(), offset, means };
         selector.reload(table);
         selector
+    }
+
+    /// A copy that chooses as this one would, and counts no call: it changes nothing for anybody.
+    pub fn trial(&self) -> Self {
+        let means = Means { is_trial: true, ..self.means.clone() };
+        Self { table: Arc::clone(&self.table), offset: self.offset, means }
     }
 
     /// What the destinations have to do.
@@ -212,9 +236,9 @@ impl Selector {
         let destination = self.table.destination(first)?;
         let within = self.table.set(destination.set)?;
         let request = Request { key: (ask.key_for)(within.id()), nonce: ask.nonce };
-        let order = algorithm::of(within).order(request);
+        let order = algorithm::of(within, ask.basis).order(request);
         let limits = Limits { rate: None, ..Limits::of(&destination.settings) };
-        let call = match ask.is_call {
+        let call = match ask.is_call && !self.means.is_trial {
             true => Some(self.loads().admit(first, limits, ask.now)?),
             false => None,
         };
@@ -242,7 +266,7 @@ impl Means {
                     selection.is_anyway || verdicts.is_usable(target),
                     "an unusable destination was selected"
                 );
-                if ask.is_call {
+                if ask.is_call && !self.is_trial {
                     let destination = table.destination(target)?;
                     let call = self.loads.admit(target, Limits::of(&destination.settings), ask.now);
                     if call.is_none() {
@@ -270,9 +294,9 @@ impl Means {
         request: Request,
         step: Step<'_>,
     ) -> Option<(Target, u64)> {
-        let Self { loads, cursors, room: [not_full, not_slow] } = self;
+        let Self { loads, cursors, room: [not_full, not_slow], .. } = self;
         let Step { verdicts, ask, turn, .. } = step;
-        let algorithm = algorithm::of(set);
+        let algorithm = algorithm::of(set, ask.basis);
         let open = match ask.is_call {
             true => without_full(set, members, loads, ask.now, not_full),
             false => members,
@@ -334,6 +358,7 @@ fn carry_credits(old_set: &Set, old: &Cursor, set: &Set, table: &Table) -> Vec<i
 mod tests {
     use super::*;
     use crate::dispatch::testing::{destination, set, verdicts};
+    use crate::dispatch::{HashCompat, SetSettings};
     use crate::facts::Algorithm;
     use crate::facts::names::Names;
 
@@ -344,7 +369,11 @@ mod tests {
     }
 
     fn bench(names: &mut Names, algorithm: Algorithm, members: &[(&str, u32)]) -> Bench {
-        let table = Arc::new(table(names, algorithm, members));
+        bench_of(table(names, algorithm, members))
+    }
+
+    fn bench_of(table: Table) -> Bench {
+        let table = Arc::new(table);
         let set = table.set_by_name("pbx").unwrap();
         Bench { selector: Selector::new(Arc::clone(&table), Loads::new(base()), 0), table, set }
     }
@@ -356,11 +385,15 @@ mod tests {
 
     /// What a request that is no call brings.
     fn ask() -> Ask<'static> {
-        Ask { key_for: &|_| Some(1), nonce: 2, now: base(), is_call: false }
+        Ask { basis: Basis::Algorithm, key_for: &|_| Some(1), nonce: 2, now: base(), is_call: false }
     }
 
     /// A table of one set whose members are given with their tiers.
     fn table(names: &mut Names, algorithm: Algorithm, members: &[(&str, u32)]) -> Table {
+        Table::new(vec![settings(algorithm, members)], names)
+    }
+
+    fn settings(algorithm: Algorithm, members: &[(&str, u32)]) -> SetSettings {
         let destinations = members.iter().map(|(id, priority)| {
             let mut destination = destination(id);
             destination.priority = *priority;
@@ -368,7 +401,7 @@ mod tests {
         });
         let mut settings = set("pbx", destinations.collect());
         settings.algorithm = algorithm;
-        Table::new(vec![settings], names)
+        settings
     }
 
     impl Bench {
@@ -431,6 +464,31 @@ mod tests {
                 .map(Target::index)
                 .collect();
             assert_eq!(rest, [0, 2], "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn registrations_are_spread_by_their_key_whatever_the_algorithm() {
+        let ranking = |algorithm, compat, basis, key| {
+            let mut settings = settings(algorithm, &[("a", 0), ("b", 0), ("c", 0), ("d", 0)]);
+            settings.hash_compat = compat;
+            let mut bench = bench_of(Table::new(vec![settings], &mut Names::default()));
+            let all = bench.verdicts(&[]);
+            let key_for = |_| key;
+            let ask = Ask { basis, key_for: &key_for, nonce: 9, ..ask() };
+            let (mut selection, first) = bench.selector.select(bench.set, ask, &all).unwrap();
+            assert_eq!(selection.is_keyed(), key.is_some());
+            let rest = std::iter::from_fn(|| bench.selector.next(&mut selection, ask, &all));
+            std::iter::once(first).chain(rest).map(Target::index).collect::<Vec<_>>()
+        };
+        for algorithm in Algorithm::ALL {
+            for compat in [None, Some(HashCompat::Kamailio)] {
+                for key in (0..20).map(Some).chain([None]) {
+                    let found = ranking(*algorithm, compat, Basis::Registration, key);
+                    let plain = ranking(Algorithm::Hash, None, Basis::Algorithm, key);
+                    assert_eq!(found, plain, "{algorithm} {compat:?} {key:?}");
+                }
+            }
         }
     }
 

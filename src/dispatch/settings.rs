@@ -18,6 +18,8 @@ pub struct SetSettings {
     pub hash_key: Vec<HashPart>,
     /// Whose way of hashing `hash` repeats; `None` for weighted rendezvous hashing. Default none.
     pub hash_compat: Option<HashCompat>,
+    /// What registrations are spread by, whatever the algorithm. Default the URI of To.
+    pub register_key: HashPart,
     /// Call-setup objective as a ratio, exported for the burn-rate alerts; default 0.999.
     pub objective: f64,
     /// Value of Retry-After in our own 503s; default 5 s, whole seconds on the wire.
@@ -111,6 +113,16 @@ pub enum Host {
     Address(IpAddr),
     /// A host name, in lower case.
     Name(Arc<str>),
+}
+
+/// What decides how a request is spread over a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The set's algorithm.
+    Algorithm,
+    /// A rendezvous hash of its `register_key`, whatever the algorithm and its `compat`: for what registrars and
+    /// presence servers remember by user.
+    Registration,
 }
 
 /// One part of the key that `hash` is computed over.

@@ -5,7 +5,7 @@
 
 use super::load::Limits;
 use super::{
-    DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
+    Basis, DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
     SetSettings,
 };
 use crate::facts::lookup::Lookup;
@@ -237,13 +237,24 @@ impl Set {
     pub fn algorithm(&self) -> Algorithm {
         self.settings.algorithm
     }
-    /// What `hash` is computed over.
-    pub fn hash_key(&self) -> &[HashPart] {
-        &self.settings.hash_key
+    /// How it chooses on a basis.
+    pub fn algorithm_on(&self, basis: Basis) -> Algorithm {
+        match basis {
+            Basis::Algorithm => self.settings.algorithm,
+            Basis::Registration => Algorithm::Hash,
+        }
     }
-    /// Whose way of hashing `hash` repeats.
-    pub fn hash_compat(&self) -> Option<HashCompat> {
-        self.settings.hash_compat
+    /// What is hashed to choose on a basis; empty if nothing is.
+    pub fn key_on(&self, basis: Basis) -> &[HashPart] {
+        match basis {
+            Basis::Registration => std::slice::from_ref(&self.settings.register_key),
+            Basis::Algorithm if self.settings.algorithm == Algorithm::Hash => &self.settings.hash_key,
+            Basis::Algorithm => &[],
+        }
+    }
+    /// Whose way of hashing is repeated on a basis.
+    pub fn hash_compat_on(&self, basis: Basis) -> Option<HashCompat> {
+        self.settings.hash_compat.filter(|_| basis == Basis::Algorithm)
     }
     /// The call-setup objective as a ratio.
     pub fn objective(&self) -> f64 {

@@ -38,6 +38,7 @@ pub fn set(name: &str, destinations: Vec<DestinationSettings>) -> SetSettings {
         algorithm: Algorithm::RoundRobin,
         hash_key: vec![HashPart::CallId],
         hash_compat: None,
+        register_key: HashPart::To,
         objective: 0.999,
         reject_retry_after: Duration::from_secs(5),
         sources: vec![],

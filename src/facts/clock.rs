@@ -29,6 +29,15 @@ impl Clock {
         }
     }
 
+    /// The instant of a wall-clock time, as near as the readings tell.
+    pub fn instant(&self, wall: SystemTime) -> Instant {
+        let instant = match wall.duration_since(self.wall) {
+            Ok(later) => self.instant.checked_add(later),
+            Err(earlier) => self.instant.checked_sub(earlier.duration()),
+        };
+        instant.unwrap_or(self.instant)
+    }
+
     /// The same in nanoseconds since 1970.
     pub fn unix_nanos(&self, instant: Instant) -> u64 {
         match instant.checked_duration_since(self.instant) {
@@ -54,6 +63,9 @@ mod tests {
         assert_eq!(seconds(instant), 1_000);
         assert_eq!(seconds(instant + Duration::from_secs(5)), 1_005);
         assert_eq!(seconds(instant - Duration::from_secs(5)), 995);
+        for at in [instant + Duration::from_secs(7), instant - Duration::from_secs(7)] {
+            assert_eq!(clock.instant(clock.wall(at)), at);
+        }
         assert_eq!(clock.unix_nanos(instant - Duration::from_nanos(5)), 999_999_999_995);
     }
 }

@@ -124,6 +124,13 @@ pub enum Event {
     LingerDropped { kind: LingerKind, count: u32 },
     /// A socket reported an error.
     SocketFailed { transport: Transport, operation: SocketOperation, reason: TransportReason },
+    /// What was remembered over a restart was taken back for so many destinations; the others are
+    /// not configured any more.
+    StateRestored { restored: u32, ignored: u32 },
+    /// The state file counts for nothing.
+    StateIgnored { problem: StateProblem, detail: Arc<str> },
+    /// The state file could not be written; what it held stays.
+    StateNotSaved { error: Arc<str> },
     /// Draining began.
     DrainStarted { unfinished: u64 },
     /// Draining ended; `cancelled` transactions were cut off at the deadline.

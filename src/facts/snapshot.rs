@@ -110,6 +110,8 @@ pub struct DestinationSnapshot {
     pub changes: Vec<StateChange>,
     /// The last probes, oldest first; empty unless [`Detail::Full`].
     pub probes: Vec<ProbeNote>,
+    /// The last probe as it went over the wire; absent before the first, and unless [`Detail::Full`].
+    pub exchange: Option<Arc<ProbeExchange>>,
 }
 
 /// What a destination has to do.
@@ -155,6 +157,8 @@ pub struct ProbeSnapshot {
     pub last_outcome: Option<ProbeOutcome>,
     /// Round trip of the last answered probe.
     pub last_rtt: Option<Duration>,
+    /// When the last probe that has ended had begun.
+    pub last_started: Option<Instant>,
     /// When the last probe ended.
     pub last_finished: Option<Instant>,
     /// When the last successful probe ended.
@@ -170,4 +174,29 @@ pub struct ProbeNote {
     pub outcome: ProbeOutcome,
     /// Its round trip, if it was answered.
     pub rtt: Option<Duration>,
+}
+
+/// One probe as it went over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeExchange {
+    /// When it began.
+    pub started: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// Where it went; `None` if nothing could be sent.
+    pub remote: Option<SocketAddr>,
+    /// The request, cut at [`ProbeExchange::MAX`] bytes; empty if nothing could be sent.
+    pub request: Box<[u8]>,
+    /// The response, cut likewise; empty if none came.
+    pub response: Box<[u8]>,
+}
+
+impl ProbeExchange {
+    /// Bytes kept of each message.
+    pub const MAX: usize = 2_048;
+
+    /// As much of a message as is kept.
+    pub fn keep(message: &[u8]) -> Box<[u8]> {
+        message.get(..Self::MAX).unwrap_or(message).into()
+    }
 }

@@ -10,7 +10,7 @@ mod table;
 use super::exchange::{Delivery, Exchange};
 use super::{Bind, Settings};
 use crate::facts::event::{ConnectResult, ConnectionRole, Event, SocketOperation, TransportReason};
-use crate::facts::{ConnectionId, Hop, ListenerId, Transport, WorkerId};
+use crate::facts::{ConnectionChoice, ConnectionId, Hop, ListenerId, Transport, WorkerId};
 use connection::{Connection, Outgoing};
 use socket2::SockRef;
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ impl Streams {
     }
 
     /// Queues a message on the connection of its hop; if that is gone or none is named, on the one
-    /// open to its remote address, opening it first if need be. Called on a worker's runtime, which
+    /// open to its remote address, opening it first if need be; a flow is that connection or none. Called on a worker's runtime, which
     /// then owns a connection that is opened. What cannot be written later comes back to `worker`
     /// as [`Delivery::Undeliverable`].
     pub fn send(&self, worker: WorkerId, hop: Hop, message: &[u8]) -> Result<(), TransportReason> {
@@ -66,6 +66,7 @@ impl Streams {
         let (id, (sender, receiver)) = match self.table().claim(&hop) {
             Claim::Open(queue) => return put(&queue, outgoing),
             Claim::Full => return Err(TransportReason::WouldBlock),
+            Claim::Gone => return Err(TransportReason::Closed),
             Claim::Opening(id, queue) => (id, queue),
         };
         put(&sender, outgoing)?;
@@ -117,7 +118,12 @@ impl Streams {
         let role = ConnectionRole::Inbound;
         self.happened(worker, Event::ConnectionOpened { transport: Transport::Tcp, role, result }).await;
         let Some((id, receiver)) = admitted else { return };
-        let hop = Hop { transport: Transport::Tcp, listener, remote, connection: Some(id) };
+        let hop = Hop {
+            transport: Transport::Tcp,
+            listener,
+            remote,
+            connection: Some(ConnectionChoice::Preferred(id)),
+        };
         let streams = self.clone();
         tokio::spawn(async move { streams.serve(worker, role, hop, stream, receiver).await });
     }
@@ -136,7 +142,7 @@ impl Streams {
         };
         let role = ConnectionRole::Outbound;
         self.happened(worker, Event::ConnectionOpened { transport: Transport::Tcp, role, result }).await;
-        let hop = Hop { connection: Some(id), ..hop };
+        let hop = Hop { connection: Some(ConnectionChoice::Preferred(id)), ..hop };
         match opened {
             Ok(stream) => self.serve(worker, role, hop, stream, queue).await,
             Err(reason) => {
@@ -168,8 +174,8 @@ impl Streams {
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
         let connection = Connection::new(worker, hop, &self.shared.limits, &self.shared.exchange);
         let unwritten = connection.run(stream, &mut queue).await;
-        if let Some(id) = hop.connection {
-            self.table().remove(id);
+        if let Some(choice) = hop.connection {
+            self.table().remove(choice.id());
         }
         if let Some(outgoing) = unwritten {
             self.undeliverable(outgoing, TransportReason::Closed).await;

@@ -90,8 +90,16 @@ struct Endpoint {
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    Waiting { due: Instant },
-    InFlight { probe: ProbeId, scheduled: Instant, started: Instant },
+    Waiting {
+        due: Instant,
+    },
+    InFlight {
+        probe: ProbeId,
+        scheduled: Instant,
+        started: Instant,
+        /// Whether another is wanted at once when this one has ended.
+        again: bool,
+    },
 }
 
 impl Prober {
@@ -163,7 +171,7 @@ impl Prober {
         self.last = self.last.wrapping_add(1);
         let probe = ProbeId(self.last);
         let endpoint = self.endpoints.get_mut(index)?;
-        endpoint.phase = Phase::InFlight { probe, scheduled, started: now };
+        endpoint.phase = Phase::InFlight { probe, scheduled, started: now, again: false };
         self.deadlines.insert((now + endpoint.settings.timeout, probe));
         self.flights.insert(probe, index);
         let (targets, settings) = (endpoint.targets.clone(), Arc::clone(&endpoint.settings));
@@ -189,10 +197,12 @@ impl Prober {
     ) -> Option<Finished> {
         let index = self.flights.remove(&probe)?;
         let endpoint = self.endpoints.get_mut(index)?;
-        let Phase::InFlight { scheduled, started, .. } = endpoint.phase else { return None };
+        let Phase::InFlight { scheduled, started, again, .. } = endpoint.phase else { return None };
         self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
         let schedule = Schedule::new(self.epoch.unwrap_or(now), endpoint.key, &endpoint.settings);
-        let due = if in_doubt {
+        let due = if again {
+            now
+        } else if in_doubt {
             now + endpoint.settings.fast_interval
         } else {
             schedule.next_round(now) + Duration::from_nanos(nonces.below(schedule.jitter_nanos()))
@@ -223,6 +233,28 @@ impl Prober {
             self.waiting.remove(&(*due, index));
             *due = now;
             self.waiting.insert((now, index));
+        }
+    }
+
+    /// Makes a probe of each of these destinations start now, paced as in the first round; where one
+    /// is under way, another follows it.
+    pub fn demand(&mut self, targets: &[Target], now: Instant) {
+        let mut wanted: Vec<usize> =
+            targets.iter().filter_map(|target| self.by_target.get(target).copied()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
+        let step = FIRST_ROUND_EACH.min(FIRST_ROUND / count);
+        for (place, index) in (0_u32..).zip(wanted) {
+            match self.endpoints.get_mut(index).map(|endpoint| &mut endpoint.phase) {
+                Some(Phase::Waiting { due }) => {
+                    self.waiting.remove(&(*due, index));
+                    *due = (now + step * place).min((*due).max(now));
+                    self.waiting.insert((*due, index));
+                }
+                Some(Phase::InFlight { again, .. }) => *again = true,
+                None => {}
+            }
         }
     }
 
@@ -418,6 +450,39 @@ mod tests {
         bench.prober.hasten(Target::new(0), now);
         bench.prober.hasten(Target::new(9), now);
         assert_eq!(bench.prober.due(now).unwrap().scheduled, now);
+    }
+
+    #[test]
+    fn a_probe_on_demand_starts_now_and_follows_one_under_way() {
+        let mut bench = bench(vec![wanted(7, &[0]), wanted(8, &[1]), wanted(9, &[2])]);
+        let flights: Vec<_> = (0..3).map(|_| bench.start_next()).collect();
+        let now = flights[2].1;
+        bench.finish(flights[0].0.probe, false, now);
+        bench.finish(flights[2].0.probe, false, now);
+        let asked = now + Duration::from_millis(1);
+        bench.prober.demand(&[0, 1, 9].map(Target::new), asked);
+        let due = bench.prober.due(asked).unwrap();
+        assert_eq!((indexes(&due.targets), due.scheduled), (vec![0], asked));
+        assert!(bench.prober.due(asked + SECOND / 4).is_none(), "nobody asked for 2, and 1 is under way");
+        bench.finish(flights[1].0.probe, false, asked);
+        assert_eq!(indexes(&bench.prober.due(asked).unwrap().targets), [1]);
+    }
+
+    #[test]
+    fn probes_on_demand_of_many_are_paced() {
+        let mut bench = bench((0..500).map(|n| wanted(u128::from(n), &[n])).collect());
+        let mut now = bench.start;
+        for _ in 0..500 {
+            let (due, at) = bench.start_next();
+            now = at;
+            bench.finish(due.probe, false, now);
+        }
+        let all: Vec<_> = (0..500).map(Target::new).collect();
+        bench.prober.demand(&all, now);
+        let at_once = std::iter::from_fn(|| bench.prober.due(now)).count();
+        assert!(at_once < 50, "{at_once} leave at once");
+        let soon = now + FIRST_ROUND_EACH * 500;
+        assert_eq!(at_once + std::iter::from_fn(|| bench.prober.due(soon)).count(), 500);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! RFC 3261 §16.6 (forwarding), §16.8 (Timer C), §9.1 (CANCEL).
 
-use super::choose::Found;
+use super::choose::{Found, basis_of};
 use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
@@ -133,7 +133,8 @@ impl Engine {
         }
         let to = next.map(|(target, _)| target);
         let passive_mark = Self::counts_against(context, index);
-        let found = Found { took, now, is_call: context.method == Method::Invite };
+        let basis = basis_of(context.method);
+        let found = Found { took, now, is_call: context.method == Method::Invite, basis };
         self.note_selection(context, to, SelectionReason::Failover, found);
         let Some((to, hop)) = next else {
             let met_full = context.selection.as_ref().is_some_and(Selection::met_full);

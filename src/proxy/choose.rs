@@ -7,10 +7,10 @@ use super::engine::{Engine, Loan};
 use super::key::hash_key_of;
 use super::plan::Plan;
 use super::request::Arrival;
-use crate::dispatch::{Ask, Call, HashPart, Selection, Verdicts, skipped};
+use crate::dispatch::{Ask, Basis, Call, HashPart, Selection, Verdicts, skipped};
 use crate::facts::event::{Event, SelectionFailure, SelectionReason, SkipReason};
 use crate::facts::record::{MAX_NOTES, SelectionRecord};
-use crate::facts::{Algorithm, Hop, ListenerId, Method, SetId, Target};
+use crate::facts::{Hop, ListenerId, Method, SetId, Target};
 use crate::sip::Message;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub struct Found {
     pub now: Instant,
     /// Whether it was for a call, for which a full destination is passed over.
     pub is_call: bool,
+    /// What it was made on.
+    pub basis: Basis,
 }
 
 impl Found {
@@ -51,6 +53,14 @@ pub fn is_call(request: Message<'_>) -> bool {
     request.method() == Method::Invite && request.to_tag().is_none()
 }
 
+/// What a new request is spread by.
+pub const fn basis_of(method: Method) -> Basis {
+    match method {
+        Method::Register | Method::Publish | Method::Subscribe => Basis::Registration,
+        _ => Basis::Algorithm,
+    }
+}
+
 impl Engine {
     /// Chooses a destination for a new request: the one that challenged an earlier version of it,
     /// else by the set's algorithm.
@@ -58,8 +68,9 @@ impl Engine {
         let Arrival { request, from, now, .. } = arrival;
         let Self { plan, selector, verdicts, challenges, nonces, .. } = self;
         let source = from.remote.ip();
-        let key_for = |set| hash_key_of(plan.table().set(set)?, request, source);
-        let ask = Ask { key_for: &key_for, nonce: nonces.next_u64(), now, is_call: is_call(request) };
+        let basis = basis_of(request.method());
+        let key_for = |set| hash_key_of(plan.table().set(set)?, basis, request, source);
+        let ask = Ask { basis, key_for: &key_for, nonce: nonces.next_u64(), now, is_call: is_call(request) };
         let challenger = challenges.find(request, set, now).filter(|target| verdicts.is_usable(*target));
         if let Some(target) = challenger
             && let Some(hop) = hop_of(plan, verdicts, target, from.listener)
@@ -70,7 +81,7 @@ impl Engine {
         let (mut selection, mut target) = selector.select(set, ask, verdicts)?;
         loop {
             if let Some(hop) = hop_of(plan, verdicts, target, from.listener) {
-                let reason = reason_of(&selection, SelectionReason::Primary);
+                let reason = selection.reason(SelectionReason::Primary);
                 return Ok(Selected { selection, target, hop, reason });
             }
             target = selector.next(&mut selection, ask, verdicts).ok_or(SelectionFailure::NoneUsable)?;
@@ -86,9 +97,10 @@ impl Engine {
         let request = loan.as_mut().and_then(Loan::message);
         let Self { plan, selector, verdicts, nonces, .. } = self;
         let source = context.from.remote.ip();
-        let key_for = |set| hash_key_of(plan.table().set(set)?, request?, source);
+        let basis = basis_of(context.method);
+        let key_for = |set| hash_key_of(plan.table().set(set)?, basis, request?, source);
         let is_call = context.method == Method::Invite;
-        let ask = Ask { key_for: &key_for, nonce: nonces.next_u64(), now, is_call };
+        let ask = Ask { basis, key_for: &key_for, nonce: nonces.next_u64(), now, is_call };
         let next = loop {
             let Some(target) = selector.next(selection, ask, verdicts) else { break None };
             if let Some(hop) = hop_of(plan, verdicts, target, context.from.listener) {
@@ -124,12 +136,12 @@ impl Engine {
     ) {
         let Some(selection) = &context.selection else { return };
         let (set, within) = (selection.set(), selection.within());
-        let reason = reason_of(selection, reason);
+        let reason = selection.reason(reason);
         let tried: SmallVec<[Target; 4]> =
             selection.given().iter().copied().filter(|target| Some(*target) != destination).collect();
         let table = self.plan.table();
         if let (Some(target), Some(settings)) = (destination, table.set(within)) {
-            let (algorithm, took) = (settings.algorithm(), found.took);
+            let (algorithm, took) = (settings.algorithm_on(found.basis), found.took);
             self.outbox.event(Event::DestinationSelected { target, algorithm, reason, took });
         }
         let Some(record) = &mut context.record else { return };
@@ -160,7 +172,7 @@ impl Engine {
         found: Found,
     ) -> Option<SelectionRecord> {
         let settings = self.plan.table().set(set)?;
-        let algorithm = settings.algorithm();
+        let algorithm = settings.algorithm_on(found.basis);
         let available = self.verdicts.available(set);
         let candidates = u32::try_from(settings.members().len()).unwrap_or(u32::MAX);
         // Only a selection that passed somebody over has anything to tell.
@@ -181,30 +193,18 @@ impl Engine {
             let room = MAX_NOTES.saturating_sub(skipped.len());
             skipped.extend(full.map(|(_, target)| (*target, SkipReason::Full)).take(room));
         }
-        let hash_key = settings.hash_key().first().filter(|_| algorithm == Algorithm::Hash);
         Some(SelectionRecord {
             at: found.now,
             took: found.took,
             set,
             algorithm,
             reason,
-            hash_key: hash_key.map(HashPart::as_str),
+            hash_key: settings.key_on(found.basis).first().map(HashPart::as_str),
             destination,
             candidates,
             available,
             skipped,
         })
-    }
-}
-
-/// Why a destination was selected, unless it is from another set or not usable at all.
-fn reason_of(selection: &Selection, reason: SelectionReason) -> SelectionReason {
-    if selection.is_anyway() {
-        SelectionReason::TryAnyway
-    } else if selection.within() != selection.set() {
-        SelectionReason::FallbackSet
-    } else {
-        reason
     }
 }
 

@@ -215,8 +215,13 @@ impl Context {
     }
 
     /// What is changed in a copy of the request (RFC 3261 §16.6).
-    pub fn edit<'a>(&'a self, via: &'a [u8], record_routes: &'a [&'a [u8]]) -> RequestEdit<'a> {
-        RequestEdit { stamp: self.stamp, record_routes, ..self.edits.edit(via, self.max_forwards) }
+    pub fn edit<'a>(
+        &'a self,
+        via: &'a [u8],
+        record_routes: &'a [&'a [u8]],
+        path: Option<&'a [u8]>,
+    ) -> RequestEdit<'a> {
+        RequestEdit { stamp: self.stamp, record_routes, path, ..self.edits.edit(via, self.max_forwards) }
     }
 
     /// Whether nothing more can come of it.

@@ -5,6 +5,7 @@
 
 use super::context::{Attempt, Context};
 use super::engine::Engine;
+use super::flow::{FlowOf, Flows};
 use super::mark::Marks;
 use super::plan::Plan;
 use crate::facts::{Hop, Method, Target, Transport};
@@ -20,52 +21,96 @@ use std::time::Instant;
 pub struct Copier {
     text: Vec<u8>,
     record_routes: SmallVec<[Range<usize>; 2]>,
+    path: Option<Range<usize>>,
+}
+
+/// What signs what we add.
+#[derive(Debug, Clone, Copy)]
+pub struct Signing<'a> {
+    /// Marks of dialogs.
+    pub marks: &'a Marks,
+    /// Flows of phones.
+    pub flows: &'a Flows,
 }
 
 impl Copier {
     /// Works out the Record-Route values of a request that may open a dialog (RFC 3261 §16.6 step 4):
     /// one, or two where it leaves by another listener or under another name than it came (RFC
-    /// 5658).
+    /// 5658); and the Path of a phone's REGISTER (RFC 3327 §5.2).
     pub fn prepare(
         &mut self,
         plan: &Plan,
-        marks: &Marks,
+        signing: Signing<'_>,
         context: &Context,
         request: Message<'_>,
         to: (Hop, Option<Target>),
     ) {
         self.text.clear();
         self.record_routes.clear();
+        self.path = None;
+        let (hop, target) = to;
+        let face = |hop: Hop| (plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
+        let flow = context.edits.flow.map(|of| match of {
+            FlowOf::Sender => context.from,
+            FlowOf::Receiver => hop,
+        });
+        if context.method == Method::Register {
+            self.path = flow.map(|flow| {
+                self.text.extend_from_slice(b"<sip:");
+                signing.flows.write(flow, &mut self.text);
+                self.text.push(b'@');
+                self.write_face(face(hop));
+                self.text.push(b'>');
+                0..self.text.len()
+            });
+        }
         let opens_dialog = request.to_tag().is_none() && context.method.forms_dialog();
         if !opens_dialog || !plan.settings().record_route {
             return;
         }
-        let (hop, target) = to;
         let mark = match (&context.selection, target) {
             (Some(_), Some(target)) => plan.mark_of(target),
             (Some(_) | None, _) => context.mark,
         };
-        let face = |hop: Hop| (plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
         let (forth, back) = (face(hop), face(context.from));
-        for (sent_by, transport) in std::iter::once(forth).chain((forth != back).then_some(back)) {
+        for face in std::iter::once(forth).chain((forth != back).then_some(back)) {
             let begin = self.text.len();
-            let transport = match transport {
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
-            };
-            for part in ["<sip:", sent_by, transport, ";lr;"] {
-                self.text.extend_from_slice(part.as_bytes());
+            self.text.extend_from_slice(b"<sip:");
+            if let Some(flow) = flow {
+                signing.flows.write(flow, &mut self.text);
+                self.text.push(b'@');
             }
-            marks.write(mark, request.call_id(), &mut self.text);
+            self.write_face(face);
+            self.text.push(b';');
+            signing.marks.write(mark, request.call_id(), &mut self.text);
             self.text.push(b'>');
             self.record_routes.push(begin..self.text.len());
         }
     }
 
+    /// Appends host, port, transport and `lr` of a URI of ours.
+    fn write_face(&mut self, (sent_by, transport): (&str, Transport)) {
+        let transport = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+        };
+        for part in [sent_by, transport, ";lr"] {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+    }
+
     /// The Record-Route values worked out last, the topmost first.
     pub fn record_routes(&self) -> SmallVec<[&[u8]; 2]> {
-        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
-        self.record_routes.iter().map(text).collect()
+        self.record_routes.iter().map(|range| self.text_at(range)).collect()
+    }
+
+    /// The Path value worked out last.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.path.as_ref().map(|range| self.text_at(range))
+    }
+
+    fn text_at(&self, range: &Range<usize>) -> &[u8] {
+        self.text.get(range.clone()).unwrap_or_default()
     }
 
     /// Appends the copy with the values worked out last.
@@ -81,7 +126,7 @@ impl Copier {
         let begin = self.text.len();
         plan.local().write_via(hop, branch, &mut self.text);
         let via = self.text.get(begin..).unwrap_or_default();
-        forward_request(request, &context.edit(via, &self.record_routes()), out);
+        forward_request(request, &context.edit(via, &self.record_routes(), self.path()), out);
         self.text.truncate(begin);
     }
 }
@@ -95,7 +140,8 @@ impl Engine {
         hop: Hop,
         target: Option<Target>,
     ) {
-        self.copier.prepare(&self.plan, &self.marks, context, request, (hop, target));
+        let signing = Signing { marks: &self.marks, flows: &self.flows };
+        self.copier.prepare(&self.plan, signing, context, request, (hop, target));
     }
 
     /// Sends a copy, as prepared: opens its client transaction.
@@ -152,7 +198,8 @@ impl Engine {
         let mut kept = self.lend(&context.request);
         if let Some(request) = kept.message() {
             let plan = self.earlier.at(attempt.epoch, &self.plan);
-            self.copier.prepare(plan, &self.marks, context, request, (attempt.hop, attempt.target));
+            let signing = Signing { marks: &self.marks, flows: &self.flows };
+            self.copier.prepare(plan, signing, context, request, (attempt.hop, attempt.target));
             self.copier.write(plan, context, request, attempt.hop, &branch, &mut sent);
         }
         // What was lent is read; its memory is that of the next loan.

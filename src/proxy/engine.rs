@@ -8,6 +8,7 @@ use super::context::Context;
 use super::copy::Copier;
 use super::dialogs::Dialogs;
 use super::earlier::Earlier;
+use super::flow::Flows;
 use super::mark::Marks;
 use super::mtu::Refusals;
 use super::plan::Plan;
@@ -45,6 +46,8 @@ pub struct Engine {
     pub challenges: Challenges,
     /// Reads and writes marks.
     pub marks: Marks,
+    /// Reads and writes flows.
+    pub flows: Flows,
     /// The key of loop hashes.
     pub loop_secret: Secret,
     /// Writes answers of our own.
@@ -91,6 +94,7 @@ impl Engine {
             refusals: Refusals::default(),
             challenges: Challenges::new(secret),
             marks: Marks::new(secret),
+            flows: Flows::new(secret),
             loop_secret: secret.derive("loops"),
             replies: Replies::new(secret, &plan.settings().user_agent),
             nonces: Nonces::new(secret.derive(&format!("choices of worker {}", worker.0))),
@@ -109,7 +113,13 @@ impl Engine {
 
     /// What routing looks at.
     pub fn view(&self) -> View<'_> {
-        View { plan: &self.plan, verdicts: &self.verdicts, marks: &self.marks, dialogs: &self.dialogs }
+        View {
+            plan: &self.plan,
+            verdicts: &self.verdicts,
+            marks: &self.marks,
+            flows: &self.flows,
+            dialogs: &self.dialogs,
+        }
     }
 
     /// Lends a kept message in one piece, to be taken back.

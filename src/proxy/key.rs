@@ -1,41 +1,38 @@
-//! The key of `hash`: the parts of a request that a set names, made one number.
+//! The key of `hash` and of registrations: the parts of a request that a set names, made one number.
 //!
 //! Equal on every instance and after restarts. What a part is, is decided here; where a key leads,
 //! by the algorithm.
 
-use crate::dispatch::{HashCompat, HashPart, Set, kamailio_hash};
-use crate::facts::Algorithm;
+use crate::dispatch::{Basis, HashCompat, HashPart, Set, kamailio_hash};
 use crate::facts::secret::Secret;
 use crate::sip::{Message, Uri, digest_user, uri_authority, uri_user};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
 /// The key of a request whose parts `part` gives, empty where it has none. `None` if it has none of
-/// those that the set names, or the set does not hash.
-pub fn hash_key<'a>(set: &Set, part: impl Fn(&HashPart) -> &'a [u8]) -> Option<u64> {
-    if set.algorithm() != Algorithm::Hash {
-        return None;
-    }
-    let parts: SmallVec<[&[u8]; 4]> = set.hash_key().iter().map(&part).collect();
+/// those that the set names, or the set does not hash on this basis.
+pub fn hash_key<'a>(set: &Set, basis: Basis, part: impl Fn(&HashPart) -> &'a [u8]) -> Option<u64> {
+    let named = set.key_on(basis);
+    let parts: SmallVec<[&[u8]; 4]> = named.iter().map(&part).collect();
     if parts.iter().all(|part| part.is_empty()) {
         return None;
     }
-    match set.hash_compat() {
+    match set.hash_compat_on(basis) {
         None => u64::try_from(Secret::new([0; 16]).mac(&parts) >> 64).ok(),
         Some(HashCompat::Kamailio) => {
-            let (first, second) = kamailio_parts(set.hash_key().first()?, parts.first()?);
+            let (first, second) = kamailio_parts(named.first()?, parts.first()?);
             Some(kamailio_hash(first, second).into())
         }
     }
 }
 
 /// The same of a request on the wire.
-pub fn hash_key_of(set: &Set, request: Message<'_>, source: IpAddr) -> Option<u64> {
+pub fn hash_key_of(set: &Set, basis: Basis, request: Message<'_>, source: IpAddr) -> Option<u64> {
     let source = match source {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     };
-    hash_key(set, |part| match part {
+    hash_key(set, basis, |part| match part {
         HashPart::CallId => request.call_id(),
         HashPart::From => request.from_uri(),
         HashPart::To => request.to_uri(),
@@ -78,14 +75,27 @@ fn kamailio_host(uri: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::dispatch::{SetSettings, Table};
+    use crate::facts::Algorithm;
     use crate::facts::names::Names;
 
     fn key(key: &[HashPart], compat: Option<HashCompat>, text: &str) -> Option<u64> {
+        key_on(Basis::Algorithm, Algorithm::Hash, key, compat, text)
+    }
+
+    /// `register_key` is the last of the parts.
+    fn key_on(
+        basis: Basis,
+        algorithm: Algorithm,
+        key: &[HashPart],
+        compat: Option<HashCompat>,
+        text: &str,
+    ) -> Option<u64> {
         let settings = SetSettings {
             name: "pbx".into(),
-            algorithm: Algorithm::Hash,
+            algorithm,
             hash_key: key.to_vec(),
             hash_compat: compat,
+            register_key: key.last().unwrap().clone(),
             objective: 0.999,
             reject_retry_after: std::time::Duration::from_secs(5),
             sources: vec![],
@@ -101,7 +111,7 @@ mod tests {
         let set = table.sets().next().unwrap();
         let mut index = crate::sip::Index::default();
         let request = crate::sip::parse(text.as_bytes(), crate::sip::Framing::Datagram, &mut index).unwrap();
-        hash_key_of(set, request, "192.0.2.7".parse().unwrap())
+        hash_key_of(set, basis, request, "192.0.2.7".parse().unwrap())
     }
 
     fn request(uri: &str, from: &str, more: &str) -> String {
@@ -145,6 +155,22 @@ mod tests {
                 assert_eq!(key(std::slice::from_ref(&part), compat, &text), None);
             }
             assert!(key(&[part, HashPart::CallId], None, &text).is_some());
+        }
+    }
+
+    #[test]
+    fn registrations_have_a_key_of_their_own_and_never_kamailios() {
+        let text = request("sip:alice@h", "sip:x@h", "");
+        let parts = [HashPart::CallId, HashPart::RuriUser];
+        let alone = key(&parts[1..], None, &text);
+        for algorithm in Algorithm::ALL {
+            for compat in [None, Some(HashCompat::Kamailio)] {
+                let on = |basis, parts: &[HashPart]| key_on(basis, *algorithm, parts, compat, &text);
+                assert_eq!(on(Basis::Registration, &parts), alone, "{algorithm} {compat:?}");
+                assert_eq!(on(Basis::Registration, &[HashPart::CallId, HashPart::AuthUser]), None);
+                let is_hashed = on(Basis::Algorithm, &parts).is_some();
+                assert_eq!(is_hashed, *algorithm == Algorithm::Hash, "{algorithm} {compat:?}");
+            }
         }
     }
 

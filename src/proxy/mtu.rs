@@ -23,8 +23,8 @@ const MEMORY: Duration = Duration::from_secs(300);
 /// How many such peers are remembered at most.
 const MAX: usize = 4_096;
 /// Bytes that a copy grows by at most, apart from the values put in and our own name: received, rport,
-/// Max-Forwards, Content-Length, the rest of Via, the names of the lines.
-const GROWTH: usize = 160 + VIA_SIZE;
+/// Max-Forwards, Content-Length, Supported, the rest of Via, the names of the lines.
+const GROWTH: usize = 192 + VIA_SIZE;
 /// The slot in the branch of an ACK that went over TCP for its size alone; an ACK has no transaction.
 const OVER_TCP: u32 = 1;
 
@@ -76,7 +76,7 @@ impl Engine {
         next: NextHop,
         now: Instant,
     ) -> Option<Hop> {
-        self.tcp_for(request, &context.edit(&[], &self.copier.record_routes()), next, now)
+        self.tcp_for(request, &context.edit(&[], &self.copier.record_routes(), self.copier.path()), next, now)
     }
 
     /// The same for a request with its edits, but for the Via.
@@ -89,7 +89,7 @@ impl Engine {
     ) -> Option<Hop> {
         let mtu = next.mtu.filter(|_| next.hop.transport == Transport::Udp)?;
         let local = self.plan.local();
-        let moved = [edit.append_route, edit.request_uri].into_iter().flatten();
+        let moved = [edit.append_route, edit.request_uri, edit.path].into_iter().flatten();
         let put_in: usize = edit.record_routes.iter().copied().chain(moved).map(<[u8]>::len).sum();
         // A line end may grow by a byte.
         let grown =

@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::admit::{self, Admitted};
-use super::choose::{Found, Selected, is_call};
+use super::choose::{Found, Selected, basis_of, is_call};
 use super::context::Context;
 use super::engine::{Engine, reply_hop, stamp};
 use super::mark::MarkId;
@@ -102,7 +102,7 @@ impl Core {
         let begun = (self.engine.stopwatch)();
         let selected = self.engine.select(arrival, set);
         let took = (self.engine.stopwatch)().saturating_duration_since(begun);
-        let found = Found { took, now, is_call: is_call(request) };
+        let found = Found { took, now, is_call: is_call(request), basis: basis_of(request.method()) };
         let Selected { selection, target, hop, reason } = match selected {
             Ok(selected) => selected,
             Err(failure) => return self.engine.refuse_selection(arrival, set, failure, found),

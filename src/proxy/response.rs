@@ -5,6 +5,7 @@ use super::context::{Best, Cancelling, Context, Phase};
 use super::dialogs::{Dialog, Party};
 use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
+use super::flow::FlowOf;
 use super::reject::{Rejection, Replies};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
@@ -139,6 +140,8 @@ impl Engine {
             return self.conclude(context, now);
         }
         let code = match outcome {
+            // RFC 5626 §5.3: nothing else reaches the phone.
+            Outcome::Undelivered { .. } if context.edits.flow == Some(FlowOf::Receiver) => 430,
             // RFC 3261 §16.9: as if a 503 had come.
             Outcome::Undelivered { .. } => 503,
             Outcome::Silence | Outcome::NoProgress => 408,
@@ -172,7 +175,7 @@ impl Engine {
         let was_cancelled = context.cancelled.is_some();
         let (code, response) = match best {
             // Cancelled before anything answered: the CANCEL itself is the reason.
-            None | Some(Best { code: 408 | 503, .. }) if was_cancelled => (487, Vec::new()),
+            None | Some(Best { code: 408 | 430 | 503, .. }) if was_cancelled => (487, Vec::new()),
             Some(Best { code: 408, response }) if response.is_empty() => {
                 return self.answer_silence(context, now);
             }

@@ -5,6 +5,7 @@
 
 use super::admit::Admitted;
 use super::dialogs::{Dialog, Dialogs, Party};
+use super::flow::{self, FlowOf, Flows, Forged};
 use super::local::DEFAULT_PORT;
 use super::mark::{MarkId, Marks};
 use super::plan::{Plan, PlannedRoute};
@@ -27,6 +28,8 @@ pub struct RouteEdits {
     pub append_route: Option<Box<[u8]>>,
     /// Whether the last Route value became the Request-URI (§16.4).
     pub drop_last_route: bool,
+    /// Whose flow is named in the Path or Record-Route that it gets.
+    pub flow: Option<FlowOf>,
 }
 
 impl RouteEdits {
@@ -85,6 +88,8 @@ pub struct View<'p> {
     pub verdicts: &'p Verdicts,
     /// Reads marks.
     pub marks: &'p Marks,
+    /// Reads flows.
+    pub flows: &'p Flows,
     /// The dialogs alive.
     pub dialogs: &'p Dialogs,
 }
@@ -95,7 +100,7 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
     let ours = leading_routes_of_ours(request, &all, view);
     let mut edits = RouteEdits { pop_routes: ours.count, ..RouteEdits::default() };
     let mut rest = all.get(ours.count..).unwrap_or_default();
-    let mut mark = ours.mark;
+    let (mut mark, mut flow) = (ours.mark, ours.flow);
     let mut uri = admitted.uri;
 
     // §16.4: a strict router before us put our Record-Route URI into the Request-URI and the
@@ -107,6 +112,7 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
         && let Some(restored) = Uri::parse(last)
     {
         mark = mark.or_else(|| view.marks.read(&uri, request.call_id()));
+        flow = flow.or_else(|| view.flows.read(&uri));
         edits.request_uri = Some((*last).into());
         edits.drop_last_route = true;
         uri = restored;
@@ -125,9 +131,18 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
     let has_valid_mark = mark.is_some() && request.to_tag().is_some();
     let sender = Sender { sets: sets_of(hop, view), has_valid_mark };
 
-    let decision = if let Some(next) = rest.first() {
+    let is_inside = request.to_tag().is_some();
+    let down_a_flow = flow.and_then(|flow| by_flow(flow, is_inside, hop, &sender, view));
+    let decision = if let Some(decision) = down_a_flow {
+        if let Some((next, uri)) = rest.first().and_then(|next| Some((*next, Uri::parse(next)?))) {
+            make_way_for_strict(next, uri, request, &mut edits);
+        }
+        edits.flow = matches!(decision, Decision::Relay { .. }).then_some(FlowOf::Receiver);
+        decision
+    } else if let Some(next) = rest.first() {
         relay_by_route(next, request, &mut edits, hop, &sender, dialog_target, view)
-    } else if request.to_tag().is_none() {
+    } else if !is_inside {
+        edits.flow = flow_of_sender(request, &sender, view);
         new_request(request, uri, hop, &sender, view)
     } else if uri.is_sip() && view.plan.local().is_us(&uri) {
         return by_dialog_table(request, edits, view);
@@ -160,19 +175,61 @@ struct Sender {
 struct OurRoutes {
     count: usize,
     mark: Option<MarkId>,
+    flow: Option<Result<Hop, Forged>>,
 }
 
 /// The Route values at the front that name us: one, or two where the dialog crosses listeners.
 fn leading_routes_of_ours(request: Message<'_>, routes: &[&[u8]], view: View<'_>) -> OurRoutes {
-    let mut ours = OurRoutes { count: 0, mark: None };
+    let mut ours = OurRoutes { count: 0, mark: None, flow: None };
     for route in routes.iter().take(2) {
         let Some(uri) = Uri::parse(route).filter(|uri| uri.is_sip() && view.plan.local().is_us(uri)) else {
             break;
         };
         ours.count += 1;
         ours.mark = ours.mark.or_else(|| view.marks.read(&uri, request.call_id()));
+        ours.flow = ours.flow.or_else(|| view.flows.read(&uri));
     }
     ours
+}
+
+/// Where a Route that names a flow leads (RFC 5626 §5.3); `None`: where it would without.
+fn by_flow(
+    flow: Result<Hop, Forged>,
+    is_inside: bool,
+    from: Hop,
+    sender: &Sender,
+    view: View<'_>,
+) -> Option<Decision> {
+    let is_from_set = !sender.sets.is_empty();
+    let forbidden = |text| Some(Decision::Reject(Rejection::new(403, Refusal::Forbidden, text)));
+    match flow {
+        // Inside a dialog it may be of an earlier process, and then the other rules carry the dialog.
+        Err(Forged) if is_inside => None,
+        Err(Forged) => forbidden("the flow in the Route is not one of ours"),
+        // Inside a dialog the phone shows it, too, and its requests go the other way.
+        Ok(flow) if is_inside && (!is_from_set || flow::is_from(flow, from)) => None,
+        Ok(_) if !is_from_set => forbidden("only a destination may send down a flow"),
+        Ok(flow) => {
+            let listener = view.plan.local().listener_for(flow.transport, flow.remote.ip(), flow.listener);
+            Some(if listener == Some(flow.listener) {
+                // A phone behind a NAT is reached over nothing else, however large the request.
+                Decision::Relay { hop: flow, target: None, mtu: None }
+            } else {
+                Decision::Reject(Rejection::new(430, Refusal::NoRoute, "the listener of the flow is gone"))
+            })
+        }
+    }
+}
+
+/// Whether what a phone sends is to lead back down its flow: a REGISTER (RFC 3327), and what may open
+/// a dialog if its Contact says `ob` (RFC 5626 §5.3.1).
+fn flow_of_sender(request: Message<'_>, sender: &Sender, view: View<'_>) -> Option<FlowOf> {
+    if !view.plan.settings().path || !sender.sets.is_empty() {
+        return None;
+    }
+    let method = request.method();
+    let wants_it = || request.contact().and_then(Uri::parse).is_some_and(|uri| uri.param("ob").is_some());
+    (method == Method::Register || method.forms_dialog() && wants_it()).then_some(FlowOf::Sender)
 }
 
 /// The sets that a message's source belongs to: as an endpoint of theirs (or on a connection to
@@ -202,13 +259,17 @@ fn relay_by_route<'a>(
     let Some(uri) = Uri::parse(next) else {
         return Decision::Reject(Rejection::new(400, Refusal::BadRequest, "the Route cannot be read"));
     };
+    make_way_for_strict(next, uri, request, edits);
+    relay_to(uri, hop, sender, dialog_target, view)
+}
+
+/// §16.6 step 6: if the next hop is a strict router, Request-URI and Route change places.
+fn make_way_for_strict(next: &[u8], uri: Uri<'_>, request: Message<'_>, edits: &mut RouteEdits) {
     if uri.param("lr").is_none() {
-        // §16.6 step 6: the next hop is a strict router.
         edits.append_route = Some(edits.request_uri.take().unwrap_or_else(|| request.request_uri().into()));
         edits.request_uri = Some(next.into());
         edits.pop_routes += 1;
     }
-    relay_to(uri, hop, sender, dialog_target, view)
 }
 
 /// A request outside a dialog, without a Route to somebody else.

@@ -25,6 +25,8 @@ pub struct Settings {
     pub mtu: usize,
     /// Whether Record-Route is added to requests that may open a dialog. Default true.
     pub record_route: bool,
+    /// Whether REGISTERs of phones get a Path that leads back the way they came. Default false.
+    pub path: bool,
     /// When an OPTIONS to ourselves is answered 503. Default auto.
     pub options_reply: OptionsReply,
     /// Value of User-Agent and Server in messages of our own. Default `sipwarden`.

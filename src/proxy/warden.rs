@@ -10,8 +10,9 @@ use crate::dispatch::{Change, Health, Reconciled};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::{Lookup, Resolution};
+use crate::facts::remembered::Remembered;
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
+use crate::facts::snapshot::{Detail, LoadSnapshot, ProbeExchange, SetSnapshot};
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
 use crate::sip::{Message, ProbeTemplate};
@@ -36,6 +37,10 @@ pub struct Warden {
     templates: HashMap<Target, ProbeTemplate>,
     lookups: Option<Vec<Lookup>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
+    /// The last probe of each destination as it went over the wire.
+    exchanges: HashMap<Target, Arc<ProbeExchange>>,
+    /// Whether anything has changed that is to survive a restart.
+    is_unsaved: bool,
 }
 
 /// A probe under way.
@@ -48,15 +53,18 @@ struct Running {
     hop: Hop,
     settings: Arc<crate::probe::Settings>,
     retransmissions: u32,
+    request: Box<[u8]>,
+    response: Box<[u8]>,
 }
 
 /// A probe that has just ended.
-#[derive(Clone, Copy)]
 struct Ended<'a> {
     probe: ProbeId,
     targets: &'a [Target],
     hop: Option<Hop>,
     outcome: ProbeOutcome,
+    request: Box<[u8]>,
+    response: Box<[u8]>,
 }
 
 impl Warden {
@@ -70,6 +78,8 @@ impl Warden {
             templates: HashMap::new(),
             lookups: None,
             generation: None,
+            exchanges: HashMap::new(),
+            is_unsaved: false,
         };
         warden.plan_probes(plan, now);
         warden.ask_for_names(&[]);
@@ -81,6 +91,8 @@ impl Warden {
         let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
+        self.exchanges.retain(|target, _| plan.table().destination(*target).is_some());
+        self.is_unsaved = true;
         self.ask_for_names(&asked);
         self.follow_probes(engine);
         self.tell_changes(engine);
@@ -127,11 +139,13 @@ impl Warden {
         } else {
             ProbeOutcome::Rejected(code)
         };
+        self.note_response(probe, response.bytes());
         self.end(engine, probe, outcome, now);
     }
 
     /// A response to a probe came that could not be parsed.
-    pub fn on_malformed(&mut self, engine: &mut Engine, probe: u32, now: Instant) {
+    pub fn on_malformed(&mut self, engine: &mut Engine, probe: u32, response: &[u8], now: Instant) {
+        self.note_response(probe, response);
         self.end(engine, probe, ProbeOutcome::Malformed, now);
     }
 
@@ -189,6 +203,37 @@ impl Warden {
         self.tell_changes(engine);
     }
 
+    /// Somebody wants to know how destinations are: probes each of them that is probed at all.
+    pub fn probe_now(&mut self, targets: &[Target], now: Instant) {
+        self.prober.demand(targets, now);
+    }
+
+    /// Forgets what was learned and wished at run time, and finds it out anew.
+    pub fn forget(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) {
+        self.health.forget(now);
+        let all: Vec<Target> = plan.table().destinations().map(|destination| destination.target).collect();
+        self.prober.demand(&all, now);
+        self.tell_changes(engine);
+    }
+
+    /// Takes back what was remembered over a restart; tells of how many destinations.
+    pub fn restore(&mut self, engine: &mut Engine, remembered: &[Remembered], now: Instant) {
+        let restored = self.health.restore(remembered, now);
+        let ignored = u32::try_from(remembered.len()).unwrap_or(u32::MAX).saturating_sub(restored);
+        engine.outbox.event(Event::StateRestored { restored, ignored });
+        self.tell_changes(engine);
+    }
+
+    /// What is to survive a restart.
+    pub fn remembered(&self) -> Vec<Remembered> {
+        self.health.remembered()
+    }
+
+    /// Whether anything has changed since the last call that is to survive a restart.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsaved)
+    }
+
     /// Verdicts that changed since the last call.
     pub fn take_verdicts(&mut self) -> Option<Arc<crate::dispatch::Verdicts>> {
         self.generation.take()
@@ -219,7 +264,15 @@ impl Warden {
             let settings = position.and_then(|position| plan.settings().sets.get(position));
             settings.and_then(super::Set::detection).unwrap_or_default()
         };
-        self.health.set_snapshots(detail, now, interval, detection, |target| load_of(engine, target, now))
+        let mut sets = self
+            .health
+            .set_snapshots(detail, now, interval, detection, |target| load_of(engine, target, now));
+        for destination in sets.iter_mut().flat_map(|set| &mut set.destinations) {
+            let exchange = self.exchanges.get(&destination.target);
+            destination.probe.last_started = exchange.map(|exchange| exchange.started);
+            destination.exchange = exchange.filter(|_| detail == Detail::Full).cloned();
+        }
+        sets
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].
@@ -273,9 +326,10 @@ impl Warden {
             Some((target, hop, self.templates.get(&target)?))
         });
         let Some((_, hop, template)) = ready else {
-            let ended =
-                Ended { probe: due.probe, targets: &due.targets, hop: None, outcome: ProbeOutcome::Dns };
-            return self.finish(engine, &ended, None, 0, now);
+            let (request, response) = (Box::default(), Box::default());
+            let (probe, targets, outcome) = (due.probe, &due.targets, ProbeOutcome::Dns);
+            let ended = Ended { probe, targets, hop: None, outcome, request, response };
+            return self.finish(engine, ended, None, 0, now);
         };
         let opening = Opening {
             purpose: Purpose::Probe,
@@ -295,11 +349,24 @@ impl Warden {
             local.write_via(hop, branch, &mut via);
             template.write(&via, call_id.as_bytes(), 1, tag.as_bytes(), out);
         });
-        let (targets, settings) = (due.targets.clone(), Arc::clone(&due.settings));
-        self.running.insert(
-            slot,
-            Running { probe: due.probe, targets, started: now, client, hop, settings, retransmissions: 0 },
-        );
+        let running = Running {
+            probe: due.probe,
+            targets: due.targets.clone(),
+            started: now,
+            client,
+            hop,
+            settings: Arc::clone(&due.settings),
+            retransmissions: 0,
+            request: ProbeExchange::keep(engine.outbox.last()),
+            response: Box::default(),
+        };
+        self.running.insert(slot, running);
+    }
+
+    fn note_response(&mut self, probe: u32, response: &[u8]) {
+        if let Some(running) = self.running.get_mut(&probe) {
+            running.response = ProbeExchange::keep(response);
+        }
     }
 
     /// Ends a probe that is under way.
@@ -311,21 +378,21 @@ impl Warden {
         let retransmissions =
             running.retransmissions.max(engine.transactions.retransmissions(running.client));
         engine.transactions.forget(running.client);
-        let Running { probe, targets, started, hop, .. } = running;
+        let Running { probe, targets, started, hop, request, response, .. } = running;
         let rtt = (outcome.code() > 0).then(|| now.saturating_duration_since(started));
-        let ended = Ended { probe, targets: &targets, hop: Some(hop), outcome };
-        self.finish(engine, &ended, rtt, retransmissions, now);
+        let ended = Ended { probe, targets: &targets, hop: Some(hop), outcome, request, response };
+        self.finish(engine, ended, rtt, retransmissions, now);
     }
 
     fn finish(
         &mut self,
         engine: &mut Engine,
-        ended: &Ended<'_>,
+        ended: Ended<'_>,
         rtt: Option<Duration>,
         retransmissions: u32,
         now: Instant,
     ) {
-        let Ended { probe, targets, hop, outcome } = *ended;
+        let Ended { probe, targets, hop, outcome, request, response } = ended;
         if let Some(rtt) = rtt.filter(|_| outcome.is_success()) {
             targets.iter().for_each(|target| engine.selector.loads().measure(*target, rtt));
         }
@@ -333,7 +400,11 @@ impl Warden {
             targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
         let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
         let Some(finished) = self.prober.finish(probe, in_doubt, now, &mut self.nonces) else { return };
+        let remote = hop.map(|hop| hop.remote);
+        let exchange = ProbeExchange { started: finished.started, ended: now, remote, request, response };
+        let exchange = Arc::new(exchange);
         for (&target, verdict) in finished.targets.iter().zip(verdicts) {
+            self.exchanges.insert(target, Arc::clone(&exchange));
             let transport =
                 engine.plan.table().destination(target).map_or(Transport::Udp, |d| d.settings.transport);
             engine.outbox.event(Event::ProbeFinished(Box::new(ProbeRecord {
@@ -342,7 +413,7 @@ impl Warden {
                 scheduled: finished.scheduled,
                 started: finished.started,
                 ended: now,
-                remote: hop.map(|hop| hop.remote),
+                remote,
                 transport,
                 outcome,
                 retransmissions,
@@ -356,6 +427,7 @@ impl Warden {
 
     fn tell_changes(&mut self, engine: &mut Engine) {
         while let Some(change) = self.health.poll_change() {
+            self.is_unsaved = true;
             engine.outbox.event(match change {
                 Change::Destination(change) => Event::DestinationChanged(change),
                 Change::Set { set, all_down } => Event::SetChanged { set, all_down },

@@ -3,9 +3,10 @@
 use crate::admin::Unavailable;
 use crate::facts::event::{ConfigApplied, ReloadTrigger};
 use crate::facts::lookup::Resolution;
+use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{Detail, Snapshot};
-use crate::facts::{Admin, Target};
-use crate::proxy::Plan;
+use crate::facts::{Admin, Target, WorkerId};
+use crate::proxy::{Plan, Trial};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -22,9 +23,15 @@ pub(super) enum Command {
     /// Tell what is.
     Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
-    Reload(Arc<Plan>, ReloadTrigger, oneshot::Sender<ConfigApplied>),
+    Reload(Arc<Plan>, ReloadTrigger, Memory, oneshot::Sender<ConfigApplied>),
     /// Take over the same configuration with other endpoints (worker 0, as above).
     Replan(Arc<Plan>, oneshot::Sender<()>),
+    /// Probe these destinations now (worker 0).
+    Probe(Vec<Target>, oneshot::Sender<()>),
+    /// Give copies of what the next request would be dispatched with.
+    Trial(oneshot::Sender<Trial>),
+    /// Tell what is to survive a restart (worker 0).
+    Remembered(oneshot::Sender<Vec<Remembered>>),
     /// Take an administrator's wish (worker 0).
     SetAdmin(Target, Admin, oneshot::Sender<()>),
     /// Take the end of a look-up (worker 0).
@@ -37,6 +44,15 @@ pub(super) enum Command {
     Unfinished(oneshot::Sender<u64>),
     /// End.
     Stop,
+}
+
+/// What becomes of that which was learned and wished at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It stays.
+    Keep,
+    /// It is forgotten.
+    Forget,
 }
 
 /// The sending ends of all workers' commands.
@@ -63,12 +79,27 @@ impl Commands {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Unavailable> {
+        self.ask(WorkerId(0), command).await
+    }
+
+    /// Asks a worker and waits for its answer.
+    pub(super) async fn ask<T>(
+        &self,
+        worker: WorkerId,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Unavailable> {
+        let worker = self.workers.get(usize::from(worker.0)).ok_or(Unavailable)?;
         let (sender, receiver) = oneshot::channel();
         let asked = async {
-            self.to_owner(command(sender)).await?;
+            worker.send(command(sender)).await.map_err(|_| Unavailable)?;
             receiver.await.map_err(|_| Unavailable)
         };
         timeout(PATIENCE, asked).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> u8 {
+        u8::try_from(self.workers.len()).unwrap_or(u8::MAX)
     }
 
     /// Gives a command to every worker; one that has ended is passed over.

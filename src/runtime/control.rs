@@ -1,18 +1,23 @@
 //! The control plane's answers to the HTTP server.
 
-use super::command::{Command, Commands};
-use super::reload::{Change, Reloader};
-use crate::admin::{Control, NotSet, Pieces, ReloadReport, Unavailable};
+use super::command::{Command, Commands, Memory};
+use super::reload::{Change, Next, Reloader};
+use super::state_file::StateFile;
+use crate::admin::explain::Explanation;
+use crate::admin::probes::Probing;
+use crate::admin::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 use crate::facts::clock::Clock;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Resolution;
-use crate::facts::snapshot::{Detail, Snapshot};
-use crate::facts::{Admin, Target};
-use crate::proxy::Plan;
+use crate::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
+use crate::facts::{Admin, Target, WorkerId};
+use crate::proxy::{self, Plan, Question};
 use crate::telemetry::{Recorder, Telemetry};
 use async_trait::async_trait;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 /// What the HTTP server, the signals and the file watcher act on.
 #[derive(Debug)]
@@ -24,11 +29,18 @@ pub(super) struct ControlPlane {
     plan: RwLock<Arc<Plan>>,
     ready: AtomicBool,
     clock: Clock,
+    state_file: Option<Arc<StateFile>>,
 }
 
 impl ControlPlane {
     /// Joins the parts; not ready until told so.
-    pub(super) fn new(commands: Commands, telemetry: Telemetry, reloader: Reloader, clock: Clock) -> Self {
+    pub(super) fn new(
+        commands: Commands,
+        telemetry: Telemetry,
+        reloader: Reloader,
+        clock: Clock,
+        state_file: Option<StateFile>,
+    ) -> Self {
         Self {
             commands,
             recorder: Mutex::new(telemetry.recorder()),
@@ -37,6 +49,7 @@ impl ControlPlane {
             reloader: tokio::sync::Mutex::new(reloader),
             ready: AtomicBool::new(false),
             clock,
+            state_file: state_file.map(Arc::new),
         }
     }
 
@@ -60,45 +73,83 @@ impl ControlPlane {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner).record(event);
     }
 
-    /// Loads the configuration again and applies it whole, or changes nothing. One at a time.
-    pub(super) async fn reload_for(&self, trigger: ReloadTrigger) -> Result<ReloadReport, String> {
+    /// Loads the configuration again and applies it whole, or changes nothing. One at a time. What was
+    /// learned and wished at run time can be forgotten in the same stroke.
+    pub(super) async fn reload_for(
+        &self,
+        trigger: ReloadTrigger,
+        memory: Memory,
+    ) -> Result<ReloadReport, String> {
         let mut reloader = self.reloader.lock().await;
         self.telemetry.reload_started();
-        match reloader.load() {
-            Err(error) => Err(self.refused(trigger, error)),
-            Ok(Change::None) => {
+        // A large file takes longer than others who share this thread may wait.
+        let loaded = tokio::task::block_in_place(|| reloader.load());
+        let report = match (loaded, memory) {
+            (Err(error), _) => return Err(self.refused(trigger, error)),
+            (Ok(Change::None), Memory::Keep) => {
                 self.record(&Event::ReloadUnchanged { trigger });
-                Ok(ReloadReport::default())
+                return Ok(ReloadReport::default());
             }
-            Ok(Change::Next(next)) => {
-                // New series exist before the first event about them.
-                self.telemetry.apply(Arc::clone(next.plan.directory()));
-                let plan = Arc::clone(&next.plan);
-                let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, done)).await;
-                let Ok(applied) = asked else {
-                    return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
-                };
-                self.set_plan(&next.plan);
-                let applied = ConfigApplied { needs_restart: next.needs_restart.clone(), ..applied };
-                let report = ReloadReport {
-                    changed: true,
-                    added: applied.added,
-                    removed: applied.removed,
-                    kept: applied.kept,
-                    needs_restart: applied.needs_restart.iter().map(|key| key.to_string()).collect(),
-                };
+            (Ok(Change::None), Memory::Forget) => {
+                let report = self.apply(trigger, memory, &reloader.again()).await?;
+                ReloadReport { changed: false, ..report }
+            }
+            (Ok(Change::Next(next)), _) => {
+                let report = self.apply(trigger, memory, &next).await?;
                 reloader.accept(*next);
-                self.record(&Event::ConfigApplied(Arc::new(applied)));
-                Ok(report)
+                report
             }
+        };
+        Ok(ReloadReport { reset: memory == Memory::Forget, ..report })
+    }
+
+    async fn apply(
+        &self,
+        trigger: ReloadTrigger,
+        memory: Memory,
+        next: &Next,
+    ) -> Result<ReloadReport, String> {
+        // New series exist before the first event about them.
+        self.telemetry.apply(Arc::clone(next.plan.directory()));
+        let plan = Arc::clone(&next.plan);
+        let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, memory, done)).await;
+        let Ok(applied) = asked else {
+            return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
+        };
+        self.set_plan(&next.plan);
+        let applied = ConfigApplied { needs_restart: next.needs_restart.clone(), ..applied };
+        let report = ReloadReport {
+            changed: true,
+            reset: false,
+            added: applied.added,
+            removed: applied.removed,
+            kept: applied.kept,
+            needs_restart: applied.needs_restart.iter().map(|key| key.to_string()).collect(),
+        };
+        self.record(&Event::ConfigApplied(Arc::new(applied)));
+        Ok(report)
+    }
+
+    /// Writes the state file, if one is configured.
+    pub(super) async fn save_states(&self) {
+        let Some(file) = self.state_file.clone() else { return };
+        let Ok(remembered) = self.commands.ask_owner(Command::Remembered).await else { return };
+        let written = tokio::task::spawn_blocking(move || file.save(&remembered, SystemTime::now())).await;
+        if let Ok(Err(error)) = written {
+            self.record(&Event::StateNotSaved { error: error.to_string().into() });
         }
+    }
+
+    /// Whether there is a state file to keep up to date.
+    pub(super) fn keeps_states(&self) -> bool {
+        self.state_file.is_some()
     }
 
     /// Reloads if the content of the file has changed since it was last looked at.
     pub(super) async fn reload_if_changed(&self) {
         if self.reloader.lock().await.file_changed() {
             // The outcome is an event; nobody waits for the answer.
-            let _ = self.reload_for(ReloadTrigger::File).await;
+            let _ = self.reload_for(ReloadTrigger::File, Memory::Keep).await;
         }
     }
 
@@ -166,8 +217,47 @@ impl Control for ControlPlane {
         self.ready.load(Ordering::Relaxed)
     }
 
-    async fn reload(&self) -> Result<ReloadReport, String> {
-        self.reload_for(ReloadTrigger::Api).await
+    async fn reload(&self, reset: Reset) -> Result<ReloadReport, String> {
+        let memory = match reset {
+            Reset::No => Memory::Keep,
+            Reset::Yes => Memory::Forget,
+        };
+        self.reload_for(ReloadTrigger::Api, memory).await
+    }
+
+    async fn probe(&self, set: &str, id: Option<&str>) -> Result<Probing, NotSet> {
+        let snapshot = self.commands.ask_owner(|answer| Command::Snapshot(Detail::Metrics, answer)).await?;
+        let set = snapshot.sets.iter().find(|known| &*known.name == set).ok_or(NotSet::NoSet)?;
+        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let owner = |target| plan.table().destination(target).map(|known| &*known.settings.owner);
+        // A configured id is all the addresses that it stands for.
+        let asked = |known: &&DestinationSnapshot| {
+            id.is_none_or(|id| &*known.id == id || owner(known.target) == Some(id))
+        };
+        let found: Vec<&DestinationSnapshot> = set.destinations.iter().filter(asked).collect();
+        if found.is_empty() {
+            return Err(NotSet::NoDestination);
+        }
+        let probed: Vec<&DestinationSnapshot> = found.into_iter().filter(|d| d.probe.enabled).collect();
+        let interval = probed.iter().map(|known| known.probe.interval).max().unwrap_or_default();
+        let targets = probed.iter().map(|known| known.target).collect();
+        let at = Instant::now();
+        self.commands.ask_owner(|done| Command::Probe(targets, done)).await?;
+        let probing = probed.iter().map(|known| known.id.to_string()).collect();
+        Ok(Probing { at, probing, interval })
+    }
+
+    async fn explain(&self, set: &str, question: &Question) -> Result<Explanation, NotExplained> {
+        let request = question.request().map_err(NotExplained::Question)?;
+        let source = question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let owner = proxy::owner(&request, self.commands.workers()).unwrap_or(WorkerId(0));
+        let trial = self.commands.ask(owner, Command::Trial).await?;
+        let id = trial.plan().table().set_by_name(set).ok_or(NotExplained::NoSet)?;
+        let plan = Arc::clone(trial.plan());
+        let ranked =
+            tokio::task::spawn_blocking(move || trial.run(id, &request, source, Instant::now())).await;
+        let candidates = ranked.map_err(|_| Unavailable)?;
+        Ok(Explanation::new(&plan, id, question, &candidates))
     }
 
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet> {

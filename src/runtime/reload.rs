@@ -149,6 +149,20 @@ impl Reloader {
         })))
     }
 
+    /// What runs, to be applied once more.
+    pub(super) fn again(&self) -> Next {
+        Next {
+            plan: Arc::clone(&self.plan),
+            needs_restart: config::restart_keys(&self.started, &self.config)
+                .into_iter()
+                .map(Box::from)
+                .collect(),
+            config: self.config.clone(),
+            settings: self.settings.clone(),
+            names: self.names.clone(),
+        }
+    }
+
     /// Takes over what the workers have taken.
     pub(super) fn accept(&mut self, next: Next) {
         let Next { plan, config, settings, names, .. } = next;

@@ -1,16 +1,18 @@
 //! Starting and stopping an instance: all of it, or nothing and one clear message.
 
-use super::command::{Command, Commands};
+use super::command::{Command, Commands, Memory};
 use super::control::ControlPlane;
 use super::reload::{ConfigFile, Reloader};
+use super::state_file::StateFile;
 use super::worker::{self, Setup, Share};
-use super::{drain, names, reload::LOOK_EVERY};
+use super::{drain, names, reload::LOOK_EVERY, state_file};
 use crate::admin;
 use crate::config::Config;
 use crate::dispatch::Loads;
 use crate::facts::clock::Clock;
-use crate::facts::event::ReloadTrigger;
+use crate::facts::event::{Event, ReloadTrigger};
 use crate::facts::lookup::Lookup;
+use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, Transport, WorkerId};
 use crate::net::{self, BindError, Bound, Exchange, Streams};
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Answers for names that may wait for the control plane.
@@ -88,10 +90,21 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let (commands, command_ends) = Commands::new(workers);
     let (wanted, lookups) = watch::channel(Vec::new());
     let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
-    let (workers, ended) = crew.start(sockets, command_ends, wanted).await?;
-    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock));
+    let state_file = config.state_file.clone().map(|path| StateFile::new(path, clock));
+    let (remembered, ignored) = match state_file.as_ref().map(|file| file.load(SystemTime::now())) {
+        None | Some(Ok(None)) => (vec![], None),
+        Some(Ok(Some(remembered))) => (remembered, None),
+        Some(Err(ignored)) => (vec![], Some(ignored)),
+    };
+    let unsaved = Arc::new(Notify::new());
+    let share = (wanted, Arc::clone(&unsaved), remembered);
+    let (workers, ended) = crew.start(sockets, command_ends, share).await?;
+    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock, state_file));
+    if let Some((problem, detail)) = ignored {
+        control.record(&Event::StateIgnored { problem, detail });
+    }
     let http_address = http.address();
-    let tasks = spawn_tasks(&control, &config, &sip, http, lookups);
+    let tasks = spawn_tasks(&control, &config, &sip, http, lookups, unsaved);
     control.set_ready(true);
     Ok(Running { http: http_address, sip, control, workers, ended, tasks })
 }
@@ -100,7 +113,7 @@ impl Running {
     /// Reloads as if the file or a signal had asked for it.
     pub async fn reload(&self, trigger: ReloadTrigger) {
         // The outcome is an event; nobody waits for the answer.
-        let _ = self.control.reload_for(trigger).await;
+        let _ = self.control.reload_for(trigger, Memory::Keep).await;
     }
 
     /// Waits until a worker has ended by itself, which only a defect makes it do.
@@ -119,6 +132,7 @@ impl Running {
     /// Stops at once, without draining.
     pub async fn stop(mut self) {
         self.control.set_ready(false);
+        self.control.save_states().await;
         self.control.commands().to_all(|| Command::Stop).await;
         let workers = std::mem::take(&mut self.workers);
         let joined = tokio::task::spawn_blocking(move || {
@@ -171,7 +185,7 @@ impl Crew<'_> {
         &self,
         sockets: Vec<Bound>,
         commands: Vec<mpsc::Receiver<Command>>,
-        lookups: watch::Sender<Vec<Lookup>>,
+        (lookups, unsaved, remembered): (watch::Sender<Vec<Lookup>>, Arc<Notify>, Vec<Remembered>),
     ) -> Result<(Vec<JoinHandle<()>>, mpsc::Receiver<u8>), StartError> {
         let (exchange, deliveries) = Exchange::new(self.workers);
         let mut limits = self.config.net.clone();
@@ -181,7 +195,7 @@ impl Crew<'_> {
         let max_message = limits.max_message;
         let streams = Streams::new(limits, exchange.clone());
         let (published, publications) = watch::channel(None);
-        let mut owner = Some(Share::Owner(published, lookups));
+        let mut owner = Some(Share::Owner { published, lookups, unsaved, remembered });
         let (ended_by_itself, ended) = mpsc::channel(usize::from(self.workers));
         let loads = Loads::new(Instant::now());
         let mut by_worker = divide(sockets, self.workers)?.into_iter();
@@ -260,6 +274,7 @@ fn spawn_tasks(
     sip: &[(Transport, SocketAddr)],
     http: admin::BoundListener,
     lookups: watch::Receiver<Vec<Lookup>>,
+    unsaved: Arc<Notify>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (settings, asked) = (config.admin.clone(), Arc::clone(control));
@@ -272,6 +287,8 @@ fn spawn_tasks(
     let has = |v6: bool| sip.iter().any(|(_, address)| address.is_ipv6() == v6);
     tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), lookups, reports));
     tasks.spawn(names::follow(Arc::clone(control), resolutions));
+    let saved = Arc::clone(control);
+    tasks.spawn(async move { state_file::save_when(&saved, &unsaved).await });
     let watched = Arc::clone(control);
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(LOOK_EVERY);

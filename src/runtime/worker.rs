@@ -5,10 +5,11 @@
 
 mod step;
 
-use super::command::Command;
+use super::command::{Command, Memory};
 use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Lookup;
+use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, WorkerId};
 use crate::net::{Delivery, Exchange, Streams, UdpSocket};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use step::{BATCH, Scratch};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
 /// Time for the last answers to leave on streams.
@@ -38,8 +39,17 @@ pub(super) struct Published {
 /// The part that a worker has in the states that worker 0 owns.
 #[derive(Debug)]
 pub(super) enum Share {
-    /// Owns them: publishes verdicts, and says which names to look up.
-    Owner(watch::Sender<Option<Published>>, watch::Sender<Vec<Lookup>>),
+    /// Owns them: publishes verdicts, says which names to look up, and that states are to be saved.
+    Owner {
+        /// To the followers.
+        published: watch::Sender<Option<Published>>,
+        /// To the resolver.
+        lookups: watch::Sender<Vec<Lookup>>,
+        /// To whoever saves states.
+        unsaved: Arc<Notify>,
+        /// What was remembered over a restart, taken back first of all.
+        remembered: Vec<Remembered>,
+    },
     /// Is told of them.
     Follower(watch::Receiver<Option<Published>>),
 }
@@ -113,7 +123,7 @@ enum Woken {
 impl Worker {
     fn new(setup: Setup) -> io::Result<Self> {
         let Setup { id, plan, secret, loads, datagrams, listeners, max_message, .. } = setup;
-        let Setup { exchange, deliveries, commands, streams, share, recorder, .. } = setup;
+        let Setup { exchange, deliveries, commands, streams, mut share, recorder, .. } = setup;
         let mut sockets = Vec::with_capacity(datagrams.len());
         let mut by_listener = vec![None; plan.settings().listeners.len()];
         for (listener, socket) in datagrams {
@@ -128,7 +138,12 @@ impl Worker {
             tokio::spawn(streams.clone().accept(id, listener, socket));
         }
         let now = Instant::now();
-        let core = Core::new(id, Arc::clone(&plan), &secret, &loads, Instant::now, now);
+        let mut core = Core::new(id, Arc::clone(&plan), &secret, &loads, Instant::now, now);
+        if let Share::Owner { remembered, .. } = &mut share
+            && !remembered.is_empty()
+        {
+            core.handle_input(Input::Restore(std::mem::take(remembered)), now);
+        }
         let scratch = Scratch::new();
         Ok(Self {
             id,
@@ -200,9 +215,9 @@ impl Worker {
             Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
             // Whoever asked has given up and said so: taking it now would leave the control plane
             // with another configuration, and the next one with numbers of destinations used twice.
-            Command::Reload(_, _, done) if done.is_closed() => {}
-            Command::Reload(plan, trigger, done) => {
-                let applied = self.reload(plan, trigger, now);
+            Command::Reload(.., done) if done.is_closed() => {}
+            Command::Reload(plan, trigger, memory, done) => {
+                let applied = self.reload(plan, trigger, memory, now);
                 let _ = done.send(applied);
             }
             Command::SetAdmin(target, admin, done) => {
@@ -217,6 +232,12 @@ impl Worker {
                 self.publish(Some(plan));
                 let _ = done.send(());
             }
+            Command::Probe(targets, done) => {
+                self.core.handle_input(Input::Probe(targets), now);
+                let _ = done.send(());
+            }
+            Command::Trial(answer) => drop(answer.send(self.core.trial())),
+            Command::Remembered(answer) => drop(answer.send(self.core.remembered())),
             Command::Resolved(resolution) => self.core.handle_input(Input::Resolved(resolution), now),
             Command::Drain => self.core.handle_input(Input::Drain, now),
             Command::Abort => self.core.handle_input(Input::Abort, now),
@@ -227,10 +248,19 @@ impl Worker {
 
     /// Takes over a configuration and returns what that changed, for the control plane to record
     /// with what it knows more.
-    fn reload(&mut self, plan: Arc<Plan>, trigger: ReloadTrigger, now: Instant) -> ConfigApplied {
+    fn reload(
+        &mut self,
+        plan: Arc<Plan>,
+        trigger: ReloadTrigger,
+        memory: Memory,
+        now: Instant,
+    ) -> ConfigApplied {
         let hash = plan.settings().hash;
         self.plan = Arc::clone(&plan);
         self.core.handle_input(Input::Reload { plan: Arc::clone(&plan), trigger }, now);
+        if memory == Memory::Forget {
+            self.core.handle_input(Input::Forget, now);
+        }
         let nothing = Vec::new();
         let mut told = ConfigApplied {
             trigger: Some(trigger),
@@ -266,7 +296,10 @@ impl Worker {
 
     /// Publishes new verdicts, and whatever there is with a new plan.
     fn publish(&mut self, planned: Option<Arc<Plan>>) {
-        let Share::Owner(published, names) = &self.share else { return };
+        let Share::Owner { published, lookups: wanted, unsaved, .. } = &self.share else { return };
+        if self.core.take_unsaved() {
+            unsaved.notify_one();
+        }
         let verdicts = self.core.take_verdicts();
         if verdicts.is_some() || planned.is_some() {
             let plan = planned.unwrap_or_else(|| Arc::clone(&self.plan));
@@ -276,7 +309,7 @@ impl Worker {
             });
         }
         if let Some(lookups) = self.core.take_lookups() {
-            names.send_replace(lookups);
+            wanted.send_replace(lookups);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct RequestEdit<'a> {
     pub max_forwards: u8,
     /// Values of the Record-Route lines put on top, the first topmost.
     pub record_routes: &'a [&'a [u8]],
+    /// The value of a Path line put on top; `path` is then added to Supported where it is missing.
+    pub path: Option<&'a [u8]>,
     /// How many Route values to remove from the front.
     pub pop_routes: usize,
     /// A URI put as the last Route value.
@@ -40,6 +42,9 @@ pub struct RequestEdit<'a> {
     /// Whether the last Route value of the message is removed.
     pub drop_last_route: bool,
 }
+
+/// The option tag of Path (RFC 3327 §4).
+const PATH_TAG: &str = "path";
 
 /// Appends the request with its edits to `out`.
 pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut Vec<u8>) {
@@ -52,6 +57,12 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
     write_line(b"Via", edit.via, splice.out);
     for value in edit.record_routes {
         write_line(b"Record-Route", value, splice.out);
+    }
+    if let Some(value) = edit.path {
+        write_line(b"Path", value, splice.out);
+        if !message.supports(PATH_TAG) {
+            write_line(b"Supported", PATH_TAG.as_bytes(), splice.out);
+        }
     }
     if !message.index.has(Name::MaxForwards) {
         write_max_forwards(edit.max_forwards, splice.out);

@@ -155,6 +155,11 @@ impl<'a> Message<'a> {
         self.index.lines.iter().filter(is_named).map(move |line| message.text(line.value))
     }
 
+    /// Whether an option tag is listed in Supported (RFC 3261 §20.37).
+    pub fn supports(&self, tag: &str) -> bool {
+        self.headers("Supported").flat_map(list).any(|listed| listed.eq_ignore_ascii_case(tag.as_bytes()))
+    }
+
     /// The body.
     pub fn body(&self) -> &'a [u8] {
         self.text(self.index.body)

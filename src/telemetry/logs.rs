@@ -236,6 +236,15 @@ impl Writer {
             Event::SocketFailed { transport, operation, reason } => {
                 debug!(%transport, %operation, %reason, "socket error");
             }
+            Event::StateRestored { restored, ignored } => info!(restored, ignored, "state restored"),
+            Event::StateIgnored { problem, detail } => {
+                line.warned();
+                warn!(%problem, error = %Safe(detail), "state file ignored, everything starts as configured");
+            }
+            Event::StateNotSaved { error } => {
+                line.warned();
+                warn!(error = %Safe(error), "state file not written, a restart would find an older one");
+            }
             Event::DrainStarted { unfinished } => info!(unfinished, "draining: no new dialogs"),
             Event::DrainEnded { cancelled } => info!(cancelled, "drained"),
         }

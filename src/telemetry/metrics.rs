@@ -243,6 +243,9 @@ impl Metrics {
             }
             // The connection that was not opened is counted by itself.
             Event::FellBackToUdp { target: _, remote: _, reason: _ } => {}
+            Event::StateRestored { restored: _, ignored: _ }
+            | Event::StateIgnored { problem: _, detail: _ }
+            | Event::StateNotSaved { error: _ } => {}
             Event::DrainStarted { unfinished: _ } | Event::DrainEnded { cancelled: _ } => {}
         }
     }

@@ -97,6 +97,9 @@ impl Writer {
             | Event::LingerDropped { .. }
             | Event::HandedOver { .. }
             | Event::SocketFailed { .. }
+            | Event::StateRestored { .. }
+            | Event::StateIgnored { .. }
+            | Event::StateNotSaved { .. }
             | Event::DrainStarted { .. }
             | Event::DrainEnded { .. } => {}
         }

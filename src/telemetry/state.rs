@@ -325,6 +325,7 @@ mod tests {
             load: LoadSnapshot { calls: 4, max_calls: Some(10), ramp: 0.25, ..LoadSnapshot::default() },
             changes: vec![],
             probes: vec![],
+            exchange: None,
         };
         SetSnapshot {
             id: SetId::new(0),

@@ -7,6 +7,42 @@ use sipwarden::facts::{Admin, State, Transport};
 use sipwarden::proxy::Input;
 
 #[test]
+fn a_probe_on_demand_decides_at_once_and_is_on_record_as_it_went_over_the_wire() {
+    let mut world = World::new(TWO);
+    let exchange = world.destination("d1").exchange.expect("it has been probed");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(text(&exchange.request).starts_with("OPTIONS sip:10.0.1.1:5060 SIP/2.0\r\n"), "{exchange:?}");
+    assert!(text(&exchange.response).starts_with("SIP/2.0 200"), "{exchange:?}");
+    assert_eq!(exchange.remote.map(|remote| remote.to_string()).as_deref(), Some(D1));
+    world.set_health(D1, Health::Answers(503));
+    let d1 = world.target("d1");
+    world.input(Input::Probe(vec![d1]));
+    world.advance(5);
+    assert_eq!((world.state("d1"), world.state("d2")), (State::Failing, State::Up));
+    world.set_health(D1, Health::Silent);
+    world.input(Input::Probe(vec![d1]));
+    world.advance(2_100);
+    let exchange = world.destination("d1").exchange.expect("it has been probed");
+    assert!(exchange.response.is_empty() && !exchange.request.is_empty(), "{exchange:?}");
+}
+
+#[test]
+fn what_was_down_before_a_restart_gets_no_call_until_its_first_verdict() {
+    let mut before = World::new(TWO);
+    before.set_health(D1, Health::Silent);
+    before.advance(30_000);
+    let remembered = before.core.remembered();
+    assert!(before.core.take_unsaved() && !before.core.take_unsaved());
+    let mut after = World::cold(TWO);
+    after.input(Input::Restore(remembered));
+    assert_eq!((after.state("d1"), after.state("d2")), (State::Down, State::Unknown));
+    after.receive(CALLER, &Call::new("early").request("INVITE"));
+    after.sent_to(D2, "INVITE");
+    after.advance(1_500);
+    assert_eq!(after.state("d1"), State::Up, "the first verdict decides alone");
+}
+
+#[test]
 fn the_first_probe_decides_alone_and_nothing_waits_for_it() {
     let mut world = World::cold(TWO);
     assert_eq!(world.state("d1"), State::Unknown);

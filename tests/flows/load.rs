@@ -224,6 +224,18 @@ fn the_same_call_with_credentials_goes_to_who_asked_for_them_and_takes_no_turn_o
 }
 
 #[test]
+fn the_same_call_with_credentials_goes_elsewhere_when_who_asked_for_them_is_full() {
+    let mut world = World::new(&limited("max_calls: 1"));
+    let (mut call, invite) = begin(&mut world, "digest", D1);
+    world.receive(D1, &reply(&invite.text, 401, "asks", ""));
+    world.receive(CALLER, &call.companion("ACK"));
+    begin_after(&mut world, "meanwhile", D1);
+    world.receive(CALLER, &call.request_with("INVITE", "Authorization: Digest x\r\n"));
+    world.sent_to(D2, "INVITE");
+    assert_eq!((world.calls("d1"), world.calls("d2")), (1, 1));
+}
+
+#[test]
 fn a_removed_destination_keeps_its_calls_and_finds_them_when_it_is_back() {
     let mut world = World::new(TWO);
     let (mut call, _) = establish(&mut world, "kept", D1);

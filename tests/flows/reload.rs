@@ -50,6 +50,23 @@ fn a_kept_destination_keeps_its_state_and_the_wish_of_the_administrator() {
 }
 
 #[test]
+fn a_reset_forgets_states_and_wishes_and_probes_at_once() {
+    let mut world = World::new(TWO);
+    world.set_health(D1, Health::Silent);
+    world.advance(30_000);
+    world.set_admin("d2", Admin::Draining);
+    world.set_health(D1, Health::Answers(200));
+    world.reload(TWO);
+    world.input(Input::Forget);
+    assert_eq!((world.state("d1"), world.state("d2")), (State::Unknown, State::Unknown));
+    assert!(world.destination("d1").changes.len() > 1, "history stays");
+    world.receive(CALLER, &Call::new("meanwhile").request("INVITE"));
+    world.sent_to(D1, "INVITE");
+    world.advance(20);
+    assert_eq!((world.state("d1"), world.state("d2")), (State::Up, State::Up));
+}
+
+#[test]
 fn an_added_destination_is_probed_before_the_others_end_its_unknown() {
     let mut world = World::new(ONE);
     world.reload(TWO);

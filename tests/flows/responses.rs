@@ -2,7 +2,7 @@
 
 use crate::sim::*;
 use sipwarden::facts::event::{DropReason, Event};
-use sipwarden::facts::{ConnectionId, Hop, ListenerId, Transport};
+use sipwarden::facts::{ConnectionChoice, ConnectionId, Hop, ListenerId, Transport};
 use sipwarden::proxy::Input;
 
 fn dropped(world: &World, wanted: DropReason) -> usize {
@@ -139,7 +139,7 @@ fn over_tcp_responses_leave_on_the_connection_or_towards_the_sent_by_of_the_requ
     // RFC 3261 §18.2.2: the hop names the connection, and for the time when that is gone the source
     // address with the port of sent-by.
     let mut world = World::new(TWO);
-    let connection = Some(ConnectionId(7));
+    let connection = Some(ConnectionChoice::Preferred(ConnectionId(7)));
     let hop = Hop {
         transport: Transport::Tcp,
         listener: ListenerId::new(1),

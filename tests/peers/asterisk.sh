@@ -15,7 +15,8 @@
 # cancelled; soon rings for 0.3 s and answers; early has media before it answers; refresh answers,
 # sends a re-INVITE with another codec and hangs up; talk is a bridge to echo, for transfers to
 # tone, which rings and plays; any other number rings briefly, answers and hangs up after five
-# minutes.
+# minutes. desk1 to desk16 are phones that register, password secret, through a proxy that gives
+# them a Path.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 peers=${E2E_PEERS:-$repo/target/peers}
@@ -93,6 +94,7 @@ configure() {
       res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb \
       res_pjproject res_pjsip res_pjsip_session res_pjsip_sdp_rtp res_rtp_asterisk \
       res_pjsip_pubsub res_pjsip_endpoint_identifier_anonymous res_pjsip_caller_id res_pjsip_nat \
+      res_pjsip_endpoint_identifier_user res_pjsip_authenticator_digest res_pjsip_registrar res_pjsip_path \
       res_pjsip_refer res_pjsip_rfc3326 res_pjsip_logger chan_pjsip \
       pbx_config app_dial app_echo app_playtones bridge_simple codec_ulaw codec_alaw
   } >"$dir/etc/modules.conf"
@@ -101,7 +103,7 @@ configure() {
 [global]
 type = global
 user_agent = asterisk-$name
-endpoint_identifier_order = anonymous
+endpoint_identifier_order = username,anonymous
 
 [over-udp]
 type = transport
@@ -121,6 +123,32 @@ allow = ulaw
 direct_media = no
 100rel = yes
 PJSIP
+  local desk
+  for desk in desk{1..16}; do
+    cat >>"$dir/etc/pjsip.conf" <<PJSIP
+
+[$desk]
+type = endpoint
+context = callers
+disallow = all
+allow = ulaw
+direct_media = no
+auth = $desk
+aors = $desk
+
+[$desk]
+type = auth
+auth_type = userpass
+username = $desk
+password = secret
+
+[$desk]
+type = aor
+max_contacts = 1
+remove_existing = yes
+support_path = yes
+PJSIP
+  done
   # An OPTIONS without user part looks for extension s; without it the answer is 404.
   cat >"$dir/etc/extensions.conf" <<'DIALPLAN'
 [general]
@@ -156,6 +184,7 @@ exten = tone,1,Ringing()
  same = n,Playtones(425/100)
  same = n,Wait(1)
  same = n,Hangup()
+exten = _desk.,1,Dial(PJSIP/${EXTEN},20)
 exten = _X.,1,Ringing()
  same = n,Wait(1)
  same = n,Answer()
@@ -183,7 +212,7 @@ cli)
   exec chroot "$root" /usr/sbin/asterisk -C "/srv/$name/etc/asterisk.conf" -rx "$*"
   ;;
 *)
-  sed -n '2,22s/^# \{0,1\}//p' "$0"
+  sed -n '2,24s/^# \{0,1\}//p' "$0"
   exit 2
   ;;
 esac

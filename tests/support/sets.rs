@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each user needs its own part")]
 
 use sipwarden::dispatch::{
-    Ask, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Health, Host, Loads,
+    Ask, Basis, DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Health, Host, Loads,
     PassiveSettings, RetryAfterSettings, Selection, Selector, SetSettings, Table, Thresholds, Verdicts,
 };
 use sipwarden::facts::event::ProbeOutcome;
@@ -87,6 +87,7 @@ pub fn set(name: &str, row: Row, members: &[Member]) -> SetSettings {
         algorithm: row.algorithm,
         hash_key: vec![HashPart::CallId],
         hash_compat: row.compat,
+        register_key: HashPart::To,
         objective: 0.999,
         reject_retry_after: Duration::from_secs(5),
         sources: vec![],
@@ -102,7 +103,7 @@ pub fn set(name: &str, row: Row, members: &[Member]) -> SetSettings {
 
 /// What a request that is no call brings: no counts, no limits.
 fn ask(key_for: &dyn Fn(SetId) -> Option<u64>, nonce: u64) -> Ask<'_> {
-    Ask { key_for, nonce, now: Instant::now(), is_call: false }
+    Ask { basis: Basis::Algorithm, key_for, nonce, now: Instant::now(), is_call: false }
 }
 
 /// Sets, who of them is usable, and what chooses among those.

@@ -16,7 +16,9 @@ use sipwarden::facts::names::Names;
 use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
-use sipwarden::facts::{Admin, Hop, ListenerId, State, Target, Transport, WorkerId};
+use sipwarden::facts::{
+    Admin, ConnectionChoice, ConnectionId, Hop, ListenerId, State, Target, Transport, WorkerId,
+};
 use sipwarden::proxy::{Answers, Core, Input, Interfaces, Plan, Settings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -74,6 +76,7 @@ pub struct World {
     pub probes: Vec<Sent>,
     health: BTreeMap<SocketAddr, Health>,
     unreachable: BTreeSet<SocketAddr>,
+    closed: BTreeSet<ConnectionId>,
 }
 
 impl World {
@@ -116,6 +119,7 @@ impl World {
             probes: Vec::new(),
             health: BTreeMap::new(),
             unreachable: BTreeSet::new(),
+            closed: BTreeSet::new(),
         }
     }
 
@@ -131,6 +135,11 @@ impl World {
         } else {
             self.unreachable.remove(&address)
         };
+    }
+
+    /// Closes a connection: what is to leave on it and no other comes back.
+    pub fn close(&mut self, connection: ConnectionId) {
+        self.closed.insert(connection);
     }
 
     /// Reloads another configuration.
@@ -190,6 +199,14 @@ impl World {
         let listener = ListenerId::new(u8::from(transport == Transport::Tcp));
         let hop = Hop { transport, listener, remote: address(from), connection: None };
         self.input(Input::Message { hop, bytes });
+    }
+
+    /// The core receives a message on a connection.
+    pub fn receive_on(&mut self, connection: ConnectionId, from: &str, text: &str) {
+        let connection = Some(ConnectionChoice::Preferred(connection));
+        let listener = ListenerId::new(1);
+        let hop = Hop { transport: Transport::Tcp, listener, remote: address(from), connection };
+        self.input(Input::Message { hop, bytes: text.as_bytes() });
     }
 
     pub fn input(&mut self, input: Input<'_>) {
@@ -257,7 +274,12 @@ impl World {
         let to = sent.hop.remote;
         let is_probe = sent.text.starts_with("OPTIONS ") && sent.text.contains(";branch=z9hG4bKsp");
         let health = self.health.get(&to).copied().unwrap_or(Health::Answers(200));
-        if self.unreachable.contains(&to) || is_probe && health == Health::Unreachable {
+        if let Some(ConnectionChoice::Only(id)) = sent.hop.connection
+            && self.closed.contains(&id)
+        {
+            let reason = TransportReason::Closed;
+            self.step(Input::Undeliverable { hop: sent.hop, message: sent.text.as_bytes(), reason });
+        } else if self.unreachable.contains(&to) || is_probe && health == Health::Unreachable {
             let reason = TransportReason::Icmp;
             // ICMP quotes the beginning only.
             let quote = sent.text.as_bytes()[..sent.text.len().min(200)].to_vec();
@@ -447,7 +469,7 @@ pub struct Call {
     pub to_tag: Option<String>,
     pub routes: Vec<String>,
     pub uri: String,
-    branches: u32,
+    pub branches: u32,
 }
 
 impl Call {

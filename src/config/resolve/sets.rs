@@ -116,6 +116,7 @@ fn set(
         algorithm: keys.algorithm,
         hash_compat: keys.hash.compat,
         hash_key: keys.hash.key.iter().map(|part| part.0.clone()).collect(),
+        register_key: keys.register_key.0.clone(),
         objective: keys.objective,
         reject_retry_after: keys.reject_retry_after,
         sources: keys.sources.iter().map(|network| network.0).collect(),

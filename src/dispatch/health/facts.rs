@@ -27,6 +27,8 @@ pub struct Facts {
 pub enum Probe {
     /// No probe has ended yet.
     Unknown,
+    /// It was down before a restart, and no probe has ended since.
+    Restored,
     /// The last one succeeded.
     Up,
     /// Was up; this many in a row have failed, fewer than the threshold.
@@ -52,8 +54,8 @@ impl Probe {
     /// The fact after one more probe. The first verdict decides alone.
     pub fn after(self, is_success: bool, thresholds: Thresholds) -> Self {
         match (self, is_success) {
-            (Self::Unknown | Self::Up | Self::Failing(_), true) => Self::Up,
-            (Self::Unknown | Self::Down | Self::Recovering(_), false) => Self::Down,
+            (Self::Unknown | Self::Restored | Self::Up | Self::Failing(_), true) => Self::Up,
+            (Self::Unknown | Self::Restored | Self::Down | Self::Recovering(_), false) => Self::Down,
             (Self::Up, false) => Self::failing(1, thresholds),
             (Self::Failing(count), false) => Self::failing(count.saturating_add(1), thresholds),
             (Self::Down, true) => Self::recovering(1, thresholds),
@@ -86,7 +88,7 @@ impl Facts {
         match self.resolution {
             Resolution::Pending => false,
             Resolution::Failed => true,
-            Resolution::Known => self.probe != Probe::Unknown,
+            Resolution::Known => !matches!(self.probe, Probe::Unknown | Probe::Restored),
         }
     }
 
@@ -115,7 +117,7 @@ pub fn derive(facts: &Facts) -> State {
         Admin::Draining => return State::Draining,
         Admin::Enabled => {}
     }
-    let is_down = matches!(facts.probe, Probe::Down | Probe::Recovering(_));
+    let is_down = matches!(facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored);
     if is_down || facts.resolution == Resolution::Failed {
         return State::Down;
     }
@@ -128,7 +130,7 @@ pub fn derive(facts: &Facts) -> State {
     match (facts.resolution, facts.probe) {
         (Resolution::Pending, _) | (_, Probe::Unknown) => State::Unknown,
         (_, Probe::Failing(_)) => State::Failing,
-        (_, Probe::Up | Probe::Down | Probe::Recovering(_)) => State::Up,
+        (_, Probe::Up | Probe::Down | Probe::Recovering(_) | Probe::Restored) => State::Up,
     }
 }
 
@@ -159,6 +161,8 @@ mod tests {
             (Probe::Down, true, Probe::Recovering(1)),
             (Probe::Recovering(1), true, Probe::Up),
             (Probe::Recovering(1), false, Probe::Down),
+            (Probe::Restored, true, Probe::Up),
+            (Probe::Restored, false, Probe::Down),
         ];
         for (before, is_success, after) in table {
             assert_eq!(before.after(is_success, thresholds), after, "{before:?} {is_success}");
@@ -206,6 +210,13 @@ mod tests {
         for facts in [pending, failed] {
             assert_eq!(facts.skip(false), Some(SkipReason::Unresolved));
         }
+    }
+
+    #[test]
+    fn one_that_was_down_before_a_restart_is_down_but_not_judged() {
+        let facts = Facts { probe: Probe::Restored, ..FACTS };
+        assert_eq!((derive(&facts), facts.is_judged()), (State::Down, false));
+        assert_eq!(facts.skip(false), Some(SkipReason::Down));
     }
 
     #[test]

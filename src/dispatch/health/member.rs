@@ -8,6 +8,7 @@ use crate::dispatch::{
     Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
 use std::collections::VecDeque;
@@ -129,6 +130,53 @@ impl Member {
         facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
         facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
         self.settle(facts, ChangeReason::Reload, None, now)
+    }
+
+    /// Forgets what was learned and wished at run time; what happened stays on record.
+    pub fn forget(
+        &mut self,
+        destination: &Destination,
+        known: Option<&Answer>,
+        now: Instant,
+    ) -> Option<StateChange> {
+        let fresh = Self::new(destination, known, now);
+        let facts = fresh.facts;
+        let (changes, probes) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.probes));
+        let (added, since, before) = (self.added, self.since, self.facts);
+        *self = Self { changes, probes, added, since, facts: before, ..fresh };
+        self.settle(facts, ChangeReason::Reload, None, now)
+    }
+
+    /// What of it is to survive a restart; `None` if nothing is.
+    pub fn remembered(&self, set: &Arc<str>) -> Option<Remembered> {
+        let is_down = self.is_known_down();
+        let is_worth_it = is_down || self.facts.admin != self.settings.admin;
+        is_worth_it.then(|| Remembered {
+            set: Arc::clone(set),
+            id: Arc::clone(&self.settings.owner),
+            uri: Arc::clone(&self.settings.uri),
+            configured: self.settings.admin,
+            admin: self.facts.admin,
+            is_down,
+            state: self.state(),
+            since: self.since,
+        })
+    }
+
+    /// Takes back what was remembered over a restart, before any probe has ended.
+    pub fn restore(&mut self, remembered: &Remembered, now: Instant) -> Option<StateChange> {
+        let mut facts = self.facts;
+        if remembered.configured == self.settings.admin {
+            facts.admin = remembered.admin;
+        }
+        if remembered.is_down && remembered.uri == self.settings.uri && facts.probe == Probe::Unknown {
+            facts.probe = Probe::Restored;
+        }
+        let change = self.settle(facts, ChangeReason::Restored, None, now);
+        if self.state() == remembered.state {
+            self.since = remembered.since.min(now);
+        }
+        change
     }
 
     /// Takes in a finished probe. A destination that is not probed stays as it is. `has_substitute`
@@ -350,7 +398,7 @@ impl Member {
             Resolution::Pending => true,
             Resolution::Failed => false,
             Resolution::Known => match self.facts.probe {
-                Probe::Unknown | Probe::Failing(_) | Probe::Recovering(_) => true,
+                Probe::Unknown | Probe::Restored | Probe::Failing(_) | Probe::Recovering(_) => true,
                 Probe::Down => self
                     .settings
                     .thresholds
@@ -368,6 +416,21 @@ impl Member {
     /// Every address it may send from.
     pub fn sources(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.all.iter().copied()
+    }
+
+    /// Whether its probes say, or said before a restart, that it is down.
+    pub fn is_known_down(&self) -> bool {
+        matches!(self.facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored)
+    }
+
+    /// The configured id that it belongs to.
+    pub fn owner(&self) -> &str {
+        &self.settings.owner
+    }
+
+    /// Since when it is in its state.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// Failed and successful probes in a row.
@@ -423,6 +486,7 @@ impl Member {
             load,
             changes,
             probes,
+            exchange: None,
         }
     }
 }

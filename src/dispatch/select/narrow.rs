@@ -83,7 +83,7 @@ pub fn without_slow<'a>(
 #[cfg(test)]
 mod tests {
     use crate::dispatch::testing::{destination, set, verdicts};
-    use crate::dispatch::{Ask, Call, Loads, Selection, Selector, SetSettings, Table, Verdicts};
+    use crate::dispatch::{Ask, Basis, Call, Loads, Selection, Selector, SetSettings, Table, Verdicts};
     use crate::facts::event::{SelectionFailure, SkipReason};
     use crate::facts::names::Names;
     use crate::facts::{Algorithm, SetId, Target, WhenAllDown};
@@ -134,7 +134,7 @@ mod tests {
         }
         fn ask(&mut self, is_call: bool) -> Ask<'static> {
             self.nonce += 1;
-            Ask { key_for: &|_| Some(7), nonce: self.nonce, now: self.now, is_call }
+            Ask { basis: Basis::Algorithm, key_for: &|_| Some(7), nonce: self.nonce, now: self.now, is_call }
         }
         fn try_select(&mut self, name: &str) -> Result<(Selection, String), SelectionFailure> {
             let (set, ask) = (self.set(name), self.ask(true));
@@ -292,7 +292,13 @@ mod tests {
             let mut share = |seconds: u64| {
                 let (set, now) = (bench.set("pbx"), bench.now + Duration::from_secs(seconds));
                 let chosen = (0..2_000_u64).filter(|nonce| {
-                    let ask = Ask { key_for: &|_| Some(nonce * 7), nonce: *nonce, now, is_call: false };
+                    let ask = Ask {
+                        basis: Basis::Algorithm,
+                        key_for: &|_| Some(nonce * 7),
+                        nonce: *nonce,
+                        now,
+                        is_call: false,
+                    };
                     bench.selector.select(set, ask, &bench.verdicts).unwrap().1 == target
                 });
                 chosen.count()
@@ -317,7 +323,13 @@ mod tests {
         for key in 0..500 {
             let at = |seconds: u64| {
                 let now = bench.now + Duration::from_secs(seconds);
-                let ask = Ask { key_for: &|_| Some(key), nonce: seconds, now, is_call: false };
+                let ask = Ask {
+                    basis: Basis::Algorithm,
+                    key_for: &|_| Some(key),
+                    nonce: seconds,
+                    now,
+                    is_call: false,
+                };
                 bench.selector.select(set, ask, &bench.verdicts).unwrap().1 == target
             };
             let places: Vec<bool> = (0..=40).map(at).collect();

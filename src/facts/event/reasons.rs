@@ -343,6 +343,19 @@ words! {
     }
 }
 words! {
+    /// Why a state file is ignored.
+    StateProblem {
+        /// It cannot be read.
+        Unreadable => "unreadable",
+        /// It does not hold what a state file holds.
+        Broken => "broken",
+        /// It was written in another format.
+        OtherVersion => "other_version",
+        /// It was written too long ago to say how things are.
+        Old => "old",
+    }
+}
+words! {
     /// What asked for a reload.
     ReloadTrigger {
         /// SIGHUP.

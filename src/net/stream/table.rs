@@ -4,7 +4,7 @@
 
 use super::WRITE_QUEUE;
 use super::connection::Outgoing;
-use crate::facts::{ConnectionId, Hop, Transport};
+use crate::facts::{ConnectionChoice, ConnectionId, Hop, Transport};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use tokio::sync::mpsc;
@@ -37,6 +37,14 @@ enum Peer {
     Outbound(Transport, SocketAddr),
 }
 
+impl Peer {
+    const fn remote(self) -> (Transport, SocketAddr) {
+        match self {
+            Self::Inbound(transport, remote) | Self::Outbound(transport, remote) => (transport, remote),
+        }
+    }
+}
+
 /// Where a message goes.
 #[derive(Debug)]
 pub(super) enum Claim {
@@ -46,6 +54,8 @@ pub(super) enum Claim {
     Opening(ConnectionId, Queue),
     /// Nowhere: the limit of connections is reached.
     Full,
+    /// Nowhere: the only connection that would do is gone.
+    Gone,
 }
 
 impl Table {
@@ -67,10 +77,14 @@ impl Table {
     /// Finds the connection for a message, or makes the entry of a new one.
     pub(super) fn claim(&mut self, hop: &Hop) -> Claim {
         let remote = (hop.transport, hop.remote);
+        if let Some(ConnectionChoice::Only(id)) = hop.connection {
+            return self.claim_flow(id, remote);
+        }
         let opened = self.outbound.get(&remote).copied();
         // A phone's Contact is often the very port that it called from, where nobody listens (RFC 3261 §18).
         let accepted = self.accepted.get(&remote).copied();
-        let known = [hop.connection, opened, accepted].into_iter().flatten();
+        let named = hop.connection.map(ConnectionChoice::id);
+        let known = [named, opened, accepted].into_iter().flatten();
         let live = known.filter_map(|id| self.open.get(&id)).find(|entry| !entry.queue.is_closed());
         if let Some(entry) = live {
             return Claim::Open(entry.queue.clone());
@@ -82,6 +96,14 @@ impl Table {
         let (id, queue) = self.insert(peer);
         self.outbound.insert((hop.transport, hop.remote), id);
         Claim::Opening(id, queue)
+    }
+
+    /// Finds one connection. Numbers begin again with each process, so the remote address has to be
+    /// the same, too.
+    fn claim_flow(&self, id: ConnectionId, remote: (Transport, SocketAddr)) -> Claim {
+        let entry =
+            self.open.get(&id).filter(|entry| entry.peer.remote() == remote && !entry.queue.is_closed());
+        entry.map_or(Claim::Gone, |entry| Claim::Open(entry.queue.clone()))
     }
 
     /// Makes the entry of an accepted connection, unless a limit is reached.
@@ -160,6 +182,7 @@ mod tests {
 
     fn hop(port: u16, connection: Option<ConnectionId>) -> Hop {
         let remote = ([192, 0, 2, 1], port).into();
+        let connection = connection.map(ConnectionChoice::Preferred);
         Hop { transport: Transport::Tcp, listener: ListenerId::new(0), remote, connection }
     }
 
@@ -184,6 +207,21 @@ mod tests {
         assert!(matches!(table.claim(&hop(9, Some(id))), Claim::Opening(..)));
         table.remove(id);
         assert!(matches!(table.claim(&hop(8, Some(id))), Claim::Opening(..)));
+    }
+
+    #[test]
+    fn a_flow_is_its_own_connection_or_none() {
+        let mut table = Table::new(10, 10);
+        let (id, receiver) = table.admit(Transport::Tcp, source(1, 7)).unwrap();
+        let (other, _other) = table.admit(Transport::Tcp, source(2, 7)).unwrap();
+        let flow = |id| Hop { connection: Some(ConnectionChoice::Only(id)), ..hop(7, None) };
+        assert!(matches!(table.claim(&flow(id)), Claim::Open(_)));
+        assert!(matches!(table.claim(&flow(other)), Claim::Gone), "another address");
+        drop(receiver);
+        assert!(matches!(table.claim(&flow(id)), Claim::Gone), "closing");
+        table.remove(id);
+        let _again = table.admit(Transport::Tcp, source(1, 7)).unwrap();
+        assert!(matches!(table.claim(&flow(id)), Claim::Gone), "a later one from the same address");
     }
 
     #[test]

@@ -148,7 +148,7 @@ async fn a_connection_that_is_gone_is_replaced_by_one_to_its_remote() {
     let (accepted, _) = timeout(SOON, remote.accept()).await.unwrap().unwrap();
     drop(accepted);
     while !matches!(bench.happened().await, Event::ConnectionClosed { .. }) {}
-    let gone = Hop { connection: Some(ConnectionId(1)), ..hop };
+    let gone = Hop { connection: Some(ConnectionChoice::Preferred(ConnectionId(1))), ..hop };
     bench.streams.send(WorkerId(0), gone, b"two").unwrap();
     let (mut accepted, _) = timeout(SOON, remote.accept()).await.unwrap().unwrap();
     assert_eq!(read_exactly(&mut accepted, 3).await, b"two");

@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub mod address;
+pub mod answerer;
 pub mod asterisk;
 pub mod collector;
 pub mod http;

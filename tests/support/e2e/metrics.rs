@@ -28,6 +28,11 @@ impl Scrape {
         Self { samples }
     }
 
+    /// Every sample.
+    pub fn all(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter()
+    }
+
     /// The samples of a metric whose labels include these.
     pub fn matching<'a>(
         &'a self,

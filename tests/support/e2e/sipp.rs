@@ -94,6 +94,48 @@ impl Callee {
     }
 }
 
+/// Phones that register again and again, and take calls where they have registered from.
+#[derive(Debug)]
+pub struct Phones {
+    process: Process,
+}
+
+impl Phones {
+    /// Starts phones of these users, which register with the password `secret` at a proxy, and serve
+    /// each call by a scenario.
+    pub fn start(
+        workspace: &Workspace,
+        serving: &str,
+        transport: Transport,
+        at: SocketAddr,
+        users: &[String],
+    ) -> Self {
+        let address = address::endpoint();
+        let name = format!("phones-{address}");
+        let line = |user: &String| format!("{user};[authentication username={user} password=secret]\n");
+        let list = workspace.write(&format!("{name}.csv"), &list_of(users, line));
+        let mut command = sipp(workspace, &name, "phone_registers", transport, address);
+        command.arg(at.to_string()).arg("-inf").arg(list).arg("-oocsf").arg(scenario_file(serving));
+        let count = users.len().to_string();
+        command.args(["-m", &count, "-l", &count, "-r", &count, "-d", "1000", "-timeout", "170s"]);
+        Self { process: Process::start(workspace, &name, &mut command) }
+    }
+
+    /// Fails if it has ended, as it does when no registration goes on.
+    pub fn expect_alive(&mut self) {
+        self.process.expect_alive();
+    }
+}
+
+fn list_of(users: &[String], line: impl Fn(&String) -> String) -> String {
+    std::iter::once("SEQUENTIAL\n".to_owned()).chain(users.iter().map(line)).collect()
+}
+
+fn scenario_file(scenario: &str) -> PathBuf {
+    let file = Path::new("tests/sipp").join(scenario).with_extension("xml");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
 /// What a caller is to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Calls<'a> {
@@ -111,6 +153,8 @@ pub struct Calls<'a> {
     pub rate: u32,
     /// How long a call is held.
     pub hold: Duration,
+    /// Whom it calls in turn, for a scenario that asks for it.
+    pub users: &'a [String],
     /// Where the other half of a controller of two calls is (3PCC).
     pub twin: Option<SocketAddr>,
 }
@@ -119,7 +163,8 @@ impl<'a> Calls<'a> {
     /// Calls of the plain caller over UDP to the SIPp callee, hardly held.
     pub fn to(to: SocketAddr, count: u32, rate: u32) -> Self {
         let (scenario, transport, user) = ("caller", Transport::Udp, "callee");
-        Self { scenario, to, transport, user, count, rate, hold: Duration::from_millis(100), twin: None }
+        let hold = Duration::from_millis(100);
+        Self { scenario, to, transport, user, count, rate, hold, users: &[], twin: None }
     }
 
     /// With another scenario.
@@ -140,6 +185,10 @@ impl<'a> Calls<'a> {
         command.arg(self.to.to_string()).args(["-s", self.user]);
         command.args(["-m", &self.count.to_string(), "-r", &self.rate.to_string()]);
         command.args(["-d", &self.hold.as_millis().to_string(), "-recv_timeout", "20s"]);
+        if !self.users.is_empty() {
+            let list = list_of(self.users, |user| format!("{user}\n"));
+            command.arg("-inf").arg(workspace.write(&format!("{name}.users"), &list));
+        }
         if let Some(twin) = self.twin {
             command.args(["-3pcc", &twin.to_string()]);
         }
@@ -240,10 +289,7 @@ fn sipp(
     let mut command = Command::new("sipp");
     match scenario.strip_prefix(BUILT_IN) {
         Some(own) => command.args(["-sn", own]),
-        None => {
-            let file = Path::new("tests/sipp").join(scenario).with_extension("xml");
-            command.arg("-sf").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
-        }
+        None => command.arg("-sf").arg(scenario_file(scenario)),
     };
     // SIPp looks here for the media that its own scenarios play.
     command.current_dir(workspace.path("")).args(["-t", transport.mode(), "-nostdin"]);

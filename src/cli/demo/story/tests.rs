@@ -2,11 +2,14 @@
 
 use super::super::text::{Text, address, uri};
 use super::*;
-use crate::admin::{self, Clock, Control, NotSet, Pieces, ReloadReport, Unavailable};
+use crate::admin::explain::Explanation;
+use crate::admin::probes::Probing;
+use crate::admin::{self, Clock, Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 use crate::facts::snapshot::{
     DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
 };
 use crate::facts::{Admin, Algorithm, SetId, State, Target, Transport, WorkerId};
+use crate::proxy::Question;
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -119,6 +122,7 @@ impl Control for Fake {
             load: LoadSnapshot::default(),
             changes: vec![],
             probes: vec![],
+            exchange: None,
         };
         let set = SetSnapshot {
             id: SetId::new(0),
@@ -143,8 +147,14 @@ impl Control for Fake {
     fn is_ready(&self) -> bool {
         true
     }
-    async fn reload(&self) -> Result<ReloadReport, String> {
+    async fn reload(&self, _: Reset) -> Result<ReloadReport, String> {
         Ok(ReloadReport::default())
+    }
+    async fn probe(&self, _: &str, _: Option<&str>) -> Result<Probing, NotSet> {
+        Err(NotSet::NoSet)
+    }
+    async fn explain(&self, _: &str, _: &Question) -> Result<Explanation, NotExplained> {
+        Err(NotExplained::NoSet)
     }
     async fn set_admin(&self, _: &str, _: &str, _: Admin) -> Result<(), NotSet> {
         Err(NotSet::NoSet)

@@ -62,8 +62,9 @@ healthy() { [ "$(podman inspect --format '{{.State.Health.Status}}' "$(container
 alerted() { podman logs "$(container webhook)" 2>/dev/null | grep "\"status\":\"$1\"" | grep '"set":"pbx"' | grep -q "\"alertname\":\"$2\""; }
 
 # Calls through sipwarden, all of which must succeed.
-calls() { # COUNT RATE NUMBER
-  timeout 60 podman run --rm --network "${COMPOSE_PROJECT_NAME}_sip" -v "$PWD/examples/asterisk/caller.xml:/caller.xml:ro" \
+calls() { # COUNT RATE NUMBER [SCENARIO]
+  timeout 60 podman run --rm --network "${COMPOSE_PROJECT_NAME}_sip" \
+    -v "$PWD/${4:-examples/asterisk/caller.xml}:/caller.xml:ro" \
     "$SIPP_IMAGE" sipp sipwarden:5060 -sf /caller.xml -s "$3" -m "$1" -r "$2" -d 300 -l 50 -nostdin \
     >"$work/sipp.log" 2>&1 || {
     tail -n 30 "$work/sipp.log" | cut -c1-160 >&2
@@ -146,9 +147,9 @@ calls 30 20 800
 said "pool scaled to 3: $(metrics | grep -c '^sipwarden_destination_up{set="pool"') endpoints, 30 calls answered"
 
 # Calls that ring for four seconds are being set up when the container is told to stop.
-calls 5 20 slow &
+calls 5 20 slow "$here/answered.xml" &
 ringing=$!
-await 20 "five calls ring" is 'sipwarden_transactions{' 5
+await 20 "five calls ring" is 'sipwarden_transactions_in_flight{role="server",method="INVITE"}' 5
 begin=$(now)
 compose stop sipwarden >/dev/null 2>&1
 said "sipwarden stopped after $(since "$begin") ms"

@@ -99,6 +99,9 @@ fn scaling_from_one_to_three_and_down_to_two_fails_no_call() {
     let scrape = sipwarden.scrape();
     assert!(is(scrape.sum("sipwarden_failovers_total", &[]), 0.0));
     assert!(is(scrape.sum("sipwarden_dialogs", &[("set", "pbx")]), 0.0), "a call was left behind");
+    let probed = sipwarden.ask(&["probe", "pbx", "pbx"]);
+    assert_eq!(probed.code, Some(0), "{}", probed.stderr);
+    assert!(ids_of(&remaining).iter().all(|id| probed.stdout.contains(id)), "{}", probed.stdout);
 }
 
 #[test]

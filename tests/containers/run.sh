@@ -124,7 +124,7 @@ await 75 "SipwardenAllDestinationsDown reaches the webhook" alerted firing Sipwa
 said "ast2 stopped: the alert came after $(since "$stopped") ms"
 
 compose start ast1 ast2 >/dev/null 2>&1
-await 30 "both are up again" is 'sipwarden_destination_up{set="pbx"' 2
+await 60 "both are up again" is 'sipwarden_destination_up{set="pbx"' 2
 await 60 "the alert is resolved at the webhook" alerted resolved SipwardenAllDestinationsDown
 calls 20 20 100
 said "started again: resolved, 20 calls answered"

@@ -1,5 +1,5 @@
 # What a developer runs; .ci/run runs the same steps on a clean clone.
-.PHONY: fmt lint test doc deny docs compare fuzz instructions ci
+.PHONY: fmt lint test doc deny docs compare fuzz instructions containers ci
 
 fmt:            ## format the sources
 	cargo fmt
@@ -28,6 +28,10 @@ fuzz:           ## each fuzz target for a minute
 
 instructions:   ## instructions of a call against the baseline (valgrind; ARGS=--bless writes it)
 	./scripts/instructions.sh $(ARGS)
+
+containers:     ## the Compose tour with real containers (root on Debian: podman, docker-compose)
+	cargo build --release --locked
+	tests/containers/run.sh
 
 ci:             ## all that CI runs
 	.ci/run

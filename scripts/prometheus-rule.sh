@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# prometheus-rule.sh
+# Prints alerts/*.yml as one PrometheusRule of the Prometheus operator.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+printf 'apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: sipwarden}\nspec:\n  groups:\n'
+for file in alerts/*.yml; do
+  sed -n '/^groups:/,$p' "$file" | sed -e 1d -e 's/^/  /'
+done

@@ -19,6 +19,7 @@ use crate::sip::{Message, ProbeTemplate};
 use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -321,11 +322,11 @@ impl Warden {
         let slot = due.probe.number();
         let ready = due.targets.first().and_then(|&target| {
             let hop = engine_hop(engine, &self.health, target)?;
-            if !self.templates.contains_key(&target) {
-                let template = template::of(&engine.plan, target, &due.settings)?;
-                self.templates.insert(target, template);
-            }
-            Some((target, hop, self.templates.get(&target)?))
+            let template = match self.templates.entry(target) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(slot) => slot.insert(template::of(&engine.plan, target, &due.settings)?),
+            };
+            Some((target, hop, &*template))
         });
         let Some((_, hop, template)) = ready else {
             let (request, response) = (Box::default(), Box::default());

@@ -47,6 +47,11 @@ async fn metrics(running: &Running) -> String {
 
 /// A destination that answers every request with 200; ACKs are not answered.
 async fn destination() -> SocketAddr {
+    answering(|_| "200 OK").await
+}
+
+/// A destination that answers each request but ACK as `status` says.
+async fn answering(status: fn(&str) -> &'static str) -> SocketAddr {
     let socket = UdpSocket::bind(any()).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
@@ -54,7 +59,8 @@ async fn destination() -> SocketAddr {
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if !request.starts_with("ACK") {
-                socket.send_to(ok(&request).as_bytes(), from).await.unwrap();
+                let answer = ok(&request).replace("200 OK", status(&request));
+                socket.send_to(answer.as_bytes(), from).await.unwrap();
             }
         }
     });
@@ -319,19 +325,7 @@ async fn a_drain_ends_at_once_without_calls_and_at_its_deadline_with_one() {
 
 /// A destination that answers probes and refuses every call.
 async fn sick() -> SocketAddr {
-    let socket = UdpSocket::bind(any()).await.unwrap();
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut buffer = vec![0; 65_535];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-            let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            let code = if request.starts_with("OPTIONS") { "200 OK" } else { "500 Broken" };
-            if !request.starts_with("ACK") {
-                socket.send_to(ok(&request).replace("200 OK", code).as_bytes(), from).await.unwrap();
-            }
-        }
-    });
-    address
+    answering(|request| if request.starts_with("OPTIONS") { "200 OK" } else { "500 Broken" }).await
 }
 
 /// Worker 0 alone ejects; these calls belong to the other one.

@@ -13,8 +13,9 @@ test:           ## every test, with what they need (root on Debian installs it)
 doc:            ## the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
-docs:           ## print docs/configuration.md, metrics.md and spans.md from the code again
+docs:           ## print docs/configuration.md, metrics.md, spans.md and the dashboards from the code again
 	BLESS=1 cargo test --locked --test config --test vocabulary -- the_manual_is_printed the_generated_pages
+	BLESS=1 cargo test --locked --test dashboards -- the_files_are_what_the_code_makes
 
 deny:           ## licences and sources of dependencies (cargo install --locked cargo-deny)
 	cargo deny --locked --offline check licenses bans sources

@@ -1,0 +1,53 @@
+//! The row *Queues and sockets*.
+
+use crate::build::kinds::{bars, lines};
+use crate::build::panel::Panel;
+use crate::build::query::quantile;
+use serde_json::json;
+
+pub fn handovers() -> Panel {
+    lines(
+        "Between workers",
+        "Messages that came to a worker which does not own them; full ones are lost. Outcomes that the owner \
+         of states did not learn of.",
+    )
+    .unit("cps")
+    .query("handed over: {{result}}", "sum by (result) (rate(sipwarden_worker_handover_total{P}[R]))")
+    .query("outcomes lost", "sum(rate(sipwarden_evidence_dropped_total{P}[R]))")
+}
+
+pub fn linger() -> Panel {
+    lines(
+        "Finished transactions",
+        "Memory kept for retransmissions within limits.linger, and what had to go before its time.",
+    )
+    .unit("bytes")
+    .query("{{instance}}", "sipwarden_linger_bytes{P}")
+    .query("dropped: {{kind}}", "sum by (kind) (rate(sipwarden_linger_dropped_total{P}[R]))")
+    .matching("/^dropped/", &[("unit", json!("cps")), ("custom.axisPlacement", json!("right"))])
+}
+
+pub fn probes() -> Panel {
+    lines("Probes", "Those that wait for an answer, and answers that came too late or to nothing.")
+        .unit("none")
+        .query("{{set}} in flight", "sum by (set) (sipwarden_probes_in_flight{P})")
+        .query("late, by second", "sum(rate(sipwarden_probe_unmatched_total{P}[R]))")
+}
+
+pub fn resolutions() -> Panel {
+    bars("DNS", "Resolutions of destinations' names by result, and how long they take.")
+        .unit("ops")
+        .query("{{result}}", "sum by (result) (rate(sipwarden_dns_resolutions_total{P}[R]))")
+        .query("p95", &quantile("0.95", "", "sipwarden_dns_resolution_seconds_bucket{P}"))
+        .named(
+            "p95",
+            &[
+                ("unit", json!("s")),
+                ("custom.axisPlacement", json!("right")),
+                ("custom.drawStyle", json!("line")),
+                ("custom.lineWidth", json!(1)),
+                ("custom.fillOpacity", json!(0)),
+                ("custom.stacking", json!({"mode": "none", "group": "B"})),
+            ],
+        )
+}

@@ -1,0 +1,70 @@
+//! The row *Telemetry*: what watches, watched.
+
+use crate::build::kinds::{areas, bars, lines};
+use crate::build::panel::Panel;
+use crate::build::query::quantile;
+use serde_json::json;
+
+pub fn spans() -> Panel {
+    lines(
+        "Spans",
+        "Handed to the collector, and lost. A collector that is dead or slow costs spans, never calls \
+         (SipwardenTraceExportDropping).",
+    )
+    .unit("ops")
+    .query("exported", "sum(rate(sipwarden_otlp_spans_exported_total{P}[R]))")
+    .query("lost: {{reason}}", "sum by (reason) (rate(sipwarden_otlp_spans_dropped_total{P}[R]))")
+}
+
+pub fn exports() -> Panel {
+    bars("Exports by result", "Requests to the collector, and how long ago it last took one.")
+        .unit("ops")
+        .query("{{result}}", "sum by (result) (rate(sipwarden_otlp_exports_total{P}[R]))")
+        .query("last accepted", "time() - max(sipwarden_otlp_last_success_timestamp_seconds{P} > 0)")
+        .named(
+            "last accepted",
+            &[
+                ("unit", json!("s")),
+                ("custom.axisPlacement", json!("right")),
+                ("custom.drawStyle", json!("line")),
+                ("custom.lineWidth", json!(1)),
+                ("custom.fillOpacity", json!(0)),
+                ("custom.stacking", json!({"mode": "none", "group": "B"})),
+            ],
+        )
+}
+
+pub fn decisions() -> Panel {
+    areas(
+        "Traces by decision",
+        "Kept because something failed, failed over, was slow or changed a state, or by chance \
+         (tracing.ratio); the others are discarded.",
+    )
+    .unit("ops")
+    .query("{{decision}}", "sum by (decision) (rate(sipwarden_traces_total{P}[R]))")
+}
+
+pub fn series() -> Panel {
+    lines(
+        "Series",
+        "What a scrape exposes, and label sets folded into one because metrics.max_series was reached \
+         (SipwardenSeriesLimitHit).",
+    )
+    .unit("none")
+    .query("{{instance}}", "sipwarden_metric_series{P}")
+}
+
+pub fn scrape() -> Panel {
+    lines("Time of a scrape", "To build the answer; calls do not wait for it.").unit("s").query(
+        "{{instance}} p99",
+        &quantile("0.99", "instance", "sipwarden_scrape_duration_seconds_bucket{P}"),
+    )
+}
+
+pub fn logs() -> Panel {
+    bars("Log lines", "At level warn and error. An error is a defect or a broken machine.")
+        .unit("ops")
+        .query("{{level}}", "sum by (level) (rate(sipwarden_log_events_total{P}[R]))")
+        .named("error", &[("color", json!({"mode": "fixed", "fixedColor": "red"}))])
+        .named("warn", &[("color", json!({"mode": "fixed", "fixedColor": "yellow"}))])
+}

@@ -1,0 +1,44 @@
+//! The row *Calls*: the measures of RFC 6076.
+
+use crate::build::kinds::lines;
+use crate::build::panel::Panel;
+use crate::build::query::quantile;
+
+pub fn setup_delay() -> Panel {
+    let bucket = r#"sipwarden_session_request_delay_seconds_bucket{D, result="success"}"#;
+    lines(
+        "Session request delay (SRD)",
+        "From INVITE to ringing or answer, of calls that got there. The points are single calls and lead to \
+         their traces. The line is at 6 s, the target of ITU-T E.721 for local calls.",
+    )
+    .unit("s")
+    .limit(&[(6.0, "red")])
+    .told()
+    .query("{{set}} p50", &quantile("0.5", "set", bucket))
+    .query("{{set}} p95", &quantile("0.95", "set", bucket))
+    .query("{{set}} p99", &quantile("0.99", "set", bucket))
+    .exemplars()
+}
+
+pub fn failed_delay() -> Panel {
+    let bucket = r#"sipwarden_session_request_delay_seconds_bucket{D, result="failure"}"#;
+    lines(
+        "Delay of failed calls, p95",
+        "RFC 6076 SRD of calls that failed: how long callers wait for bad news. Grows with \
+         failover.no_response_after times the destinations tried.",
+    )
+    .unit("s")
+    .query("{{set}} p95", &quantile("0.95", "set", bucket))
+    .exemplars()
+}
+
+pub fn dialogs() -> Panel {
+    lines(
+        "Dialogs",
+        "Calls that sipwarden knows of: early while they ring, confirmed after the answer. Expired: nobody \
+         hung up within limits.max_call_age.",
+    )
+    .unit("none")
+    .query("{{set}} {{state}}", "sum by (set, state) (sipwarden_dialogs{S})")
+    .query("{{set}} expired", "sum by (set) (increase(sipwarden_dialogs_expired_total{S}[R]))")
+}

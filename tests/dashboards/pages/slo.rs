@@ -1,0 +1,118 @@
+//! *Call-setup SLO*: is the objective kept, and how fast is the error budget spent?
+
+use crate::build::frame::{Page, Scope};
+use crate::build::kinds::{areas, bars, dial, lines, number};
+use crate::build::panel::Panel;
+use crate::build::ratios::{self, FAILED};
+use serde_json::{Value, json};
+
+/// The dashboard.
+pub fn page() -> (String, Value) {
+    let description = "Is the objective of each set kept, and how fast is its error budget spent? Failed are calls \
+        that were answered 408, 500, 502, 503 or 504.";
+    Page::new("sipwarden-slo", "Call-setup SLO", description, Scope::Destinations)
+        .row("Thirty days")
+        .line(6, [(4, objective()), (5, kept()), (5, budget()), (5, calls()), (5, failed())])
+        .row("What failed")
+        .line(8, [(12, codes()), (12, success())])
+        .line(8, [(24, volume())])
+        .done()
+}
+
+fn objective() -> Panel {
+    number("Objective", "The share of calls that is to be set up: sets.NAME.objective.")
+        .unit("percentunit")
+        .decimals(2)
+        .colors("text", &[])
+        .instant("{{set}}", "max by (set) (sipwarden_set_objective_ratio{S})")
+}
+
+fn kept() -> Panel {
+    number("Calls set up", "The share of the last 30 days' calls that did not fail.")
+        .window("30d")
+        .unit("percentunit")
+        .decimals(3)
+        .colors("red", &[(0.99, "orange"), (0.999, "green")])
+        .nothing("no calls")
+        .instant("{{set}}", &format!("1 - {}", ratios::failed("sum by (set)", "W")))
+}
+
+fn budget() -> Panel {
+    dial(
+        "Error budget left",
+        "The failures that the objective still allows within 30 days. 0 or below: it is missed.",
+    )
+    .window("30d")
+    .unit("percentunit")
+    .decimals(1)
+    .up_to(1.0)
+    .colors("red", &[(0.1, "orange"), (0.5, "green")])
+    .nothing("no calls")
+    .instant("{{set}}", &ratios::budget_left("W"))
+}
+
+fn calls() -> Panel {
+    number("Calls", "INVITEs of the last 30 days that got a final answer.")
+        .window("30d")
+        .unit("short")
+        .decimals(0)
+        .colors("text", &[])
+        .instant("{{set}}", r#"sum by (set) (increase(sipwarden_transactions_total{S, method="INVITE"}[W]))"#)
+}
+
+fn failed() -> Panel {
+    let query = format!(
+        r#"sum by (set) (increase(sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}[W]))"#
+    );
+    number("Failed calls", "INVITEs of the last 30 days that were answered 408, 500, 502, 503 or 504.")
+        .window("30d")
+        .unit("short")
+        .decimals(0)
+        .colors("green", &[(0.5, "orange")])
+        .instant("{{set}}", &query)
+}
+
+fn codes() -> Panel {
+    bars(
+        "Failed calls by code and origin",
+        "What spends the budget. local: sipwarden refused or timed out, upstream: a destination failed and \
+         no other one helped.",
+    )
+    .unit("reqps")
+    .nothing("No call failed")
+    .query(
+        "{{set}} {{code}} {{origin}}",
+        &format!(
+            r#"sum by (set, code, origin) (rate(sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}[R])) > 0"#
+        ),
+    )
+}
+
+fn success() -> Panel {
+    let share = ratios::failed("sum by (set)", "R").replace("increase", "rate");
+    lines(
+        "Calls set up, over time",
+        "The share that did not fail. The line of each set's objective is dashed.",
+    )
+    .unit("percentunit")
+    .decimals(2)
+    .field("max", json!(1))
+    .fitted()
+    .nothing("No calls")
+    .query("{{set}}", &format!("1 - {share}"))
+    .query("{{set}} objective", "max by (set) (sipwarden_set_objective_ratio{S})")
+    .matching(
+        "/ objective$/",
+        &[("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})), ("custom.fillOpacity", json!(0))],
+    )
+}
+
+fn volume() -> Panel {
+    areas(
+        "Calls by second",
+        "INVITEs with a final answer. On a quiet line one failed call is a large share: the alerts ask for a \
+         few failures at least.",
+    )
+    .unit("reqps")
+    .query("{{set}}", r#"sum by (set) (rate(sipwarden_transactions_total{S, method="INVITE"}[R]))"#)
+}

@@ -35,6 +35,7 @@ mod request;
 mod response;
 mod route;
 mod settings;
+mod tally;
 mod tick;
 mod warden;
 
@@ -244,6 +245,7 @@ impl Core {
             at: now,
             in_flight: engine.transactions.open_counts().filter(|(_, _, count)| *count > 0).collect(),
             waiting: waiting.map(|(target, count)| (Target::new(target), *count)).collect(),
+            early: engine.early.counts(),
             dialogs: engine.dialogs.by_set(),
             linger: u64::try_from(engine.transactions.linger_bytes()).unwrap_or(u64::MAX),
             probes_in_flight: self

@@ -11,6 +11,7 @@ mod names;
 mod reload;
 mod start;
 mod state_file;
+mod surroundings;
 mod worker;
 
 pub use reload::ConfigFile;

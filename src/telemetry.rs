@@ -2,12 +2,13 @@
 //!
 //! [`Recorder::record`] turns an event into counters, spans and a log line; [`Telemetry::render`]
 //! adds the gauges of a snapshot to the counters at scrape. Nothing here is global but the
-//! destination of log lines, which [`init_logs`] sets once. Never decides anything about traffic.
+//! destination of log lines, which [`init_logs`] sets once, and the count of panics. Never decides anything about traffic.
 
 pub mod docs;
 mod logs;
 mod metrics;
 mod otlp;
+mod panics;
 mod process;
 mod reload;
 #[cfg(test)]
@@ -17,15 +18,18 @@ mod settings;
 mod spans;
 mod state;
 mod table;
+mod ticks;
 pub mod values;
 
+pub use panics::count_panics;
 pub use scrape::Scrape;
 pub use settings::{LogFormat, OtlpProtocol, Settings};
 
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
 use crate::facts::event::Event;
-use crate::facts::snapshot::Snapshot;
+use crate::facts::event::Queue as QueueName;
+use crate::facts::snapshot::{QueueSnapshot, Snapshot, Surroundings};
 use metrics::{Index, Metrics};
 use otlp::Queue;
 use reload::Reloads;
@@ -122,9 +126,11 @@ impl Telemetry {
         }
     }
 
-    /// The answer to a scrape, in pieces, from the snapshots of all workers.
-    pub fn render(&self, snapshots: Vec<Snapshot>) -> Scrape {
-        Scrape::new(Arc::clone(&self.0.metrics), View::new(snapshots, self.0.clock))
+    /// The answer to a scrape, in pieces, from the snapshots of all workers and what is around them.
+    pub fn render(&self, snapshots: Vec<Snapshot>, mut surroundings: Surroundings) -> Scrape {
+        let (depth, capacity) = self.0.queue.as_ref().map_or((0, 0), |queue| queue.filled());
+        surroundings.queues.push(QueueSnapshot { queue: QueueName::Traces, depth, capacity });
+        Scrape::new(Arc::clone(&self.0.metrics), View::new(snapshots, surroundings, self.0.clock))
     }
 
     /// Exports the spans finished so far; whether that ended within this time.
@@ -146,6 +152,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Observes, until it is dropped, how late timers fire on the runtime that it is spawned on.
+    pub fn watch_lag(&self) -> impl Future<Output = ()> + Send + use<> {
+        ticks::watch(Arc::clone(&self.telemetry.0.metrics))
+    }
+
     /// Records an event.
     pub fn record(&mut self, event: &Event) {
         let inner = &*self.telemetry.0;

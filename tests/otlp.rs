@@ -23,6 +23,7 @@ use sipwarden::facts::State;
 use sipwarden::facts::event::{
     AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
 };
+use sipwarden::facts::snapshot::Surroundings;
 use sipwarden::telemetry::{OtlpProtocol, Telemetry};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -123,7 +124,7 @@ async fn a_failed_over_call_arrives_over_http_as_a_tree_with_its_own_times() {
     telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(began))));
     assert!(telemetry.flush(DEADLINE).await);
     assert_tree(&spans(&mut exports, 6).await, wall);
-    let text = telemetry.render(vec![]).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_failover\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"ok\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_spans_exported_total"), Some(6.0));
@@ -139,7 +140,10 @@ async fn a_failed_over_call_arrives_over_grpc_as_the_same_tree() {
     assert!(telemetry.flush(DEADLINE).await);
     assert_tree(&spans(&mut exports, 6).await, wall);
     assert_eq!(
-        sample(&telemetry.render(vec![]).collect::<String>(), "sipwarden_otlp_spans_exported_total"),
+        sample(
+            &telemetry.render(vec![], Surroundings::default()).collect::<String>(),
+            "sipwarden_otlp_spans_exported_total"
+        ),
         Some(6.0)
     );
 }
@@ -176,7 +180,7 @@ async fn a_probe_is_a_root_linked_to_the_probe_that_changed_the_state_before() {
     assert_eq!(text(&change.attributes, "to").as_deref(), Some("down"));
     assert_eq!(text(&spans[0].attributes, "sipwarden.probe.result").as_deref(), Some("timeout"));
     assert_eq!(value(&spans[0].attributes, "sipwarden.probe.lag_ms"), Some(&Value::DoubleValue(5.0)));
-    let text = telemetry.render(vec![]).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_state_change\"}"), Some(2.0));
 }
 
@@ -277,7 +281,7 @@ async fn what_a_collector_refuses_is_counted() {
     telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(Instant::now()))));
     assert!(telemetry.flush(DEADLINE).await);
     assert_eq!(spans(&mut exports, 6).await.len(), 6);
-    let text = telemetry.render(vec![]).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"error\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_spans_dropped_total{reason=\"export_failed\"}"), Some(6.0));
     assert_eq!(sample(&text, "sipwarden_otlp_last_success_timestamp_seconds"), Some(0.0));
@@ -291,7 +295,9 @@ async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
     let telemetry = start(&endpoint, OtlpProtocol::Http);
     let mut recorder = telemetry.recorder();
     let event = Event::TransactionFinished(Box::new(failed_over_call(Instant::now())));
-    let figure = |series: &str| sample(&telemetry.render(vec![]).collect::<String>(), series).unwrap();
+    let figure = |series: &str| {
+        sample(&telemetry.render(vec![], Surroundings::default()).collect::<String>(), series).unwrap()
+    };
     let lost = || figure("sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"}");
     let mut recorded = 0.0;
     while lost() == 0.0 {

@@ -10,7 +10,9 @@ use sipwarden::facts::event::{
 };
 use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord, WireText};
-use sipwarden::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
+use sipwarden::facts::snapshot::{
+    DestinationSnapshot, LoadSnapshot, ProbeSnapshot, ReceiveBuffer, SetSnapshot, Snapshot, Surroundings,
+};
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
@@ -232,11 +234,16 @@ fn samples(now: Instant) -> Vec<Row> {
         (Event::DialogExpired { set: PBX }, &["dialogs_expired_total{S}"]),
         (
             Event::RequestUnanswered(Box::new(TransactionRecord {
+                method: Method::Bye,
+                in_dialog: true,
                 code: 0,
                 origin: Origin::Local,
                 ..call(now)
             })),
-            &[r#"traces_total{decision="kept_error"}"#],
+            &[
+                r#"session_disconnect_delay_seconds_count{D,result="failure"}"#,
+                r#"traces_total{decision="kept_error"}"#,
+            ],
         ),
         (Event::HandedOver { result: HandoverResult::Full }, &[r#"worker_handover_total{result="full"}"#]),
         (
@@ -262,6 +269,10 @@ fn samples(now: Instant) -> Vec<Row> {
             &[r#"log_events_total{level="warn"}"#],
         ),
         (Event::StateNotSaved { error: "disk full".into() }, &[r#"log_events_total{level="warn"}"#]),
+        (
+            Event::DialogEnded { target: A, lasted: 45 * Duration::from_secs(1) },
+            &["session_duration_seconds_count{D}"],
+        ),
     ]
 }
 
@@ -312,6 +323,7 @@ fn variant(event: &Event) -> usize {
         Event::StateIgnored { .. } => 42,
         Event::StateNotSaved { .. } => 43,
         Event::EndpointsChanged { .. } => 40,
+        Event::DialogEnded { .. } => 44,
     }
 }
 
@@ -463,6 +475,7 @@ fn snapshot(now: Instant) -> Snapshot {
         at: now,
         in_flight: vec![],
         waiting: vec![],
+        early: vec![],
         dialogs: vec![],
         linger: 0,
         probes_in_flight: vec![],
@@ -470,9 +483,17 @@ fn snapshot(now: Instant) -> Snapshot {
     }
 }
 
+fn surroundings() -> Surroundings {
+    Surroundings {
+        receive: vec![(MAIN, ReceiveBuffer { waiting: 7, dropped: 3 })],
+        threads: vec![("worker-0".into(), MS)],
+        ..Surroundings::default()
+    }
+}
+
 /// The samples of a scrape, by series without the prefix.
 fn scrape(telemetry: &Telemetry, now: Instant) -> BTreeMap<String, f64> {
-    let text = telemetry.render(vec![snapshot(now)]).collect::<String>();
+    let text = telemetry.render(vec![snapshot(now)], surroundings()).collect::<String>();
     let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let series = series.strip_prefix("sipwarden_").unwrap_or(series);
@@ -498,10 +519,16 @@ async fn each_event_moves_the_metrics_that_its_row_names_and_no_others() {
             let change = value - before.get(series).copied().unwrap_or(0.0);
             let family = series.split('{').next().unwrap();
             // What moves by itself, and what goes with the count that the row names.
-            let silent =
-                ["process_", "scrape_duration", "metric_series", "otlp_", "config_last_reload_success_t"]
-                    .iter()
-                    .any(|prefix| family.starts_with(prefix));
+            let silent = [
+                "process_",
+                "scrape_duration",
+                "metric_series",
+                "otlp_",
+                "queue_depth",
+                "config_last_reload_success_t",
+            ]
+            .iter()
+            .any(|prefix| family.starts_with(prefix));
             let implied = family.ends_with("_bucket") || family.ends_with("_seconds_sum");
             if change != 0.0 && !change.is_nan() && !silent && !implied {
                 moved.insert(series, change);
@@ -525,8 +552,8 @@ async fn each_event_moves_the_metrics_that_its_row_names_and_no_others() {
 async fn every_family_of_the_table_is_exposed_with_its_type_and_nothing_else_is() {
     let now = Instant::now();
     let telemetry = telemetry();
-    telemetry.render(vec![snapshot(now)]).for_each(drop);
-    let text = telemetry.render(vec![snapshot(now)]).collect::<String>();
+    telemetry.render(vec![snapshot(now)], surroundings()).for_each(drop);
+    let text = telemetry.render(vec![snapshot(now)], surroundings()).collect::<String>();
     let exposed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let table = docs::families();

@@ -12,7 +12,7 @@ use sipwarden::config;
 use sipwarden::dispatch::Loads;
 use sipwarden::facts::names::Names;
 use sipwarden::facts::secret::Secret;
-use sipwarden::facts::snapshot::Detail;
+use sipwarden::facts::snapshot::{Detail, Surroundings};
 use sipwarden::facts::{Hop, ListenerId, Transport, WorkerId};
 use sipwarden::proxy::{Core, Interfaces, Plan};
 use sipwarden::telemetry::{Recorder, Telemetry};
@@ -163,13 +163,13 @@ impl Rig {
     /// A whole scrape: snapshot and text; how long the text is.
     pub fn scrape(&self) -> usize {
         let snapshot = self.core.snapshot(self.now, Detail::Metrics);
-        self.telemetry.render(vec![snapshot]).map(|piece| piece.len()).sum()
+        self.telemetry.render(vec![snapshot], Surroundings::default()).map(|piece| piece.len()).sum()
     }
 
     /// Spans that found the queue full.
     pub fn spans_lost(&self) -> u64 {
         const SERIES: &str = "sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"} ";
-        let text: String = self.telemetry.render(vec![]).collect();
+        let text: String = self.telemetry.render(vec![], Surroundings::default()).collect();
         let value = text.lines().find_map(|line| line.strip_prefix(SERIES));
         value.and_then(|value| value.parse().ok()).expect("it is always there")
     }

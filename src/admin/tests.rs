@@ -133,6 +133,7 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         at,
         in_flight: vec![],
         waiting: vec![],
+        early: vec![],
         dialogs: vec![],
         linger: 0,
         probes_in_flight: vec![],

@@ -56,6 +56,7 @@ pub fn run(args: Args) -> ExitCode {
 async fn serve(config: Config, file: ConfigFile) -> Result<(), String> {
     let signals = Signals::new().map_err(|error| format!("cannot watch for signals: {error}"))?;
     telemetry::init_logs(&config.telemetry);
+    telemetry::count_panics();
     let running = runtime::start(config, Some(file)).await.map_err(|error| error.to_string())?;
     announce(&running);
     signals.obey(running).await

@@ -105,6 +105,8 @@ pub enum Event {
         /// Why TCP failed.
         reason: TransportReason,
     },
+    /// A BYE ended a dialog that this destination served, so long after its answer.
+    DialogEnded { target: Target, lasted: Duration },
     /// A dialog without a BYE reached `limits.max_call_age` and was forgotten.
     DialogExpired { set: SetId },
     /// A name was looked up.

@@ -3,8 +3,8 @@
 //! Each worker answers for its own transactions; worker 0 alone answers for sets, destinations and
 //! probes, so a state is told by its one owner.
 
-use super::event::{ProbeOutcome, Role, StateChange};
-use super::{Admin, Algorithm, Method, SetId, State, Target, Transport, WorkerId};
+use super::event::{ProbeOutcome, Queue, Role, StateChange};
+use super::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,41 @@ pub enum Detail {
     Full,
 }
 
+/// What surrounds the cores: the process's sockets, queues and threads.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The internal queues; of several of a kind the fullest.
+    pub queues: Vec<QueueSnapshot>,
+    /// The receive buffers of datagram listeners.
+    pub receive: Vec<(ListenerId, ReceiveBuffer)>,
+    /// The threads of all runtimes and how long each has been busy.
+    pub threads: Vec<(Arc<str>, Duration)>,
+    /// Tasks alive, in all runtimes.
+    pub tasks: u64,
+    /// Tasks waiting in the runtimes' global queues.
+    pub waiting_tasks: u64,
+}
+
+/// How full a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueSnapshot {
+    /// Which one.
+    pub queue: Queue,
+    /// Entries in it.
+    pub depth: u64,
+    /// Entries that it can hold.
+    pub capacity: u64,
+}
+
+/// The kernel's receive buffer of a listener, the sum over its sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReceiveBuffer {
+    /// Bytes waiting.
+    pub waiting: u64,
+    /// Datagrams dropped since the start because there was no room.
+    pub dropped: u64,
+}
+
 /// What one worker knows.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -29,6 +64,8 @@ pub struct Snapshot {
     pub in_flight: Vec<(Role, Method, u64)>,
     /// Client transactions waiting for a final response, by destination; absent ones are 0.
     pub waiting: Vec<(Target, u64)>,
+    /// Early dialogs by the set that serves them; absent ones are 0.
+    pub early: Vec<(SetId, u64)>,
     /// Confirmed dialogs by the set that serves them; absent ones are 0.
     pub dialogs: Vec<(SetId, u64)>,
     /// Bytes that finished transactions take.

@@ -85,6 +85,12 @@ impl Exchange {
         }
     }
 
+    /// How full the fullest queue is, and how much each can hold.
+    pub fn fullest(&self) -> (usize, usize) {
+        let filled = self.queues.iter().map(|queue| queue.max_capacity() - queue.capacity());
+        (filled.max().unwrap_or(0), QUEUE_LENGTH)
+    }
+
     fn queue(&self, worker: WorkerId) -> Option<&mpsc::Sender<Delivery>> {
         self.queues.get(usize::from(worker.0))
     }
@@ -110,6 +116,7 @@ mod tests {
             assert!(exchange.try_hand(WorkerId(1), message()));
         }
         assert!(!exchange.try_hand(WorkerId(1), message()));
+        assert_eq!(exchange.fullest(), (QUEUE_LENGTH, QUEUE_LENGTH));
         assert!(exchange.try_hand(WorkerId(0), message()));
         let waiting = exchange.hand(WorkerId(1), message());
         tokio::pin!(waiting);

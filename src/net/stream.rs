@@ -98,6 +98,11 @@ impl Streams {
         }
     }
 
+    /// How full the fullest write queue is, and how much each can hold.
+    pub fn fullest(&self) -> (usize, usize) {
+        (self.table().fullest(), WRITE_QUEUE)
+    }
+
     /// Waits until everything queued has been taken for writing, or for `limit`.
     pub async fn flush(&self, limit: Duration) {
         let emptied = async {

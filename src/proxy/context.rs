@@ -59,6 +59,8 @@ pub struct Context {
     pub best: Option<Best>,
     /// Set once it has been cancelled: the Reason to pass on, if any.
     pub cancelled: Option<Option<Box<[u8]>>>,
+    /// Whether it is counted as an early dialog.
+    pub is_early: bool,
     /// Whether a final response went up.
     pub is_answered: bool,
     /// What is told of it when the first final response goes up; taken then.

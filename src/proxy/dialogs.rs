@@ -4,6 +4,7 @@
 //! it (SIPp's built-in `uac` does) and tells a request of a dialog from an invented To tag. It
 //! never chooses a destination.
 
+use super::tally::Tally;
 use crate::dispatch::Call;
 use crate::facts::secret::Secret;
 use crate::facts::{Hop, SetId, Target};
@@ -57,6 +58,7 @@ pub struct Dialog {
 pub struct Dialogs {
     secret: Secret,
     by_key: HashMap<DialogKey, Dialog, foldhash::fast::RandomState>,
+    counts: Tally,
     contacts: Store<CHUNK>,
     scratch: Vec<u8>,
     next_sweep: Option<Instant>,
@@ -84,6 +86,7 @@ impl Dialogs {
         Self {
             secret: secret.derive("dialogs"),
             by_key: HashMap::default(),
+            counts: Tally::default(),
             contacts: Store::with_room(FIRST),
             scratch: Vec::new(),
             next_sweep: None,
@@ -102,6 +105,9 @@ impl Dialogs {
         let is_absurd = dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS;
         let has_room = !is_absurd && self.by_key.len() < MAX || self.by_key.contains_key(&key);
         if has_room && let Entry::Vacant(place) = self.by_key.entry(key) {
+            if let Some(set) = dialog.set {
+                self.counts.add(set);
+            }
             place.insert(dialog);
         } else {
             self.forget_parties(&mut dialog);
@@ -150,12 +156,15 @@ impl Dialogs {
         Some([key(&self.secret, call_id, from, to), key(&self.secret, call_id, to, from)])
     }
 
-    /// Forgets a dialog that has ended.
-    pub fn end(&mut self, key: DialogKey) {
-        if let Some(mut dialog) = self.by_key.remove(&key) {
-            self.forget_parties(&mut dialog);
-            self.shrink();
+    /// Forgets a dialog that has ended; the destination that served it, and when it was confirmed.
+    pub fn end(&mut self, key: DialogKey) -> Option<(Target, Instant)> {
+        let mut dialog = self.by_key.remove(&key)?;
+        if let Some(set) = dialog.set {
+            self.counts.take(set);
         }
+        self.forget_parties(&mut dialog);
+        self.shrink();
+        Some((dialog.target?, dialog.created))
     }
 
     /// Gives memory back when hardly any of it is used.
@@ -206,11 +215,14 @@ impl Dialogs {
             return;
         }
         self.next_sweep = Some(now + max_age / SWEEPS);
-        let Self { by_key, contacts, .. } = self;
+        let Self { by_key, counts, contacts, .. } = self;
         by_key.retain(|_, dialog| {
             let keep = now.saturating_duration_since(dialog.created) < max_age;
             if !keep {
                 expired(dialog);
+                if let Some(set) = dialog.set {
+                    counts.take(set);
+                }
                 contacts.free(&mut dialog.caller.contact);
                 contacts.free(&mut dialog.callee.contact);
             }
@@ -231,11 +243,7 @@ impl Dialogs {
 
     /// Counts the dialogs alive by set, in order of the sets.
     pub fn by_set(&self) -> Vec<(SetId, u64)> {
-        let mut counts = std::collections::BTreeMap::new();
-        for set in self.by_key.values().filter_map(|dialog| dialog.set) {
-            *counts.entry(set).or_insert(0) += 1;
-        }
-        counts.into_iter().collect()
+        self.counts.counts()
     }
 }
 

@@ -14,10 +14,11 @@ use super::mtu::Refusals;
 use super::plan::Plan;
 use super::reject::Replies;
 use super::route::View;
+use super::tally::Tally;
 use crate::dispatch::{Loads, Selector, Verdicts};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::{Hop, Target, WorkerId};
+use crate::facts::{Hop, Method, Target, WorkerId};
 use crate::sip::{Framing, Index, Message, Stamp, Via, parse};
 use crate::transaction::Transactions;
 use crate::transaction::store::Stored;
@@ -58,6 +59,8 @@ pub struct Engine {
     pub outbox: Outbox,
     /// Attempts without a final response, by target.
     pub waiting: Vec<u64>,
+    /// Early dialogs, by set.
+    pub early: Tally,
     /// An index for messages that do not come from the wire.
     pub spare_index: Index,
     spare_bytes: Vec<u8>,
@@ -100,6 +103,7 @@ impl Engine {
             nonces: Nonces::new(secret.derive(&format!("choices of worker {}", worker.0))),
             outbox: Outbox::default(),
             waiting: Vec::new(),
+            early: Tally::default(),
             spare_index: Index::default(),
             spare_bytes: Vec::new(),
             spare_copy: Vec::new(),
@@ -138,8 +142,25 @@ impl Engine {
 
     /// Frees what is kept for a context that is over.
     pub fn release(&mut self, mut context: Context) {
+        self.count_early_out(&mut context);
         self.transactions.messages_mut().free(&mut context.request);
         self.dialogs.forget(&mut context.contact);
+    }
+
+    /// Counts a call as an early dialog, once.
+    pub fn count_early(&mut self, context: &mut Context) {
+        let is_call = context.method == Method::Invite && !context.contact.is_empty();
+        if let Some(set) = context.set.filter(|_| is_call && !context.is_early && !context.is_answered) {
+            context.is_early = true;
+            self.early.add(set);
+        }
+    }
+
+    /// Counts it out again, if it was counted.
+    pub fn count_early_out(&mut self, context: &mut Context) {
+        if let Some(set) = context.set.filter(|_| std::mem::take(&mut context.is_early)) {
+            self.early.take(set);
+        }
     }
 
     /// Counts an attempt without a final response in or out.

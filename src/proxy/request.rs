@@ -175,6 +175,7 @@ impl Core {
                 ends: dialog.filter(|_| method == Method::Bye).map(|(key, _)| key),
                 best: None,
                 cancelled: None,
+                is_early: false,
                 is_answered: false,
                 record: Some(record),
                 alarm: Alarm::default(),

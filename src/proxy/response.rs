@@ -2,7 +2,7 @@
 
 use super::challenges::Challenges;
 use super::context::{Best, Cancelling, Context, Phase};
-use super::dialogs::{Dialog, Party};
+use super::dialogs::{Dialog, DialogKey, Party};
 use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
 use super::flow::FlowOf;
@@ -48,6 +48,9 @@ impl Engine {
         }
         let (is_abandoned, cancelling) = (attempt.is_abandoned, attempt.cancelling);
         self.note_response(context, index, code, now);
+        if code > 100 && response.to_tag().is_some() {
+            self.count_early(context);
+        }
         self.weigh_response(context, index, response);
         if cancelling == Cancelling::Wanted {
             self.send_cancel(context, index, now);
@@ -293,6 +296,7 @@ impl Engine {
             return went;
         }
         context.is_answered = true;
+        self.count_early_out(context);
         if let Some(mut record) = context.record.take() {
             record.ended = now;
             record.code = code;
@@ -317,14 +321,22 @@ impl Engine {
             return;
         }
         if let Some(dialog) = context.ends.take() {
-            return self.dialogs.end(dialog);
+            return self.forget_dialog(dialog, context.arrived);
         }
         // A BYE may overtake the 2xx that confirms its dialog.
         let mut loan = self.lend(&context.request);
         if let Some((dialog, _)) = loan.message().and_then(|bye| self.dialogs.key_of(bye)) {
-            self.dialogs.end(dialog);
+            self.forget_dialog(dialog, context.arrived);
         }
         self.take_back(loan);
+    }
+
+    /// Forgets a dialog that a BYE ended, and tells how long it lasted until that came.
+    fn forget_dialog(&mut self, dialog: DialogKey, bye: Instant) {
+        if let Some((target, created)) = self.dialogs.end(dialog) {
+            let lasted = bye.saturating_duration_since(created);
+            self.outbox.event(Event::DialogEnded { target, lasted });
+        }
     }
 
     /// A 2xx confirms the dialog of its request, or may move the parties of the one it is inside.

@@ -97,6 +97,12 @@ impl Commands {
         timeout(PATIENCE, asked).await.unwrap_or(Err(Unavailable))
     }
 
+    /// How full the fullest channel is, and how much each can hold.
+    pub(super) fn fullest(&self) -> (usize, usize) {
+        let filled = self.workers.iter().map(|worker| worker.max_capacity() - worker.capacity());
+        (filled.max().unwrap_or(0), COMMANDS)
+    }
+
     /// How many workers there are.
     pub(super) fn workers(&self) -> u8 {
         u8::try_from(self.workers.len()).unwrap_or(u8::MAX)

@@ -3,6 +3,7 @@
 use super::command::{Command, Commands, Memory};
 use super::reload::{Change, Next, Reloader};
 use super::state_file::StateFile;
+use super::surroundings::Watched;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
 use crate::admin::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
@@ -30,6 +31,7 @@ pub(super) struct ControlPlane {
     ready: AtomicBool,
     clock: Clock,
     state_file: Option<Arc<StateFile>>,
+    watched: Watched,
 }
 
 impl ControlPlane {
@@ -40,6 +42,7 @@ impl ControlPlane {
         reloader: Reloader,
         clock: Clock,
         state_file: Option<StateFile>,
+        watched: Watched,
     ) -> Self {
         Self {
             commands,
@@ -50,6 +53,7 @@ impl ControlPlane {
             ready: AtomicBool::new(false),
             clock,
             state_file: state_file.map(Arc::new),
+            watched,
         }
     }
 
@@ -205,8 +209,10 @@ impl ControlPlane {
 #[async_trait]
 impl Control for ControlPlane {
     async fn metrics(&self) -> Result<Pieces, Unavailable> {
+        // Looked at first: asking the workers fills their queues.
+        let surroundings = self.watched.look(&self.commands);
         let snapshots = self.snapshots(Detail::Metrics).await?;
-        Ok(Pieces::new(self.telemetry.render(snapshots)))
+        Ok(Pieces::new(self.telemetry.render(snapshots, surroundings)))
     }
 
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {

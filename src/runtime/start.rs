@@ -4,6 +4,7 @@ use super::command::{Command, Commands, Memory};
 use super::control::ControlPlane;
 use super::reload::{ConfigFile, Reloader};
 use super::state_file::StateFile;
+use super::surroundings::Watched;
 use super::worker::{self, Setup, Share};
 use super::{drain, names, reload::LOOK_EVERY, state_file};
 use crate::admin;
@@ -88,6 +89,7 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let config = reloader.config().clone();
     let telemetry = Telemetry::start(&config.telemetry, Arc::clone(plan.directory()), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
+    let buffers = net::ReceiveBuffers::of(&sockets);
     let (wanted, lookups) = watch::channel(Vec::new());
     let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
     let state_file = config.state_file.clone().map(|path| StateFile::new(path, clock));
@@ -98,8 +100,9 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     };
     let unsaved = Arc::new(Notify::new());
     let share = (wanted, Arc::clone(&unsaved), remembered);
-    let (workers, ended) = crew.start(sockets, command_ends, share).await?;
-    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock, state_file));
+    let (workers, ended, watched) = crew.start(sockets, command_ends, share).await?;
+    let watched = Watched { buffers, ..watched };
+    let control = Arc::new(ControlPlane::new(commands, telemetry, reloader, clock, state_file, watched));
     if let Some((problem, detail)) = ignored {
         control.record(&Event::StateIgnored { problem, detail });
     }
@@ -186,7 +189,7 @@ impl Crew<'_> {
         sockets: Vec<Bound>,
         commands: Vec<mpsc::Receiver<Command>>,
         (lookups, unsaved, remembered): (watch::Sender<Vec<Lookup>>, Arc<Notify>, Vec<Remembered>),
-    ) -> Result<(Vec<JoinHandle<()>>, mpsc::Receiver<u8>), StartError> {
+    ) -> Result<(Vec<JoinHandle<()>>, mpsc::Receiver<u8>, Watched), StartError> {
         let (exchange, deliveries) = Exchange::new(self.workers);
         let mut limits = self.config.net.clone();
         for (listener, (_, address)) in limits.listeners.iter_mut().zip(self.sip) {
@@ -226,11 +229,14 @@ impl Crew<'_> {
             threads.push(spawned.map_err(|source| StartError::Worker { worker: id, source })?);
             starts.push((id, starting));
         }
+        let mut runtimes = vec![("control".to_owned(), Handle::current())];
         for (worker, starting) in starts {
             let started = starting.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-            started.map_err(|source| StartError::Worker { worker, source })?;
+            let runtime = started.map_err(|source| StartError::Worker { worker, source })?;
+            runtimes.push((format!("worker-{worker}"), runtime));
         }
-        Ok((threads, ended))
+        let watched = Watched { exchange, streams, buffers: net::ReceiveBuffers::default(), runtimes };
+        Ok((threads, ended, watched))
     }
 }
 
@@ -283,6 +289,7 @@ fn spawn_tasks(
             eprintln!("sipwarden: HTTP server ended: {error}");
         }
     });
+    tasks.spawn(control.telemetry().recorder().watch_lag());
     let (reports, resolutions) = mpsc::channel(RESOLUTIONS);
     let has = |v6: bool| sip.iter().any(|(_, address)| address.is_ipv6() == v6);
     tasks.spawn(net::resolve(config.net.dns.clone(), (has(false), has(true)), lookups, reports));

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use step::{BATCH, Scratch};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 
@@ -74,7 +75,7 @@ pub(super) struct Setup {
 
 /// Runs a worker on the calling thread until it is stopped. `started` is told once its sockets
 /// are served, or why they cannot be.
-pub(super) fn run(setup: Setup, started: oneshot::Sender<io::Result<()>>) {
+pub(super) fn run(setup: Setup, started: oneshot::Sender<io::Result<Handle>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -85,7 +86,8 @@ pub(super) fn run(setup: Setup, started: oneshot::Sender<io::Result<()>>) {
     runtime.block_on(async move {
         match Worker::new(setup) {
             Ok(worker) => {
-                let _ = started.send(Ok(()));
+                let _ = started.send(Ok(Handle::current()));
+                tokio::spawn(worker.recorder.watch_lag());
                 worker.serve().await;
             }
             Err(error) => drop(started.send(Err(error))),

@@ -3,8 +3,11 @@
 //! `tests/vocabulary.rs` fails if the files differ from what is printed here.
 
 use super::spans::SPANS;
-use super::table::{Kind, Scope, Spec, TABLE, Values};
+use super::table::{GROUPS, Kind, Scope, Spec, TABLE, Values};
 use std::fmt::Write;
+
+const HEAD: &str = "| metric | type | unit | labels | help | changes | Kamailio | Envoy, HAProxy |\n\
+                    |---|---|---|---|---|---|---|---|\n";
 
 /// The page about metrics.
 pub fn metrics() -> String {
@@ -17,10 +20,11 @@ pub fn metrics() -> String {
         destination or set that a reload removes vanish with it. Of the exact status codes only the usual\n\
         ones exist from the start, of algorithms only the set's own; others appear when they happen.\n\n\
         A counter or histogram only ever grows by events; a gauge is built at scrape from what is.\n\n\
-        | metric | type | unit | labels | help | changes |\n|---|---|---|---|---|---|\n",
+        The last two columns name what says the same, or nearly, in Kamailio and in Envoy or HAProxy.\n",
     );
-    for spec in TABLE {
-        row(&mut page, spec);
+    for (name, rows) in GROUPS {
+        let _ = write!(page, "\n## {name}\n\n{HEAD}");
+        rows.iter().for_each(|spec| row(&mut page, spec));
     }
     page.push_str("\n## Buckets\n\n| histogram | upper bounds |\n|---|---|\n");
     for spec in TABLE {
@@ -57,7 +61,17 @@ fn row(page: &mut String, spec: &Spec) {
         Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => "",
     };
     let (name, unit, labels) = (spec.full_name(), unit(spec.name), labels.join(" "));
-    let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {labels}{none} | {} | {} |", spec.help, spec.when);
+    let (kamailio, others) = (code(spec.kamailio), code(spec.others));
+    let _ = writeln!(
+        page,
+        "| `{name}` | {kind} | {unit} | {labels}{none} | {} | {} | {kamailio} | {others} |",
+        spec.help, spec.when
+    );
+}
+
+/// A name of somebody else's.
+fn code(text: &str) -> String {
+    if text == "-" { String::new() } else { format!("`{text}`") }
 }
 
 fn unit(name: &str) -> &'static str {
@@ -110,5 +124,5 @@ pub fn spans() -> String {
 
 /// The names of all metric families, as exposed.
 pub fn families() -> Vec<String> {
-    TABLE.iter().map(Spec::full_name).collect()
+    TABLE.iter().map(|spec| spec.full_name().to_owned()).collect()
 }

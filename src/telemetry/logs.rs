@@ -209,6 +209,10 @@ impl Writer {
                 let (set, destination) = target.map_or(("", ""), |target| line.names(target));
                 info!(set, destination, %remote, %reason, "no TCP connection, large requests go over UDP");
             }
+            Event::DialogEnded { target, lasted } => {
+                let (set, destination) = line.names(*target);
+                trace!(set, destination, ?lasted, "dialog ended");
+            }
             Event::DialogExpired { set } => debug!(set = line.set(*set), "dialog without a BYE forgotten"),
             Event::NameResolved { name, result, took } => match result {
                 DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),

@@ -4,6 +4,7 @@
 //! recording one event is a few atomic adds. Never looks at states: those are built at scrape.
 
 mod block;
+mod delays;
 mod expose;
 mod index;
 
@@ -12,11 +13,10 @@ pub use expose::{Families, collect, float, owners};
 pub use index::{Index, SetEntry};
 
 use super::table::Family as F;
-use super::values::{self, Decision, ExportResult, Level, Loss, OtherMethod, SetupResult, code_index};
+use super::values::{self, Decision, ExportResult, Level, Loss, OtherMethod, code_index};
 use crate::facts::directory::Directory;
 use crate::facts::event::{
-    AttemptOutcome, ConnectResult, ConnectionRole, Direction, Event, MessageKind, Origin, ProbeRecord,
-    ReloadResult,
+    ConnectResult, ConnectionRole, Direction, Event, MessageKind, ProbeRecord, ReloadResult,
 };
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Method, SetId, Target, Transport};
@@ -112,6 +112,11 @@ impl Metrics {
         }
     }
 
+    /// Observes how late a timer fired.
+    pub fn ticked(&self, late: Duration) {
+        self.index().process.observe(F::TickLag, &[], late);
+    }
+
     /// Observes how long a scrape took.
     pub fn scraped(&self, took: Duration) {
         self.index().process.observe(F::ScrapeTime, &[], took);
@@ -193,7 +198,7 @@ impl Metrics {
             }
             Event::TransactionFinished(record) => transaction(index, record),
             // No response was sent that could be counted; the time-outs of its attempts were.
-            Event::RequestUnanswered(_) => {}
+            Event::RequestUnanswered(record) => delay(index, record),
             Event::ProbeSent { lag } => process.observe(F::ProbeLag, &[], *lag),
             Event::ProbeFinished(record) => probe(index, record),
             Event::ProbeUnmatched => process.count(F::ProbeUnmatched, &[]),
@@ -212,6 +217,11 @@ impl Metrics {
             }
             Event::ReloadUnchanged { trigger } => {
                 self.reloaded(process, Some(*trigger as usize), ReloadResult::Unchanged);
+            }
+            Event::DialogEnded { target, lasted } => {
+                if let Some(entry) = index.target(*target) {
+                    entry.block.observe(F::SessionDuration, &[], *lasted);
+                }
             }
             Event::DialogExpired { set } => count_set(index, *set, F::DialogsExpired, &[]),
             Event::NameResolved { name: _, result, took } => {
@@ -333,31 +343,16 @@ fn transaction(index: &Index, record: &TransactionRecord) {
         let tried = Duration::from_secs(wide(record.attempts.len()));
         set.block.observe(F::Attempts, &[record.method as usize], tried);
     }
-    if let Some((target, result, delay)) = setup_delay(record)
-        && let Some(entry) = index.target(target)
-    {
-        entry.block.observe(F::SetupDelay, &[result as usize], delay);
-    }
+    delay(index, record);
 }
 
-/// The session request delay of an initial INVITE (RFC 6076 §4.3) and whose it is: to the first
-/// 18x or 2xx, else to the failure. Challenges, redirections and calls given up before either are
-/// neither.
-pub fn setup_delay(record: &TransactionRecord) -> Option<(Target, SetupResult, Duration)> {
-    if record.method != Method::Invite || record.in_dialog {
-        return None;
+/// Observes how long the peer of a finished request took, where RFC 6076 has a figure for it.
+fn delay(index: &Index, record: &TransactionRecord) {
+    let Some((family, target, result, delay)) = delays::of(record) else { return };
+    if let Some(entry) = index.target(target) {
+        let result = result.map(|result| result as usize);
+        entry.block.observe(family, result.as_slice(), delay);
     }
-    let answering = record.attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Answered);
-    let target = answering.or(record.attempts.last())?.target?;
-    let ringing = record.provisionals.iter().find(|(_, code)| (180..190).contains(code));
-    let (result, at) = match (ringing, record.code) {
-        (Some((at, _)), _) => (SetupResult::Success, *at),
-        (None, 200..=299) => (SetupResult::Success, record.ended),
-        (None, 401 | 402 | 407 | 300..=399) => return None,
-        (None, _) if record.cancelled_at.is_some() && record.origin == Origin::Upstream => return None,
-        (None, _) => (SetupResult::Failure, record.ended),
-    };
-    Some((target, result, at.saturating_duration_since(record.started)))
 }
 
 fn probe(index: &Index, record: &ProbeRecord) {
@@ -387,7 +382,6 @@ mod tests {
     use crate::facts::record::WireText;
     use crate::telemetry::samples;
     use crate::telemetry::table::Source;
-    use std::time::Instant;
 
     fn series(metrics: &Arc<Metrics>) -> Vec<String> {
         let (index, mut families) = (metrics.index(), Families::default());
@@ -508,7 +502,10 @@ mod tests {
         let lines = series(&metrics);
         let folded = r#"sipwarden_failover_edges_total{set="pbx",from="d0",to="other"} 1"#;
         assert!(lines.iter().any(|line| line == folded));
-        assert_eq!(lines.iter().filter(|line| line.contains("failover_edges_total")).count(), 17);
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with("sipwarden_failover_edges_total")).count(),
+            17
+        );
     }
 
     #[test]
@@ -527,29 +524,5 @@ mod tests {
             let line = format!(r#"sipwarden_failover_edges_total{{set="pbx",from="a",to="{to}"}} {count}"#);
             assert!(lines.contains(&line), "{line}");
         }
-    }
-
-    #[test]
-    fn the_set_up_delay_ends_at_the_first_indication() {
-        let start = Instant::now();
-        let mut record = samples::answered_call(start, 0);
-        let ringing = Some((Target::new(0), SetupResult::Success, Duration::from_millis(30)));
-        assert_eq!(setup_delay(&record), ringing);
-        record.provisionals.truncate(1);
-        let end = Duration::from_millis(60);
-        for (code, expected) in [
-            (200, Some(SetupResult::Success)),
-            (486, Some(SetupResult::Failure)),
-            (503, Some(SetupResult::Failure)),
-            (407, None),
-            (302, None),
-        ] {
-            record.code = code;
-            assert_eq!(setup_delay(&record), expected.map(|result| (Target::new(0), result, end)), "{code}");
-        }
-        (record.code, record.cancelled_at) = (487, Some(start));
-        assert_eq!(setup_delay(&record), None);
-        (record.code, record.in_dialog, record.cancelled_at) = (200, true, None);
-        assert_eq!(setup_delay(&record), None);
     }
 }

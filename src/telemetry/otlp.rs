@@ -84,6 +84,12 @@ impl Queue {
         }
     }
 
+    /// Batches that wait, and how many may.
+    pub fn filled(&self) -> (u64, u64) {
+        let (room, all) = (self.batches.capacity(), self.batches.max_capacity());
+        (u64::try_from(all - room).unwrap_or(u64::MAX), u64::try_from(all).unwrap_or(u64::MAX))
+    }
+
     /// Exports what is queued; whether that ended within this time.
     pub async fn flush(&self, limit: Duration) -> bool {
         let exported = async {

@@ -98,7 +98,7 @@ impl Scrape {
                 owners(&self.index, family)
             }
             Source::State => {
-                self.view.collect(spec.scope, owner..upto, &mut out);
+                self.view.collect(&self.index, spec.scope, owner..upto, &mut out);
                 self.view.owners(spec.scope)
             }
         };
@@ -161,6 +161,7 @@ fn buckets(metric: &prometheus::proto::Metric) -> usize {
 mod tests {
     use super::*;
     use crate::facts::clock::Clock;
+    use crate::facts::snapshot::Surroundings;
     use crate::telemetry::samples;
     use std::collections::BTreeSet;
     use std::time::SystemTime;
@@ -169,7 +170,11 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let names: Vec<String> = (0..destinations).map(|n| format!("d{n}")).collect();
         metrics.apply(samples::directory(&names.iter().map(String::as_str).collect::<Vec<_>>()));
-        Scrape::new(metrics, View::new(vec![], Clock::new(Instant::now(), SystemTime::now()))).collect()
+        Scrape::new(
+            metrics,
+            View::new(vec![], Surroundings::default(), Clock::new(Instant::now(), SystemTime::now())),
+        )
+        .collect()
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Writer {
             | Event::MessageForwarded { .. }
             | Event::SetChanged { .. }
             | Event::EvidenceDropped
+            | Event::DialogEnded { .. }
             | Event::DialogExpired { .. }
             | Event::NameResolved { .. }
             | Event::AddressesChanged { .. }

@@ -4,12 +4,12 @@
 //! a gauge cannot drift or outlive what it describes.
 
 use super::metrics::{Families, Index, Metrics, float};
-use super::process;
 use super::table::{Family as F, Scope};
-use super::values::{METHODS, ROLES, STATES};
+use super::values::{DialogState, METHODS, ROLES, STATES};
+use super::{panics, process};
 use crate::facts::clock::Clock;
-use crate::facts::event::ConnectionRole;
-use crate::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot};
+use crate::facts::event::{ConnectionRole, Queue};
+use crate::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot, Surroundings};
 use crate::facts::{Admin, State, Target};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Debug)]
 pub struct View {
     snapshots: Vec<Snapshot>,
+    surroundings: Surroundings,
     clock: Clock,
     /// Every destination: the positions of its snapshot, its set, and itself in it.
     members: Vec<(u32, u32, u32)>,
@@ -30,7 +31,7 @@ pub struct View {
 
 impl View {
     /// Joins what the workers know.
-    pub fn new(snapshots: Vec<Snapshot>, clock: Clock) -> Self {
+    pub fn new(snapshots: Vec<Snapshot>, surroundings: Surroundings, clock: Clock) -> Self {
         let mut waiting: HashMap<_, u64> = HashMap::new();
         for (target, count) in snapshots.iter().flat_map(|snapshot| &snapshot.waiting) {
             *waiting.entry(*target).or_default() += count;
@@ -42,7 +43,7 @@ impl View {
                     .extend((0_u32..).zip(&set.destinations).map(|(member, _)| (worker, position, member)));
             }
         }
-        Self { snapshots, clock, members, waiting }
+        Self { snapshots, surroundings, clock, members, waiting }
     }
 
     /// Adds the families of the process.
@@ -51,22 +52,32 @@ impl View {
         let linger = self.snapshots.iter().map(|snapshot| snapshot.linger).sum();
         out.number(F::LingerBytes, &[], float(linger));
         process_gauges(metrics, index, out);
+        surrounding_gauges(&self.surroundings, out);
     }
 
     /// How many owners the families of this scope have here.
     pub fn owners(&self, scope: Scope) -> usize {
         match scope {
-            Scope::Process | Scope::Listener => 0,
+            Scope::Process => 0,
+            Scope::Listener => self.surroundings.receive.len(),
             Scope::Set | Scope::SetOrNone => self.sets().count(),
             Scope::Destination => self.members.len(),
         }
     }
 
     /// Adds what is asked for of some of the owners of a scope.
-    pub fn collect(&self, scope: Scope, range: Range<usize>, out: &mut Families) {
+    pub fn collect(&self, index: &Index, scope: Scope, range: Range<usize>, out: &mut Families) {
         let (skip, take) = (range.start, range.len());
         match scope {
-            Scope::Process | Scope::Listener => {}
+            Scope::Process => {}
+            Scope::Listener => {
+                for (id, buffer) in self.surroundings.receive.iter().skip(skip).take(take) {
+                    let Some(listener) = index.listeners.get(id.index()) else { continue };
+                    let own = ("listener", &*listener.name);
+                    out.number(F::UdpDrops, &[own], float(buffer.dropped));
+                    out.number(F::UdpQueue, &[own], float(buffer.waiting));
+                }
+            }
             Scope::Set | Scope::SetOrNone => {
                 self.sets().skip(skip).take(take).for_each(|set| set_gauges(set, &self.snapshots, out));
             }
@@ -148,7 +159,9 @@ fn set_gauges(set: &SetSnapshot, snapshots: &[Snapshot], out: &mut Families) {
         float(snapshots.iter().flat_map(pick).filter(|(id, _)| *id == set.id).map(|(_, count)| count).sum())
     };
     out.number(F::ProbesInFlight, &[own], sum(|snapshot| &snapshot.probes_in_flight));
-    out.number(F::Dialogs, &[own, ("state", "confirmed")], sum(|snapshot| &snapshot.dialogs));
+    let state = |state: DialogState| ("state", state.as_str());
+    out.number(F::Dialogs, &[own, state(DialogState::Early)], sum(|snapshot| &snapshot.early));
+    out.number(F::Dialogs, &[own, state(DialogState::Confirmed)], sum(|snapshot| &snapshot.dialogs));
 }
 
 fn destination_gauges(
@@ -260,6 +273,24 @@ fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
     }
 }
 
+fn surrounding_gauges(surroundings: &Surroundings, out: &mut Families) {
+    for name in Queue::ALL {
+        let known = surroundings.queues.iter().find(|known| known.queue == *name);
+        let (depth, capacity) = known.map_or((0, 0), |known| (known.depth, known.capacity));
+        let own = ("queue", name.as_str());
+        out.number(F::QueueDepth, &[own], float(depth));
+        out.number(F::QueueCapacity, &[own], float(capacity));
+    }
+    let threads = u64::try_from(surroundings.threads.len()).unwrap_or(u64::MAX);
+    out.number(F::RuntimeWorkers, &[], float(threads));
+    out.number(F::RuntimeTasks, &[], float(surroundings.tasks));
+    out.number(F::RuntimeQueue, &[], float(surroundings.waiting_tasks));
+    for (name, busy) in &surroundings.threads {
+        out.number(F::RuntimeBusy, &[("worker", name)], busy.as_secs_f64());
+    }
+    out.number(F::Panics, &[], float(panics::panics()));
+}
+
 fn unix(clock: Clock, at: Instant) -> f64 {
     clock.wall(at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
@@ -282,6 +313,7 @@ mod tests {
             at,
             in_flight: vec![(Role::Server, Method::Invite, 2)],
             waiting: vec![(Target::new(0), 3)],
+            early: vec![(SetId::new(0), 2)],
             dialogs: vec![(SetId::new(0), 5)],
             linger: 7,
             probes_in_flight: vec![],
@@ -343,11 +375,15 @@ mod tests {
         let at = Instant::now();
         let clock = Clock::new(at, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let metrics = Metrics::default();
-        let view = View::new(vec![snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])], clock);
+        let view = View::new(
+            vec![snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])],
+            Surroundings::default(),
+            clock,
+        );
         let mut families = Families::default();
         view.process(&metrics, &metrics.index(), &mut families);
         for scope in [Scope::Set, Scope::Destination] {
-            view.collect(scope, 0..view.owners(scope), &mut families);
+            view.collect(&metrics.index(), scope, 0..view.owners(scope), &mut families);
         }
         let text = prometheus::TextEncoder::new().encode_to_string(&families.finish()).unwrap();
         for expected in [
@@ -375,6 +411,7 @@ mod tests {
             r#"sipwarden_set_destinations_enabled{set="pbx"} 1"#,
             r#"sipwarden_set_info{set="pbx",algorithm="hash"} 1"#,
             r#"sipwarden_set_detection_seconds{set="pbx"} 19"#,
+            r#"sipwarden_dialogs{set="pbx",state="early"} 4"#,
             r#"sipwarden_dialogs{set="pbx",state="confirmed"} 10"#,
             r#"sipwarden_transactions_in_flight{role="server",method="INVITE"} 4"#,
             r#"sipwarden_transactions_in_flight{role="client",method="BYE"} 0"#,

@@ -3,9 +3,10 @@
 //! A label's value is a position in one of these lists, taken from an enum of the vocabulary or
 //! from a status code; text from the wire can never become one.
 
+pub use super::table::FOLDABLE;
 use crate::facts::event::{
     Cause, ChangeReason, ConnectResult, ConnectionRole, Direction, DnsResult, DropReason, FatalTimer,
-    HandoverResult, LingerKind, MessageKind, Origin, ParseReason, ProbeResult, Refusal, ReloadResult,
+    HandoverResult, LingerKind, MessageKind, Origin, ParseReason, ProbeResult, Queue, Refusal, ReloadResult,
     ReloadTrigger, Role, SelectionFailure, SelectionReason, SocketOperation, TransportReason,
 };
 use crate::facts::{Algorithm, Method, State, StatusClass, Transport};
@@ -62,6 +63,18 @@ word_lists! {
     HANDOVERS = HandoverResult,
     LINGER_KINDS = LingerKind,
     DECISIONS = Decision,
+    QUEUES = Queue,
+    DIALOG_STATES = DialogState,
+}
+
+words! {
+    /// How far a dialog is.
+    DialogState {
+        /// It rings.
+        Early => "early",
+        /// A 2xx confirmed it.
+        Confirmed => "confirmed",
+    }
 }
 
 words! {

@@ -4,6 +4,7 @@ use crate::call::establish;
 use crate::sim::*;
 use sipwarden::facts::State;
 use sipwarden::facts::event::{Event, SelectionReason};
+use std::time::Duration;
 
 #[test]
 fn a_bye_goes_to_its_destination_although_that_went_down() {
@@ -17,6 +18,36 @@ fn a_bye_goes_to_its_destination_although_that_went_down() {
     world.receive(D1, &reply(&bye.text, 200, "callee", ""));
     world.sent_to(CALLER, "SIP/2.0 200");
     world.quiet(D2);
+}
+
+#[test]
+fn a_call_that_rings_is_an_early_dialog_and_its_bye_tells_how_long_it_lasted() {
+    let mut world = World::new(TWO);
+    let mut call = Call::new("lasting");
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D1, "INVITE");
+    assert_eq!(world.dialogs(), (0, 0));
+    for _ in 0..2 {
+        world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+        assert_eq!(world.dialogs(), (1, 0));
+    }
+    world.advance(3_000);
+    world.receive(D1, &reply(&invite.text, 200, "callee", "sip:1000@10.0.1.1:5060"));
+    assert_eq!(world.dialogs(), (0, 1));
+    call.learn(&world.drain(CALLER).last().unwrap().text);
+    world.receive(CALLER, &call.ack());
+    world.drain(D1);
+    world.advance(90_000);
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    world.advance(200);
+    world.receive(D1, &reply(&bye.text, 200, "callee", ""));
+    assert_eq!(world.dialogs(), (0, 0));
+    let lasted = Duration::from_secs(90);
+    let d1 = world.target("d1");
+    let told = |event: &Event| matches!(event, Event::DialogEnded { target, lasted: l } if (*target, *l) == (d1, lasted));
+    assert_eq!(world.count(told), 1);
+    world.settle();
 }
 
 #[test]

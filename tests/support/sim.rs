@@ -17,7 +17,7 @@ use sipwarden::facts::record::TransactionRecord;
 use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use sipwarden::facts::{
-    Admin, ConnectionChoice, ConnectionId, Hop, ListenerId, State, Target, Transport, WorkerId,
+    Admin, ConnectionChoice, ConnectionId, Hop, ListenerId, SetId, State, Target, Transport, WorkerId,
 };
 use sipwarden::proxy::{Answers, Core, Input, Interfaces, Plan, Settings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -354,6 +354,13 @@ impl World {
         self.destination(id).load.calls
     }
 
+    /// How many dialogs are early, and how many confirmed.
+    pub fn dialogs(&self) -> (u64, u64) {
+        let snapshot = self.core.snapshot(self.now, Detail::Metrics);
+        let sum = |counts: &[(SetId, u64)]| counts.iter().map(|(_, count)| count).sum();
+        (sum(&snapshot.early), sum(&snapshot.dialogs))
+    }
+
     pub fn state(&self, id: &str) -> State {
         self.destination(id).state
     }
@@ -400,7 +407,7 @@ impl World {
     fn left_over(&self) -> Option<String> {
         let (contexts, clients, servers, dialogs) = self.core.holdings();
         let (messages, contacts) = self.core.kept();
-        let Snapshot { probes_in_flight, waiting, in_flight, .. } =
+        let Snapshot { probes_in_flight, waiting, in_flight, early, .. } =
             self.core.snapshot(self.now, Detail::Metrics);
         let probes: u64 = probes_in_flight.iter().map(|(_, count)| count).sum();
         let open: u64 = in_flight.iter().map(|(_, _, count)| count).sum();
@@ -408,11 +415,12 @@ impl World {
             && clients as u64 <= probes
             && open <= probes
             && waiting.is_empty()
+            && early.is_empty()
             && self.core.unfinished() == 0
             // A probe is a few chunks; Contacts belong to dialogs.
             && messages <= 4 * clients
             && (contacts == 0 || dialogs > 0);
-        (!is_clean).then(|| format!("{contexts} contexts, {clients} clients, {servers} servers, {probes} probes, {messages} chunks of messages, {contacts} of Contacts, waiting {waiting:?}, in flight {in_flight:?}"))
+        (!is_clean).then(|| format!("{contexts} contexts, {clients} clients, {servers} servers, {probes} probes, {messages} chunks of messages, {contacts} of Contacts, waiting {waiting:?}, early {early:?}, in flight {in_flight:?}"))
     }
 }
 

@@ -443,3 +443,16 @@ words! {
         Recv => "recv",
     }
 }
+words! {
+    /// An internal queue. There is none of events: whoever has one records it at once.
+    Queue {
+        /// Messages, errors and evidence on their way to a worker.
+        Ingress => "ingress",
+        /// Messages waiting to be written to a stream connection.
+        Egress => "egress",
+        /// What the control plane asks of a worker.
+        Commands => "commands",
+        /// Batches of spans on their way to the collector.
+        Traces => "traces",
+    }
+}

@@ -147,7 +147,16 @@ impl Table {
 
     /// How many messages wait in all queues.
     pub(super) fn queued(&self) -> usize {
-        self.open.values().map(|entry| WRITE_QUEUE.saturating_sub(entry.queue.capacity())).sum()
+        self.waiting().sum()
+    }
+
+    /// How many wait in the fullest.
+    pub(super) fn fullest(&self) -> usize {
+        self.waiting().max().unwrap_or(0)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.open.values().map(|entry| WRITE_QUEUE.saturating_sub(entry.queue.capacity()))
     }
 
     /// Whether there is no connection.

@@ -78,7 +78,7 @@ impl Families {
         let family = |(family, metrics): (Family, Vec<proto::Metric>)| {
             let spec = family.spec();
             let mut made = proto::MetricFamily::default();
-            made.set_name(spec.full_name());
+            made.set_name(spec.full_name().to_owned());
             made.set_help(spec.help.to_owned());
             made.set_field_type(match spec.kind {
                 Kind::Counter => proto::MetricType::COUNTER,

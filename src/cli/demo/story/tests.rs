@@ -138,6 +138,7 @@ impl Control for Fake {
             at,
             in_flight: vec![],
             waiting: vec![],
+            early: vec![],
             dialogs: vec![],
             linger: 0,
             probes_in_flight: vec![],

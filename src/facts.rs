@@ -14,6 +14,7 @@ pub mod record;
 pub mod remembered;
 pub mod secret;
 pub mod snapshot;
+pub mod trace;
 
 use std::net::SocketAddr;
 

@@ -37,6 +37,7 @@ mod route;
 mod settings;
 mod tally;
 mod tick;
+mod traces;
 mod warden;
 
 pub use expand::Answers;
@@ -45,6 +46,7 @@ pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
 pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
+pub use traces::{CaptureUris, Propagation, TraceIdFrom, TraceIds, TraceKey, Tracing};
 
 use crate::dispatch::{Loads, Verdicts};
 use crate::facts::event::{

@@ -22,7 +22,7 @@ mod via;
 
 pub use build::{Reply, ack, cancel, reason_phrase, reply};
 pub use digest::digest_user;
-pub use edit::{RequestEdit, Stamp, forward_request, forward_response, replace_top_via};
+pub use edit::{RequestEdit, Stamp, TraceEdit, forward_request, forward_response, replace_top_via};
 pub use message::Message;
 pub use model::{DestinationUri, ProbeParts, ProbeTemplate, UriError, parse_destination};
 pub use parse::{Framing, Index, ParseError, limits, parse, partial};

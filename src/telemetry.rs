@@ -162,11 +162,10 @@ impl Recorder {
         let inner = &*self.telemetry.0;
         let metrics = &*inner.metrics;
         metrics.refresh(&mut self.index);
-        if let Some(reloads) = &inner.reloads {
-            reloads.on(event, metrics.process.config_hash.load(Ordering::Relaxed));
-        }
+        let before = metrics.process.config_hash.load(Ordering::Relaxed);
+        let reload = inner.reloads.as_ref().and_then(|reloads| reloads.on(event, before));
         metrics.on(&self.index, event);
         self.spans.on(&self.index, metrics, event);
-        self.logs.on(&self.index, metrics, event);
+        self.logs.on(&self.index, metrics, event, reload);
     }
 }

@@ -44,5 +44,7 @@ mod responses;
 mod routing;
 #[path = "flows/timers.rs"]
 mod timers;
+#[path = "flows/tracing.rs"]
+mod tracing;
 #[path = "flows/transactions.rs"]
 mod transactions;

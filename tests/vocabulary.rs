@@ -13,6 +13,7 @@ use sipwarden::facts::record::{AttemptRecord, SelectionRecord, TransactionRecord
 use sipwarden::facts::snapshot::{
     DestinationSnapshot, LoadSnapshot, ProbeSnapshot, ReceiveBuffer, SetSnapshot, Snapshot, Surroundings,
 };
+use sipwarden::facts::trace::SpanRef;
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
@@ -107,7 +108,7 @@ fn samples(now: Instant) -> Vec<Row> {
                 method: Method::Invite,
                 call_id: text(),
                 source: "192.0.2.1:5060".parse().unwrap(),
-                trace: 1,
+                span: SpanRef::root(1),
             },
             &[r#"rejections_total{set="",reason="no_route"}"#],
         ),
@@ -140,7 +141,14 @@ fn samples(now: Instant) -> Vec<Row> {
             &[r#"destination_timeouts_total{D,timer="B"}"#],
         ),
         (
-            Event::FailedOver { set: PBX, from: A, to: B, cause: Cause::Code503, call_id: text(), trace: 1 },
+            Event::FailedOver {
+                set: PBX,
+                from: A,
+                to: B,
+                cause: Cause::Code503,
+                call_id: text(),
+                span: SpanRef::root(1),
+            },
             &[
                 r#"failovers_total{D,cause="503"}"#,
                 r#"failover_edges_total{S,from="a",to="b"}"#,
@@ -148,7 +156,13 @@ fn samples(now: Instant) -> Vec<Row> {
             ],
         ),
         (
-            Event::FailoversExhausted { set: PBX, last: B, cause: Cause::Timeout, call_id: text(), trace: 1 },
+            Event::FailoversExhausted {
+                set: PBX,
+                last: B,
+                cause: Cause::Timeout,
+                call_id: text(),
+                span: SpanRef::root(1),
+            },
             &[r#"failovers_exhausted_total{S}"#, r#"log_events_total{level="warn"}"#],
         ),
         (
@@ -329,7 +343,9 @@ fn variant(event: &Event) -> usize {
 
 fn call(now: Instant) -> TransactionRecord {
     TransactionRecord {
-        trace: 1,
+        span: SpanRef::root(1),
+        parent: None,
+        uris: None,
         method: Method::Invite,
         call_id: WireText::default(),
         session: None,
@@ -394,7 +410,7 @@ fn change(now: Instant) -> StateChange {
 fn probe(now: Instant) -> ProbeRecord {
     ProbeRecord {
         target: A,
-        trace: 2,
+        span: SpanRef::root(2),
         scheduled: now,
         started: now,
         ended: now + MS,

@@ -5,7 +5,7 @@ use super::near::nearest;
 use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
-use crate::proxy::OptionsReply;
+use crate::proxy::{CaptureUris, OptionsReply, Propagation, TraceIdFrom};
 use crate::telemetry::{LogFormat, OtlpProtocol};
 use figment::value::Value;
 use serde_yaml::Value as Yaml;
@@ -259,6 +259,9 @@ words_field!(Family, later[], |_| None);
 words_field!(OtlpProtocol, later [], |_| None);
 words_field!(LogFormat, later [], |_| None);
 words_field!(OptionsReply, later [], |_| None);
+words_field!(Propagation, later [], |_| None);
+words_field!(CaptureUris, later [], |_| None);
+words_field!(TraceIdFrom, later [], |_| None);
 
 /// What the algorithm numbers of Kamailio's `ds_select_dst` are called here.
 fn kamailio_algorithm(written: &str) -> Option<String> {

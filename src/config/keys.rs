@@ -7,7 +7,7 @@ use super::section::{Section, section};
 use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
-use crate::proxy::OptionsReply;
+use crate::proxy::{CaptureUris, OptionsReply, Propagation, TraceIdFrom};
 use crate::telemetry::{LogFormat, OtlpProtocol};
 use crate::{dispatch, probe, transaction};
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Dns::SECTION,
     &Sip::SECTION,
     &Limits::SECTION,
+    &Access::SECTION,
     &Drain::SECTION,
     &Tracing::SECTION,
     &Log::SECTION,
@@ -61,6 +62,8 @@ section! {
         sip: Sip = Sip::default();
         /// What keeps memory bounded.
         limits: Limits = Limits::default();
+        /// Whom to believe.
+        access: Access = Access::default();
         /// Shutting down.
         drain: Drain = Drain::default();
         /// A file in which states set with `set-state`, and what is down since when, survive a restart. Relative to the directory of this file; that of the file itself must exist and be writable.
@@ -70,7 +73,7 @@ section! {
         /// Log lines.
         log: Log = Log::default();
     }
-    later ["access", "metrics"]
+    later ["metrics"]
 }
 
 section! {
@@ -329,6 +332,15 @@ section! {
 }
 
 section! {
+    /// Whom to believe.
+    Access at "access" {
+        /// Networks whose `Traceparent` is believed; see `tracing.propagation`.
+        trusted_peers: Vec<Network> = vec![];
+    }
+    later ["signalling"]
+}
+
+section! {
     /// Shutting down on SIGTERM: new calls get 503, running transactions are served.
     Drain at "drain" {
         /// Longest wait for them.
@@ -349,8 +361,19 @@ section! {
         probe_ratio: f64 = 0.01, from 0.0 => 1.0, restart true;
         /// A call set up slower than this is kept.
         slow: Duration = secs(2), from ms(1) => HOUR, restart true;
+        /// What is done with `Traceparent` and `Tracestate` (W3C Trace Context) in requests. off: nothing, they go on as they came. inject: every
+        /// request that goes on carries a Traceparent of ours in place of what came. accept: what comes from `access.trusted_peers` makes our spans part of
+        /// their trace, and a trace that they record is kept; what comes from anybody else is removed. both: both.
+        propagation: Propagation = Propagation::Off;
+        /// Where trace ids come from: random, or call_id, the first 16 bytes of SHA-256 over the key and the Call-ID: then all requests of a call are one trace, and the Call-ID in
+        /// any log gives its id: `{ cat KEY_FILE; printf %s CALL_ID; } | sha256sum | head -c 32`. Two instances with one key join without a header.
+        trace_id_from: TraceIdFrom = TraceIdFrom::Random;
+        /// File with the key for `trace_id_from: call_id`, at least 16 bytes, taken as they are: who knows it can tell which trace a Call-ID has.
+        trace_id_key_file: Option<String> = None;
+        /// What spans of requests tell of the URIs of the request line, From and To: off, nothing; hashed, a hash keyed with `sip.secret_file`, so that calls of one party can be found without
+        /// its name; plain, scheme, user, host and port.
+        capture_uris: CaptureUris = CaptureUris::Off;
     }
-    later ["propagation", "trace_id_from", "trace_id_key_file", "capture_uris"]
 }
 
 section! {

@@ -3,6 +3,7 @@
 mod listen;
 mod routes;
 mod sets;
+mod traces;
 
 use super::cursor::Problems;
 use super::error::Problem;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// Fewest bytes a secret can have.
 const MIN_SECRET: usize = 16;
+/// How to make one.
+const MAKE_SECRET: &str = "make one: head -c 32 /dev/urandom | base64 > FILE";
 /// Most bytes of a secret or token file read.
 const MAX_SECRET: u64 = 64 * 1024;
 
@@ -46,18 +49,14 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
     let secret_path = at.key("sip").key("secret_file");
     let secret = root.sip.secret_file.as_deref().and_then(|name| {
         let content = read_secret(name, directory, &secret_path, problems)?;
-        if content.trim_ascii().len() < MIN_SECRET {
-            let message = format!("the file `{name}` holds fewer than {MIN_SECRET} bytes");
-            let help = "make one: head -c 32 /dev/urandom | base64 > FILE";
-            problems.add(Problem::value(&secret_path, message).help(help));
-        }
+        check_length(&content, name, &secret_path, problems);
         Sha256::digest(&content).first_chunk::<16>().copied()
     });
     let admin = admin_settings(root, directory, problems);
     let state_file = root.state_file.as_deref().map(|name| state_file(name, directory, problems));
     Resolved {
         net: net_settings(root, &listeners),
-        telemetry: telemetry_settings(root, problems),
+        telemetry: traces::telemetry(root, problems),
         admin,
         secret,
         state_file,
@@ -75,6 +74,7 @@ pub(super) fn resolve(root: &mut Root, directory: &Path, problems: &Problems) ->
             max_transactions: root.limits.transactions,
             max_call_age: root.limits.max_call_age,
             expand: root.dns.expand,
+            tracing: traces::joined(root, directory, problems),
             hash: 0,
         },
     }
@@ -122,43 +122,6 @@ fn net_settings(root: &Root, listeners: &[proxy::Listener]) -> net::Settings {
     }
 }
 
-fn telemetry_settings(root: &Root, problems: &Problems) -> telemetry::Settings {
-    let at = KeyPath::root();
-    if let Some(url) = &root.tracing.otlp {
-        let path = at.key("tracing").key("otlp");
-        let host = url.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
-        match host {
-            _ if url.starts_with("https://") => {
-                problems.add(Problem::value(&path, "https is not supported in this version; use http"));
-            }
-            Some(host) if !host.is_empty() && !url.contains(char::is_whitespace) => {}
-            Some(_) | None => {
-                problems.add(Problem::value(&path, "expected a URL such as http://127.0.0.1:4317"));
-            }
-        }
-    }
-    if !root.log.level.split(',').all(is_directive) {
-        let path = at.key("log").key("level");
-        let message = "expected error, warn, info, debug, trace or off, also by module as in `info,sipwarden::net=debug`";
-        problems.add(Problem::value(&path, message));
-    }
-    telemetry::Settings {
-        otlp: root.tracing.otlp.as_deref().map(Into::into),
-        protocol: root.tracing.protocol,
-        ratio: root.tracing.ratio,
-        probe_ratio: root.tracing.probe_ratio,
-        slow: root.tracing.slow,
-        log_format: root.log.format,
-        log_level: root.log.level.as_str().into(),
-    }
-}
-
-fn is_directive(text: &str) -> bool {
-    let (target, level) = text.trim().rsplit_once('=').unwrap_or(("x", text.trim()));
-    let is_target = target.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':' || b == b'_');
-    is_target && !target.is_empty() && ["off", "error", "warn", "info", "debug", "trace"].contains(&level)
-}
-
 fn admin_settings(root: &Root, directory: &Path, problems: &Problems) -> admin::Settings {
     let path = KeyPath::root().key("http");
     let listen: Option<SocketAddr> = root.http.listen.parse().ok();
@@ -196,6 +159,14 @@ fn state_file(name: &str, directory: &Path, problems: &Problems) -> PathBuf {
         );
     }
     file
+}
+
+/// Notes a secret that is too short to be one.
+fn check_length(content: &[u8], name: &str, path: &KeyPath, problems: &Problems) {
+    if content.trim_ascii().len() < MIN_SECRET {
+        let message = format!("the file `{name}` holds fewer than {MIN_SECRET} bytes");
+        problems.add(Problem::value(path, message).help(MAKE_SECRET));
+    }
 }
 
 /// Reads a small file named in the configuration, relative to the configuration's directory.
@@ -264,16 +235,3 @@ fn is_id(text: &str) -> bool {
 
 /// What [`is_id`] wants, in words.
 const ID_RULE: &str = "expected 1 to 64 letters, digits and . _ : @ [ ] -";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_log_directives() {
-        assert!(is_directive("info"));
-        assert!(is_directive("sipwarden::net=debug"));
-        assert!(!is_directive("loud"));
-        assert!(!is_directive("=debug"));
-    }
-}

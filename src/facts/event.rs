@@ -9,6 +9,7 @@ mod reasons;
 pub use reasons::*;
 
 use super::record::{TransactionRecord, WireText};
+use super::trace::SpanRef;
 use super::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub enum Event {
         method: Method,
         call_id: WireText,
         source: SocketAddr,
-        trace: u128,
+        span: SpanRef,
     },
     /// A request was sent to a destination for the first time in this transaction.
     AttemptStarted { target: Target, method: Method },
@@ -69,9 +70,9 @@ pub enum Event {
     /// A client transaction towards a destination was ended by a timer.
     AttemptTimedOut { target: Target, timer: FatalTimer },
     /// An attempt was given up in favour of another destination.
-    FailedOver { set: SetId, from: Target, to: Target, cause: Cause, call_id: WireText, trace: u128 },
+    FailedOver { set: SetId, from: Target, to: Target, cause: Cause, call_id: WireText, span: SpanRef },
     /// A request failed at every destination it was tried at.
-    FailoversExhausted { set: SetId, last: Target, cause: Cause, call_id: WireText, trace: u128 },
+    FailoversExhausted { set: SetId, last: Target, cause: Cause, call_id: WireText, span: SpanRef },
     /// The first final response of a server transaction went upstream.
     TransactionFinished(Box<TransactionRecord>),
     /// A request other than INVITE was answered by nobody, until an answer would have been of no
@@ -144,8 +145,8 @@ pub enum Event {
 pub struct ProbeRecord {
     /// The destination it counts for.
     pub target: Target,
-    /// The trace of its span; a function of nothing but chance.
-    pub trace: u128,
+    /// Its span, in a trace of its own.
+    pub span: SpanRef,
     /// When it was due.
     pub scheduled: Instant,
     /// When it left (or, without an address, would have).

@@ -4,6 +4,7 @@
 //! response goes upstream. Times are the core's own; text from the wire is cut on entry.
 
 use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, SkipReason, TransportReason};
+use super::trace::{SpanRef, TraceParent};
 use super::{Algorithm, ListenerId, Method, SetId, Target, Transport};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -62,17 +63,33 @@ fn is_uuid(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Who calls whom, as far as it may be recorded: the URIs themselves without passwords, parameters
+/// and headers, or hashes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uris {
+    /// Of the request line.
+    pub request: WireText,
+    /// Of From.
+    pub from: WireText,
+    /// Of To.
+    pub to: WireText,
+}
+
 /// One server transaction from its request to the first final response sent upstream.
 #[derive(Debug, Clone)]
 pub struct TransactionRecord {
-    /// The trace that all spans of this transaction belong to; a function of nothing but chance.
-    pub trace: u128,
+    /// Its server span, in the trace that all its spans belong to.
+    pub span: SpanRef,
+    /// The span of a trusted peer that it is the child of, if the request names one.
+    pub parent: Option<TraceParent>,
     /// The request's method.
     pub method: Method,
     /// The Call-ID.
     pub call_id: WireText,
     /// The Session-ID (RFC 7989), if the request has one.
     pub session: Option<SessionId>,
+    /// Who calls whom, if that is to be recorded.
+    pub uris: Option<Box<Uris>>,
     /// The CSeq number.
     pub cseq: u32,
     /// Where the request came in.
@@ -85,8 +102,8 @@ pub struct TransactionRecord {
     pub set: Option<SetId>,
     /// Whether it travelled inside a dialog, by its route set.
     pub in_dialog: bool,
-    /// The trace of the INVITE that opened the dialog it belongs to, if that is known.
-    pub dialog: Option<u128>,
+    /// The server span of the INVITE that opened the dialog it belongs to, if that is known.
+    pub dialog: Option<SpanRef>,
     /// When the request was received.
     pub started: Instant,
     /// When the first final response was sent upstream.

@@ -4,10 +4,11 @@ use super::admit;
 use super::engine::{Engine, stamp};
 use super::mtu::NextHop;
 use super::route::{Decision, RouteEdits, Routed, route};
+use super::traces::Carried;
 use crate::facts::Hop;
 use crate::facts::event::{Direction, DropReason, Event, Refusal};
 use crate::facts::outbox::Outbox;
-use crate::sip::{Message, RequestEdit, forward_request};
+use crate::sip::{Message, RequestEdit, TraceEdit, forward_request};
 use crate::transaction::{Branch, Purpose};
 use std::time::Instant;
 
@@ -18,7 +19,11 @@ impl Engine {
         match self.route_ack(ack, from) {
             Ok((next, edits, loop_hash, max_forwards)) => {
                 let stamp = stamp(&ack.top_via(), from);
-                let edit = RequestEdit { stamp, ..edits.edit(&[], max_forwards) };
+                let trace = match self.plan.settings().tracing.carried_without_span(from.remote.ip()) {
+                    Carried::AsItCame => TraceEdit::Keep,
+                    Carried::Nothing | Carried::Ours { .. } => TraceEdit::Remove,
+                };
+                let edit = RequestEdit { stamp, trace, ..edits.edit(&[], max_forwards) };
                 let (hop, branch) = self.ack_hop(ack, &edit, next, self.ack_branch(ack, loop_hash), now);
                 let mut via = std::mem::take(&mut self.spare_copy);
                 via.clear();

@@ -5,6 +5,7 @@ use super::choose::Found;
 use super::engine::{Engine, reply_hop, stamp};
 use super::reject::Rejection;
 use super::request::{Arrival, DRAIN_RETRY, shutting_down};
+use super::traces::Traced;
 use crate::facts::SetId;
 use crate::facts::event::{Event, Refusal, SelectionFailure, SelectionReason};
 use crate::facts::record::WireText;
@@ -65,7 +66,7 @@ impl Engine {
             method,
             call_id: record.call_id.clone(),
             source: from.remote,
-            trace: record.trace,
+            span: record.span,
         });
         let server = self.transactions.open_server(key, method, reply_hop(&via, from), Owner::Nobody);
         let Self { transactions, outbox, replies, .. } = self;
@@ -128,7 +129,8 @@ impl Engine {
     pub fn refuse_statelessly(&mut self, arrival: Arrival<'_>, rejection: Rejection) {
         let Arrival { request, from, .. } = arrival;
         let via = request.top_via();
-        let Self { outbox, replies, nonces, .. } = self;
+        let Traced { span, .. } = self.trace(arrival);
+        let Self { outbox, replies, .. } = self;
         outbox.send_with(reply_hop(&via, from), |out| {
             replies.write_rejection(request, &rejection, stamp(&via, from), out);
         });
@@ -139,7 +141,7 @@ impl Engine {
             method: request.method(),
             call_id: WireText::new(request.call_id()),
             source: from.remote,
-            trace: nonces.next_u128(),
+            span,
         });
     }
 }

@@ -4,6 +4,7 @@
 
 use super::choose::{Found, basis_of};
 use super::context::{Attempt, Cancelling, Context, Phase, Weighed};
+use super::copy::Towards;
 use super::engine::Engine;
 use super::failover::{Outcome, judge, may_repeat_after_silence};
 use super::mtu::NextHop;
@@ -31,11 +32,11 @@ impl Engine {
         let call = self.call_of(context, request, target);
         let attempt = u32::try_from(context.attempts.len()).unwrap_or(u32::MAX);
         let mut hop = next.hop;
-        self.prepare_copy(context, request, hop, target);
+        self.prepare_copy(context, request, Towards { hop, target, number: attempt + 1 });
         let over_tcp = self.hop_for_size(context, request, next, now);
         if let Some(tcp) = over_tcp {
             hop = tcp;
-            self.prepare_copy(context, request, hop, target);
+            self.prepare_copy(context, request, Towards { hop, target, number: attempt + 1 });
         }
         let opening = opening(id, context, attempt, hop, target);
         let client = self.send_copy(context, request, opening, now);
@@ -148,15 +149,12 @@ impl Engine {
         };
         let remaining = policy_max - tried - 1;
         self.abandon(context, index, now);
-        let (call_id, trace) = match &mut context.record {
-            Some(record) => {
-                let to = Some(to);
-                record.failovers.push(FailoverRecord { at: now, from, to, cause, remaining, passive_mark });
-                (record.call_id.clone(), record.trace)
-            }
-            None => Default::default(),
-        };
-        self.outbox.event(Event::FailedOver { set, from, to, cause, call_id, trace });
+        // It has a record until it is answered.
+        if let Some(record) = &mut context.record {
+            let (call_id, span, next) = (record.call_id.clone(), record.span, Some(to));
+            record.failovers.push(FailoverRecord { at: now, from, to: next, cause, remaining, passive_mark });
+            self.outbox.event(Event::FailedOver { set, from, to, cause, call_id, span });
+        }
         let mut loan = self.lend(&context.request);
         if let Some(request) = loan.message() {
             let next = self.next_hop(to, hop);

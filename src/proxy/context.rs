@@ -6,11 +6,12 @@ use super::dialogs::{Contact, DialogKey};
 use super::earlier::Epoch;
 use super::mark::MarkId;
 use super::route::RouteEdits;
+use super::traces::Carried;
 use crate::dispatch::{Call, Selection};
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::build::add_headers;
-use crate::sip::{Message, RequestEdit, Stamp};
+use crate::sip::{Message, RequestEdit, Stamp, TraceEdit};
 use crate::transaction::slab::Id;
 use crate::transaction::store::Stored;
 use crate::transaction::timer::Alarm;
@@ -37,6 +38,8 @@ pub struct Context {
     pub max_forwards: u8,
     /// The hash that tells a loop from a spiral.
     pub loop_hash: u64,
+    /// What the copies say of its trace.
+    pub carried: Carried,
     /// What is changed in the copies.
     pub edits: RouteEdits,
     /// The destination named in the Record-Route of a relayed request, if its sender is one.
@@ -222,8 +225,10 @@ impl Context {
         via: &'a [u8],
         record_routes: &'a [&'a [u8]],
         path: Option<&'a [u8]>,
+        trace: TraceEdit<'a>,
     ) -> RequestEdit<'a> {
-        RequestEdit { stamp: self.stamp, record_routes, path, ..self.edits.edit(via, self.max_forwards) }
+        let edit = self.edits.edit(via, self.max_forwards);
+        RequestEdit { stamp: self.stamp, record_routes, path, trace, ..edit }
     }
 
     /// Whether nothing more can come of it.

@@ -3,13 +3,15 @@
 //! Only the request is kept, as it came. Its copy is written again when it has to be repeated, and
 //! when its CANCEL or the ACK to its failure is made of it: the same inputs give the same bytes.
 
-use super::context::{Attempt, Context};
+use super::context::Context;
 use super::engine::Engine;
 use super::flow::{FlowOf, Flows};
 use super::mark::Marks;
 use super::plan::Plan;
+use super::traces::Carried;
+use crate::facts::trace::TraceParent;
 use crate::facts::{Hop, Method, Target, Transport};
-use crate::sip::{Message, forward_request};
+use crate::sip::{Message, TraceEdit, forward_request};
 use crate::transaction::slab::Id;
 use crate::transaction::{Branch, Client, Opening};
 use smallvec::SmallVec;
@@ -22,6 +24,30 @@ pub struct Copier {
     text: Vec<u8>,
     record_routes: SmallVec<[Range<usize>; 2]>,
     path: Option<Range<usize>>,
+    trace: Carry,
+}
+
+/// What a copy says of its trace, worked out.
+#[derive(Debug, Default)]
+enum Carry {
+    #[default]
+    AsItCame,
+    Nothing,
+    Ours {
+        parent: Range<usize>,
+        keeps_state: bool,
+    },
+}
+
+/// Where a copy goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Towards {
+    /// The hop.
+    pub hop: Hop,
+    /// The destination that it is, if it is one.
+    pub target: Option<Target>,
+    /// The number of the attempt, 1 for the first.
+    pub number: u32,
 }
 
 /// What signs what we add.
@@ -43,12 +69,20 @@ impl Copier {
         signing: Signing<'_>,
         context: &Context,
         request: Message<'_>,
-        to: (Hop, Option<Target>),
+        to: Towards,
     ) {
         self.text.clear();
         self.record_routes.clear();
         self.path = None;
-        let (hop, target) = to;
+        let Towards { hop, target, number } = to;
+        self.trace = match context.carried {
+            Carried::AsItCame => Carry::AsItCame,
+            Carried::Nothing => Carry::Nothing,
+            Carried::Ours { server, is_sampled, keeps_state } => {
+                TraceParent { span: server.attempt(number), is_sampled }.write(&mut self.text);
+                Carry::Ours { parent: 0..self.text.len(), keeps_state }
+            }
+        };
         let face = |hop: Hop| (plan.local().sent_by(hop.listener, hop.remote.ip()), hop.transport);
         let flow = context.edits.flow.map(|of| match of {
             FlowOf::Sender => context.from,
@@ -56,12 +90,13 @@ impl Copier {
         });
         if context.method == Method::Register {
             self.path = flow.map(|flow| {
+                let begin = self.text.len();
                 self.text.extend_from_slice(b"<sip:");
                 signing.flows.write(flow, &mut self.text);
                 self.text.push(b'@');
                 self.write_face(face(hop));
                 self.text.push(b'>');
-                0..self.text.len()
+                begin..self.text.len()
             });
         }
         let opens_dialog = request.to_tag().is_none() && context.method.forms_dialog();
@@ -109,6 +144,17 @@ impl Copier {
         self.path.as_ref().map(|range| self.text_at(range))
     }
 
+    /// What was worked out last of the trace.
+    pub fn trace(&self) -> TraceEdit<'_> {
+        match &self.trace {
+            Carry::AsItCame => TraceEdit::Keep,
+            Carry::Nothing => TraceEdit::Remove,
+            Carry::Ours { parent, keeps_state } => {
+                TraceEdit::Replace { parent: self.text_at(parent), keeps_state: *keeps_state }
+            }
+        }
+    }
+
     fn text_at(&self, range: &Range<usize>) -> &[u8] {
         self.text.get(range.clone()).unwrap_or_default()
     }
@@ -126,22 +172,19 @@ impl Copier {
         let begin = self.text.len();
         plan.local().write_via(hop, branch, &mut self.text);
         let via = self.text.get(begin..).unwrap_or_default();
-        forward_request(request, &context.edit(via, &self.record_routes(), self.path()), out);
+        let routes = self.record_routes();
+        let edit = context.edit(via, &routes, self.path(), self.trace());
+        forward_request(request, &edit, out);
+        drop(routes);
         self.text.truncate(begin);
     }
 }
 
 impl Engine {
     /// Works out what is added to the copy of a request for a hop.
-    pub fn prepare_copy(
-        &mut self,
-        context: &Context,
-        request: Message<'_>,
-        hop: Hop,
-        target: Option<Target>,
-    ) {
+    pub fn prepare_copy(&mut self, context: &Context, request: Message<'_>, to: Towards) {
         let signing = Signing { marks: &self.marks, flows: &self.flows };
-        self.copier.prepare(&self.plan, signing, context, request, (hop, target));
+        self.copier.prepare(&self.plan, signing, context, request, to);
     }
 
     /// Sends a copy, as prepared: opens its client transaction.
@@ -161,7 +204,7 @@ impl Engine {
     /// Sends the copy of an attempt again.
     pub fn repeat_copy(&mut self, context: &Context, index: usize) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        if let Some(sent) = self.copy_as_sent(context, attempt) {
+        if let Some(sent) = self.copy_as_sent(context, index) {
             self.outbox.send(attempt.hop, &sent.bytes);
             self.take_back(sent);
         }
@@ -170,7 +213,7 @@ impl Engine {
     /// Acknowledges a final response other than 2xx to the INVITE of an attempt (§17.1.1.3).
     pub fn acknowledge(&mut self, context: &Context, index: usize, response: Message<'_>) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        let Some(mut sent) = self.copy_as_sent(context, attempt) else { return };
+        let Some(mut sent) = self.copy_as_sent(context, index) else { return };
         if let Some(invite) = sent.message() {
             self.transactions.acknowledge(attempt.client, invite, response, &mut self.outbox);
         }
@@ -182,7 +225,7 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|_| context.method == Method::Invite) else {
             return;
         };
-        let Some(mut sent) = self.copy_as_sent(context, attempt) else { return };
+        let Some(mut sent) = self.copy_as_sent(context, index) else { return };
         let reason = context.cancelled.as_ref().and_then(|reason| reason.as_deref());
         if let Some(invite) = sent.message() {
             self.transactions.cancel(attempt.client, invite, reason, now, &mut self.outbox);
@@ -191,7 +234,10 @@ impl Engine {
     }
 
     /// The copy of an attempt as it was sent.
-    fn copy_as_sent(&mut self, context: &Context, attempt: &Attempt) -> Option<super::engine::Loan> {
+    fn copy_as_sent(&mut self, context: &Context, index: usize) -> Option<super::engine::Loan> {
+        let attempt = context.attempts.get(index)?;
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        let to = Towards { hop: attempt.hop, target: attempt.target, number };
         let branch = self.transactions.branch_of(attempt.client, context.loop_hash)?;
         let mut sent = std::mem::take(&mut self.spare_copy);
         sent.clear();
@@ -199,7 +245,7 @@ impl Engine {
         if let Some(request) = kept.message() {
             let plan = self.earlier.at(attempt.epoch, &self.plan);
             let signing = Signing { marks: &self.marks, flows: &self.flows };
-            self.copier.prepare(plan, signing, context, request, (attempt.hop, attempt.target));
+            self.copier.prepare(plan, signing, context, request, to);
             self.copier.write(plan, context, request, attempt.hop, &branch, &mut sent);
         }
         // What was lent is read; its memory is that of the next loan.

@@ -7,6 +7,7 @@
 use super::tally::Tally;
 use crate::dispatch::Call;
 use crate::facts::secret::Secret;
+use crate::facts::trace::SpanRef;
 use crate::facts::{Hop, SetId, Target};
 use crate::sip::Message;
 use crate::transaction::store::{Store, Stored};
@@ -44,8 +45,8 @@ pub struct Dialog {
     pub caller: Party,
     /// Who answered it.
     pub callee: Party,
-    /// The trace of its INVITE, if that was told of.
-    pub trace: Option<u128>,
+    /// The span of its INVITE, if that was told of.
+    pub span: Option<SpanRef>,
     /// When it was confirmed.
     pub created: Instant,
     /// The call that it counts as on its destination.
@@ -144,9 +145,9 @@ impl Dialogs {
         self.by_key.get(&back).map(|dialog| (dialog, &dialog.caller))
     }
 
-    /// The key of the dialog that a request belongs to, if it is known, and the trace of its INVITE.
-    pub fn key_of(&self, request: Message<'_>) -> Option<(DialogKey, Option<u128>)> {
-        self.keys(request)?.into_iter().find_map(|key| Some((key, self.by_key.get(&key)?.trace)))
+    /// The key of the dialog that a request belongs to, if it is known, and the span of its INVITE.
+    pub fn key_of(&self, request: Message<'_>) -> Option<(DialogKey, Option<SpanRef>)> {
+        self.keys(request)?.into_iter().find_map(|key| Some((key, self.by_key.get(&key)?.span)))
     }
 
     /// The keys of a request sent by the caller, and by the callee.

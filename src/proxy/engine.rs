@@ -51,6 +51,8 @@ pub struct Engine {
     pub flows: Flows,
     /// The key of loop hashes.
     pub loop_secret: Secret,
+    /// The key of hashed URIs.
+    pub uri_secret: Secret,
     /// Writes answers of our own.
     pub replies: Replies,
     /// Unguessable numbers.
@@ -99,6 +101,7 @@ impl Engine {
             marks: Marks::new(secret),
             flows: Flows::new(secret),
             loop_secret: secret.derive("loops"),
+            uri_secret: secret.derive("uris"),
             replies: Replies::new(secret, &plan.settings().user_agent),
             nonces: Nonces::new(secret.derive(&format!("choices of worker {}", worker.0))),
             outbox: Outbox::default(),

@@ -7,6 +7,7 @@
 
 use super::attempt::opening;
 use super::context::{Cancelling, Context, Phase};
+use super::copy::Towards;
 use super::engine::Engine;
 use super::local::VIA_SIZE;
 use crate::facts::event::{Event, TransportReason};
@@ -76,7 +77,8 @@ impl Engine {
         next: NextHop,
         now: Instant,
     ) -> Option<Hop> {
-        self.tcp_for(request, &context.edit(&[], &self.copier.record_routes(), self.copier.path()), next, now)
+        let (routes, path, trace) = (self.copier.record_routes(), self.copier.path(), self.copier.trace());
+        self.tcp_for(request, &context.edit(&[], &routes, path, trace), next, now)
     }
 
     /// The same for a request with its edits, but for the Via.
@@ -91,6 +93,7 @@ impl Engine {
         let local = self.plan.local();
         let moved = [edit.append_route, edit.request_uri, edit.path].into_iter().flatten();
         let put_in: usize = edit.record_routes.iter().copied().chain(moved).map(<[u8]>::len).sum();
+        let put_in = put_in + edit.trace.growth();
         // A line end may grow by a byte.
         let grown =
             put_in + request.line_count() + local.sent_by(next.hop.listener, next.hop.remote.ip()).len();
@@ -174,8 +177,8 @@ impl Engine {
         }
         let mut loan = self.lend(&context.request);
         if let Some(request) = loan.message() {
-            self.prepare_copy(context, request, hop, target);
             let number = u32::try_from(index).unwrap_or(u32::MAX);
+            self.prepare_copy(context, request, Towards { hop, target, number: number.saturating_add(1) });
             let opening = opening(id, context, number, hop, target);
             let client = self.send_copy(context, request, opening, now);
             let (silence, epoch) = (self.silence(context), self.earlier.current());

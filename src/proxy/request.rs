@@ -9,6 +9,7 @@ use super::mark::MarkId;
 use super::mtu::NextHop;
 use super::reject::Rejection;
 use super::route::{Decision, Routed, route};
+use super::traces::{Traced, captured_uris};
 use crate::facts::event::{Event, Origin, Refusal};
 use crate::facts::record::{SessionId, TransactionRecord, WireText};
 use crate::facts::{Hop, Method, SetId};
@@ -147,7 +148,9 @@ impl Core {
         let mut record = engine.new_record(arrival);
         let trying_after = engine.transactions.settings().until_t2();
         let dialog = engine.dialogs.key_of(request);
-        record.dialog = dialog.and_then(|(_, trace)| trace);
+        record.dialog = dialog.and_then(|(_, span)| span);
+        let traced = Traced { span: record.span, parent: record.parent };
+        let carried = engine.plan.settings().tracing.carried(traced, from.remote.ip());
         let stored = engine.transactions.messages_mut().keep(request.bytes());
         let contact = request.contact().filter(|_| is_call(request)).unwrap_or_default();
         let contact = engine.dialogs.keep(contact);
@@ -164,6 +167,7 @@ impl Core {
                 stamp,
                 max_forwards: admitted.max_forwards,
                 loop_hash: admitted.loop_hash,
+                carried,
                 edits: routed.edits,
                 mark: MarkId::NONE,
                 selection: None,
@@ -227,11 +231,14 @@ impl Engine {
         let mut call_id =
             spare.as_mut().map_or(WireText::default(), |spare| std::mem::take(&mut spare.call_id));
         call_id.set(request.call_id());
+        let Traced { span, parent } = self.trace(arrival);
         let record = TransactionRecord {
-            trace: self.nonces.next_u128(),
+            span,
+            parent,
             method: request.method(),
             call_id,
             session: request.header("Session-ID").and_then(SessionId::parse),
+            uris: captured_uris(&self.plan, &self.uri_secret, request),
             cseq: request.cseq(),
             listener: from.listener,
             transport: from.transport,

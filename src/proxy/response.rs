@@ -232,7 +232,7 @@ impl Engine {
                 method: context.method,
                 call_id: record.call_id.clone(),
                 source: context.from.remote,
-                trace: record.trace,
+                span: record.span,
             };
             self.outbox.event(refused);
         }
@@ -366,7 +366,7 @@ impl Engine {
             // A further 2xx, from a destination given up, may open another dialog of the same caller.
             caller: Party { contact: self.dialogs.keep_again(&context.contact), hop: context.from },
             callee: Party { contact: self.dialogs.keep(contact), hop: attempt.hop },
-            trace: context.record.as_ref().map(|record| record.trace),
+            span: context.record.as_ref().map(|record| record.span),
             created: now,
             call,
         };
@@ -412,8 +412,8 @@ impl Engine {
         let set = context.selection.as_ref().map(|selection| selection.set());
         let last = context.attempts.get(index).and_then(|attempt| attempt.target);
         if let (Some(set), Some(last), Some(record)) = (set, last, &context.record) {
-            let (call_id, trace) = (record.call_id.clone(), record.trace);
-            self.outbox.event(Event::FailoversExhausted { set, last, cause, call_id, trace });
+            let (call_id, span) = (record.call_id.clone(), record.span);
+            self.outbox.event(Event::FailoversExhausted { set, last, cause, call_id, span });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the core can be told: listeners as the wire sees them, routes, sets, limits.
 
+use super::traces::Tracing;
 use crate::dispatch::SetSettings;
 use crate::facts::{ListenerId, Method, Transport};
 use crate::{probe, transaction};
@@ -38,6 +39,8 @@ pub struct Settings {
     /// Whether a name that stands for several addresses is a destination for each of them. Default
     /// true.
     pub expand: bool,
+    /// How traces are joined, and what of a caller they tell.
+    pub tracing: Tracing,
     /// First 48 bits of the SHA-256 of the effective configuration.
     pub hash: u64,
 }

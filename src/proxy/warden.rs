@@ -13,6 +13,7 @@ use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::snapshot::{Detail, LoadSnapshot, ProbeExchange, SetSnapshot};
+use crate::facts::trace::SpanRef;
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober, Wanted};
 use crate::sip::{Message, ProbeTemplate};
@@ -412,7 +413,7 @@ impl Warden {
                 engine.plan.table().destination(target).map_or(Transport::Udp, |d| d.settings.transport);
             engine.outbox.event(Event::ProbeFinished(Box::new(ProbeRecord {
                 target,
-                trace: self.nonces.next_u128(),
+                span: SpanRef::root(self.nonces.next_u128()),
                 scheduled: finished.scheduled,
                 started: finished.started,
                 ended: now,

@@ -6,7 +6,7 @@
 
 use super::Message;
 use super::parse::{Line, Name};
-use super::scan::Span;
+use super::scan::{Span, is_name};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -41,6 +41,48 @@ pub struct RequestEdit<'a> {
     pub append_route: Option<&'a [u8]>,
     /// Whether the last Route value of the message is removed.
     pub drop_last_route: bool,
+    /// What becomes of the trace context.
+    pub trace: TraceEdit<'a>,
+}
+
+/// What becomes of `Traceparent` and `Tracestate` (W3C Trace Context) in a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TraceEdit<'a> {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// Both go.
+    Remove,
+    /// Another `Traceparent` takes the place of what is there.
+    Replace {
+        /// Its value.
+        parent: &'a [u8],
+        /// Whether `Tracestate` stays.
+        keeps_state: bool,
+    },
+}
+
+const TRACE_PARENT: &[u8] = b"Traceparent";
+const TRACE_STATE: &[u8] = b"Tracestate";
+
+impl TraceEdit<'_> {
+    /// Bytes that it may add.
+    pub fn growth(self) -> usize {
+        match self {
+            Self::Keep | Self::Remove => 0,
+            Self::Replace { parent, .. } => TRACE_PARENT.len() + parent.len() + 4,
+        }
+    }
+
+    /// Whether a header line of this name goes.
+    fn removes(self, name: &[u8]) -> bool {
+        let is_parent = is_name(name, TRACE_PARENT);
+        match self {
+            Self::Keep => false,
+            Self::Remove => is_parent || is_name(name, TRACE_STATE),
+            Self::Replace { keeps_state, .. } => is_parent || !keeps_state && is_name(name, TRACE_STATE),
+        }
+    }
 }
 
 /// The option tag of Path (RFC 3327 §4).
@@ -64,6 +106,9 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
             write_line(b"Supported", PATH_TAG.as_bytes(), splice.out);
         }
     }
+    if let TraceEdit::Replace { parent, .. } = edit.trace {
+        write_line(TRACE_PARENT, parent, splice.out);
+    }
     if !message.index.has(Name::MaxForwards) {
         write_max_forwards(edit.max_forwards, splice.out);
     }
@@ -83,6 +128,11 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
                 write_number(u32::from(edit.max_forwards), splice.out);
             }
             Name::Route => routes.edit(line, &mut splice),
+            Name::Other if edit.trace != TraceEdit::Keep => {
+                if edit.trace.removes(message.text(Span { start: line.start, end: line.name_end })) {
+                    splice.remove_line(line);
+                }
+            }
             Name::Via
             | Name::From
             | Name::To

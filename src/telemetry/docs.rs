@@ -93,12 +93,13 @@ pub fn spans() -> String {
         OTLP (`tracing.otlp`, `tracing.protocol`). A server transaction ends with the first final response\n\
         sent upstream; branches open then are closed there with `sipwarden.abandoned=true`. Its trace is\n\
         kept if it failed, failed over, or was slow to ring (`tracing.slow`), 200 times a second and worker\n\
-        at most; else by `tracing.ratio` as a function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
-        a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: users of From, To\n\
-        and Request-URI, User-Agent, bodies. Status is Error or unset; `error.type` says why.\n\n\
+        at most; if a trusted peer records its part; else by `tracing.ratio` as a function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
+        a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: User-Agent,\n\
+        bodies, and, unless `tracing.capture_uris` says otherwise, From, To and Request-URI (`sip.*.uri`). Status is Error or unset; `error.type` says why.\n\n\
         Resource: `service.name=sipwarden`, `service.version`, `service.instance.id`, `host.name`, and what\n\
         `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say. Headers of exports, such as credentials:\n\
-        `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS`. Sent in batches of 256 KiB, or once a\n\
+        `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS`; time for one export:\n\
+        `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`, in milliseconds (10000). Sent in batches of 256 KiB, or once a\n\
         second; what finds 8 MiB waiting is lost and counted (`sipwarden_otlp_spans_dropped_total`).\n",
     );
     for span in SPANS {

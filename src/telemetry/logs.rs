@@ -13,12 +13,14 @@ use super::values::{ExportResult, Level};
 use super::{LogFormat, Settings};
 use crate::facts::event::{DnsResult, Event, ProbeRecord, Refusal, SelectionReason, StateChange};
 use crate::facts::record::{TransactionRecord, WireText};
+use crate::facts::trace::SpanRef;
 use crate::facts::{SetId, State, Target};
 use limit::Limit;
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::time::Instant;
-use text::{Code, Safe, Trace};
-use tracing::field::display;
+use text::{Code, Safe, SpanId, TraceId};
+use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -78,8 +80,8 @@ pub struct Writer {
     refusals: [Limit; Refusal::ALL.len()],
     failovers: Limit,
     anyways: Limit,
-    /// The last probe that changed a state, whose trace the change's own line carries.
-    changed_by: Option<(Target, u128)>,
+    /// The last probe that changed a state, whose span the change's own line names.
+    changed_by: Option<(Target, SpanRef)>,
 }
 
 impl Default for Writer {
@@ -97,8 +99,8 @@ struct Line<'a> {
 }
 
 impl Writer {
-    /// Tells what an event says.
-    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) {
+    /// Tells what an event says; `reload` is the span of the reload that it ends, if there is one.
+    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event, reload: Option<SpanRef>) {
         let line = Line { index, metrics };
         match event {
             Event::MessageReceived { transport, kind, bytes } => trace!(%transport, %kind, bytes, "received"),
@@ -128,12 +130,12 @@ impl Writer {
                 }
             }
             Event::SelectionFailed { set, reason } => debug!(set = line.set(*set), %reason, "no destination"),
-            Event::RequestRefused { set, reason, code, method, call_id, source, trace } => {
-                debug!(trace_id = %Trace(*trace), %source, "refused request came from here");
+            Event::RequestRefused { set, reason, code, method, call_id, source, span } => {
+                debug!(trace_id = %TraceId(*span), span_id = %SpanId(*span), %source, "refused request came from here");
                 let limit = self.refusals.get_mut(*reason as usize);
                 if let Some(suppressed) = limit.and_then(|limit| limit.pass(Instant::now())) {
                     let set = set.map_or("", |set| line.set(set));
-                    line.refused(*reason, set, *code, method.as_str(), call_id, *trace, suppressed);
+                    line.refused(*reason, set, *code, method.as_str(), call_id, *span, suppressed);
                 }
             }
             Event::AttemptStarted { target, method } => {
@@ -156,20 +158,22 @@ impl Writer {
                 let (set, destination) = line.names(*target);
                 debug!(set, destination, %timer, "attempt timed out");
             }
-            Event::FailedOver { set, from, to, cause, call_id, trace } => {
+            Event::FailedOver { set, from, to, cause, call_id, span } => {
                 if let Some(suppressed) = self.failovers.pass(Instant::now()) {
                     line.warned();
                     let (set, destination, to) = (line.set(*set), line.target(*from), line.target(*to));
-                    let (trace_id, call_id) = (Trace(*trace), Safe(call_id.as_str()));
-                    warn!(%trace_id, %call_id, set, destination, to, %cause, suppressed, "failed over");
+                    let (trace_id, span_id, call_id) =
+                        (TraceId(*span), SpanId(*span), Safe(call_id.as_str()));
+                    warn!(%trace_id, %span_id, %call_id, set, destination, to, %cause, suppressed, "failed over");
                 }
             }
-            Event::FailoversExhausted { set, last, cause, call_id, trace } => {
+            Event::FailoversExhausted { set, last, cause, call_id, span } => {
                 if let Some(suppressed) = self.failovers.pass(Instant::now()) {
                     line.warned();
                     let (set, destination) = (line.set(*set), line.target(*last));
-                    let (trace_id, call_id) = (Trace(*trace), Safe(call_id.as_str()));
-                    warn!(%trace_id, %call_id, set, destination, %cause, suppressed, "no destination left to try");
+                    let (trace_id, span_id, call_id) =
+                        (TraceId(*span), SpanId(*span), Safe(call_id.as_str()));
+                    warn!(%trace_id, %span_id, %call_id, set, destination, %cause, suppressed, "no destination left to try");
                 }
             }
             Event::TransactionFinished(record) => line.transaction(record, "transaction finished"),
@@ -177,7 +181,7 @@ impl Writer {
             Event::ProbeSent { lag } => trace!(?lag, "probe sent"),
             Event::ProbeFinished(record) => {
                 if record.change.is_some() {
-                    self.changed_by = Some((record.target, record.trace));
+                    self.changed_by = Some((record.target, record.span));
                 }
                 line.probe(record);
             }
@@ -185,7 +189,7 @@ impl Writer {
             Event::DestinationChanged(change) => {
                 let probe = self.changed_by.take().filter(|(target, _)| *target == change.target);
                 let probe = probe.filter(|_| change.outcome.is_some());
-                line.changed(change, probe.map(|(_, trace)| trace));
+                line.changed(change, probe.map(|(_, span)| span));
             }
             Event::EvidenceDropped => debug!("evidence of a request lost: the queue is full"),
             Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
@@ -196,15 +200,20 @@ impl Writer {
                 match applied.trigger {
                     None => info!(hash, destinations = added, "configuration loaded"),
                     Some(trigger) => {
-                        info!(%trigger, hash, added, removed, kept, needs_restart, "configuration reloaded");
+                        let (trace_id, span_id) = (shown(reload, TraceId), shown(reload, SpanId));
+                        info!(trace_id, span_id, %trigger, hash, added, removed, kept, needs_restart, "configuration reloaded");
                     }
                 }
             }
             Event::ReloadFailed { trigger, error } => {
                 line.metrics.logged(line.index, Level::Error);
-                error!(%trigger, error = %Safe(error), "configuration refused, the old one stays");
+                let (trace_id, span_id) = (shown(reload, TraceId), shown(reload, SpanId));
+                error!(trace_id, span_id, %trigger, error = %Safe(error), "configuration refused, the old one stays");
             }
-            Event::ReloadUnchanged { trigger } => info!(%trigger, "configuration unchanged"),
+            Event::ReloadUnchanged { trigger } => {
+                let (trace_id, span_id) = (shown(reload, TraceId), shown(reload, SpanId));
+                info!(trace_id, span_id, %trigger, "configuration unchanged");
+            }
             Event::FellBackToUdp { target, remote, reason } => {
                 let (set, destination) = target.map_or(("", ""), |target| line.names(target));
                 info!(set, destination, %remote, %reason, "no TCP connection, large requests go over UDP");
@@ -255,6 +264,11 @@ impl Writer {
     }
 }
 
+/// The id of a span as a field, which is left out where there is none.
+fn shown<Id: Display>(span: Option<SpanRef>, id: impl Fn(SpanRef) -> Id) -> Option<DisplayValue<Id>> {
+    span.map(|span| display(id(span)))
+}
+
 impl Line<'_> {
     fn warned(&self) {
         self.metrics.logged(self.index, Level::Warn);
@@ -285,54 +299,56 @@ impl Line<'_> {
         code: u16,
         method: &str,
         call_id: &WireText,
-        trace: u128,
+        span: SpanRef,
         suppressed: Option<u64>,
     ) {
-        let (trace_id, call_id) = (Trace(trace), Safe(call_id.as_str()));
+        let (trace_id, span_id, call_id) = (TraceId(span), SpanId(span), Safe(call_id.as_str()));
         match reason {
             Refusal::NoneUsable | Refusal::AllFull | Refusal::Overload | Refusal::RateLimited => {
                 self.warned();
-                warn!(%trace_id, %call_id, set, %reason, code, method, suppressed, "request refused");
+                warn!(%trace_id, %span_id, %call_id, set, %reason, code, method, suppressed, "request refused");
             }
             Refusal::NoRoute
             | Refusal::ShuttingDown
             | Refusal::Forbidden
             | Refusal::BadRequest
             | Refusal::Loop => {
-                info!(%trace_id, %call_id, set, %reason, code, method, suppressed, "request refused");
+                info!(%trace_id, %span_id, %call_id, set, %reason, code, method, suppressed, "request refused");
             }
         }
     }
 
     fn transaction(&self, record: &TransactionRecord, what: &str) {
-        let (trace_id, call_id) = (Trace(record.trace), Safe(record.call_id.as_str()));
+        let (trace_id, span_id) = (TraceId(record.span), SpanId(record.span));
+        let call_id = Safe(record.call_id.as_str());
         let set = record.set.map_or("", |set| self.set(set));
         let last = record.attempts.last().and_then(|attempt| attempt.target);
         let destination = last.map_or("", |target| self.target(target));
         let took = record.ended.saturating_duration_since(record.started);
         let (method, code, client) = (record.method, record.code, record.client);
-        debug!(%trace_id, %call_id, set, destination, %method, code, ?took, %client, "{what}");
+        debug!(%trace_id, %span_id, %call_id, set, destination, %method, code, ?took, %client, "{what}");
     }
 
     fn probe(&self, record: &ProbeRecord) {
         let (set, destination) = self.names(record.target);
         let took = record.ended.saturating_duration_since(record.started);
-        let (trace_id, failures) = (Trace(record.trace), record.consecutive_failures);
-        debug!(%trace_id, set, destination, outcome = %record.outcome, failures, ?took, "probe finished");
+        let (trace_id, span_id) = (TraceId(record.span), SpanId(record.span));
+        let failures = record.consecutive_failures;
+        debug!(%trace_id, %span_id, set, destination, outcome = %record.outcome, failures, ?took, "probe finished");
     }
 
-    fn changed(&self, change: &StateChange, trace: Option<u128>) {
-        let trace_id = trace.map(|trace| display(Trace(trace)));
+    fn changed(&self, change: &StateChange, span: Option<SpanRef>) {
+        let (trace_id, span_id) = (shown(span, TraceId), shown(span, SpanId));
         let (set, destination) = self.names(change.target);
         let (from, to, reason) = (change.from, change.to, change.reason);
         let outcome = change.outcome.map(display);
         match to {
             State::Down | State::Ejected | State::Throttled | State::Failing => {
                 self.warned();
-                warn!(trace_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
+                warn!(trace_id, span_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
             }
             State::Up | State::Unknown | State::Draining | State::Disabled => {
-                info!(trace_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
+                info!(trace_id, span_id, set, destination, %from, %to, %reason, outcome, "destination changed state");
             }
         }
     }
@@ -386,7 +402,7 @@ mod tests {
         let index = metrics.index();
         tracing::subscriber::with_default(subscriber, || {
             let mut writer = Writer::default();
-            events.iter().for_each(|event| writer.on(&index, &metrics, event));
+            events.iter().for_each(|event| writer.on(&index, &metrics, event, None));
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), metrics)
@@ -400,7 +416,7 @@ mod tests {
             method: Method::Invite,
             call_id: WireText::new(call_id),
             source: "198.51.100.7:5060".parse().unwrap(),
-            trace: 0xabc,
+            span: SpanRef::new(0xabc, 0xdef),
         }
     }
 
@@ -434,6 +450,7 @@ mod tests {
         assert_eq!(lines[0]["call_id"], "x\\r\\nfake: \\\"line\\\"\\u{1b}[2J");
         assert_eq!((&lines[0]["reason"], &lines[0]["code"]), (&"none_usable".into(), &503.into()));
         assert_eq!(lines[0]["trace_id"], "00000000000000000000000000000abc");
+        assert_eq!(lines[0]["span_id"], "0000000000000def");
         assert!(!lines[0].to_string().contains("198.51.100.7"));
         let (lines, _) = told("debug", &events[..1]);
         assert!(lines.iter().any(|line| line["level"] == "DEBUG" && line["source"] == "198.51.100.7:5060"));

@@ -166,7 +166,7 @@ impl Metrics {
             Event::SelectionFailed { set, reason } => {
                 count_set(index, *set, F::SelectionFailures, &[*reason as usize]);
             }
-            Event::RequestRefused { set, reason, code: _, method: _, call_id: _, source: _, trace: _ } => {
+            Event::RequestRefused { set, reason, code: _, method: _, call_id: _, source: _, span: _ } => {
                 if let Some(entry) = index.set_or_none(*set) {
                     entry.block.count(F::Rejections, &[*reason as usize]);
                 }
@@ -190,10 +190,10 @@ impl Metrics {
             Event::AttemptTimedOut { target, timer } => {
                 count_target(index, *target, F::Timeouts, &[*timer as usize]);
             }
-            Event::FailedOver { set: _, from, to, cause, call_id: _, trace: _ } => {
+            Event::FailedOver { set: _, from, to, cause, call_id: _, span: _ } => {
                 failed_over(index, *from, *to, *cause as usize);
             }
-            Event::FailoversExhausted { set, last: _, cause: _, call_id: _, trace: _ } => {
+            Event::FailoversExhausted { set, last: _, cause: _, call_id: _, span: _ } => {
                 count_set(index, *set, F::FailoversExhausted, &[]);
             }
             Event::TransactionFinished(record) => transaction(index, record),
@@ -380,6 +380,7 @@ mod tests {
     use crate::facts::directory::DirectorySet;
     use crate::facts::event::{Cause, SelectionReason};
     use crate::facts::record::WireText;
+    use crate::facts::trace::SpanRef;
     use crate::telemetry::samples;
     use crate::telemetry::table::Source;
 
@@ -399,7 +400,7 @@ mod tests {
             to: Target::new(to),
             cause: Cause::Timeout,
             call_id: WireText::default(),
-            trace: 0,
+            span: SpanRef::root(1),
         }
     }
 

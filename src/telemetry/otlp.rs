@@ -6,7 +6,7 @@
 
 mod batch;
 mod client;
-mod headers;
+mod environment;
 mod pump;
 mod request;
 mod resource;

@@ -5,8 +5,9 @@
 use super::metrics::Metrics;
 use super::otlp::{LiveSpans, Queue, resource};
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
+use crate::facts::trace::SpanRef;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Status, TracerProvider};
+use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::level_filters::LevelFilter;
@@ -52,30 +53,34 @@ impl Reloads {
         *self.lock() = Some(self.span());
     }
 
-    /// A reload ended, if this event says so; `before` is the hash of the configuration until now.
-    pub fn on(&self, event: &Event, before: u64) {
-        if let Event::ConfigApplied(applied) = event {
-            if let Some(trigger) = applied.trigger {
-                self.applied(trigger, applied, before);
-            }
-        } else if let Event::ReloadFailed { trigger, error } = event {
-            self.refused(*trigger, error, before);
-        } else if let Event::ReloadUnchanged { trigger } = event {
-            self.ended(*trigger, "unchanged", before, before);
-        }
+    /// The span of the reload that ended, if this event says so; `before` is the hash of the
+    /// configuration until now.
+    pub fn on(&self, event: &Event, before: u64) -> Option<SpanRef> {
+        let span = match event {
+            Event::ConfigApplied(applied) => self.applied(applied.trigger?, applied, before),
+            Event::ReloadFailed { trigger, error } => self.refused(*trigger, error, before),
+            Event::ReloadUnchanged { trigger } => self.ended(*trigger, "unchanged", before, before),
+            _ => return None,
+        };
+        let context = span.context();
+        let context = context.span().span_context().clone();
+        let trace = u128::from_be_bytes(context.trace_id().to_bytes());
+        context.is_valid().then(|| SpanRef::new(trace, u64::from_be_bytes(context.span_id().to_bytes())))
     }
 
-    fn applied(&self, trigger: ReloadTrigger, applied: &ConfigApplied, before: u64) {
+    fn applied(&self, trigger: ReloadTrigger, applied: &ConfigApplied, before: u64) -> Span {
         let span = self.ended(trigger, "ok", before, applied.hash);
         span.record("sipwarden.destinations.added", applied.added);
         span.record("sipwarden.destinations.removed", applied.removed);
         span.record("sipwarden.destinations.kept", applied.kept);
+        span
     }
 
-    fn refused(&self, trigger: ReloadTrigger, error: &str, before: u64) {
+    fn refused(&self, trigger: ReloadTrigger, error: &str, before: u64) -> Span {
         let span = self.ended(trigger, "invalid", before, before);
         span.set_status(Status::error(""));
         span.add_event("config.rejected", vec![KeyValue::new("error", error.to_owned())]);
+        span
     }
 
     /// The span that was opened, or one opened here, with what every end says.

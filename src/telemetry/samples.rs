@@ -7,6 +7,7 @@ use crate::facts::event::{
 };
 use crate::facts::names::Names;
 use crate::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord, WireText};
+use crate::facts::trace::SpanRef;
 use crate::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -25,7 +26,9 @@ pub fn directory(destinations: &[&str]) -> Arc<Directory> {
 pub fn answered_call(start: Instant, trace: u128) -> TransactionRecord {
     let at = |millis| start + Duration::from_millis(millis);
     TransactionRecord {
-        trace,
+        span: SpanRef::root(trace),
+        parent: None,
+        uris: None,
         method: Method::Invite,
         call_id: WireText::new(b"call-1@example"),
         session: None,
@@ -98,7 +101,7 @@ pub fn failed_probe(start: Instant) -> ProbeRecord {
     let ended = start + Duration::from_secs(2);
     ProbeRecord {
         target: Target::new(0),
-        trace: 77,
+        span: SpanRef::root(77),
         scheduled: start - Duration::from_millis(5),
         started: start,
         ended,

@@ -20,8 +20,9 @@ use crate::facts::Target;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ProbeRecord};
 use crate::facts::record::TransactionRecord;
+use crate::facts::trace::SpanRef;
 use decision::Budget;
-use draft::{Context, SpanIds};
+use draft::SpanIds;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub struct Writer {
     slow: Duration,
     budget: Budget,
     /// The span that last changed a destination's state; at most one for each destination.
-    changed_by: HashMap<Target, Context>,
+    changed_by: HashMap<Target, SpanRef>,
 }
 
 impl Writer {
@@ -124,12 +125,11 @@ impl Writer {
         if !decision.is_kept() {
             return;
         }
-        let own = Context::new(record.trace, self.ids.next());
         let cause = self.changed_by.get(&record.target).copied();
-        lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, own, record, cause));
+        lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, record, cause));
         if record.change.is_some() {
             self.changed_by.retain(|target, _| index.target(*target).is_some());
-            self.changed_by.insert(record.target, own);
+            self.changed_by.insert(record.target, record.span);
         }
     }
 }

@@ -150,6 +150,8 @@ words! {
         KeptSlow => "kept_slow",
         /// A destination changed its state.
         KeptStateChange => "kept_state_change",
+        /// A trusted peer records its part of the trace.
+        KeptParent => "kept_parent",
         /// Chance, as a function of the trace id.
         KeptRatio => "kept_ratio",
         /// Not written: something failed or was slow, as in too many others of that second, and chance

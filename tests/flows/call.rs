@@ -45,7 +45,7 @@ fn a_call_is_relayed_acknowledged_and_ended() {
     assert_eq!((invites[0].attempts.len(), invites[0].failovers.len()), (1, 0));
     let byes = world.records("BYE");
     assert_eq!((byes[0].code, byes[0].in_dialog, byes[0].set), (200, true, invites[0].set));
-    assert_eq!((byes[0].dialog, invites[0].dialog), (Some(invites[0].trace), None), "a link to the INVITE");
+    assert_eq!((byes[0].dialog, invites[0].dialog), (Some(invites[0].span), None), "a link to the INVITE");
     assert_eq!(world.count(|event| matches!(event, Event::DestinationSelected { .. })), 1);
     world.settle();
     world.quiet(CALLER);

@@ -18,6 +18,7 @@ use sipwarden::facts::names::Names;
 use sipwarden::facts::record::{
     AttemptRecord, FailoverRecord, SelectionRecord, SessionId, TransactionRecord, WireText,
 };
+use sipwarden::facts::trace::SpanRef;
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
 use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry};
 use smallvec::smallvec;
@@ -159,7 +160,9 @@ pub fn failed_over_call(began: Instant) -> TransactionRecord {
     let mut second = selection(2_000, SelectionReason::Failover, 1);
     second.skipped.push((Target::new(0), SkipReason::Tried));
     TransactionRecord {
-        trace: TRACE,
+        span: SpanRef::root(TRACE),
+        parent: None,
+        uris: None,
         method: Method::Invite,
         call_id: WireText::new(b"c1@caller"),
         session: SessionId::parse(SESSION.as_bytes()),
@@ -211,7 +214,7 @@ pub fn probe(began: Instant, outcome: ProbeOutcome, from: State, to: State) -> P
     let ended = began + Duration::from_millis(40);
     ProbeRecord {
         target: Target::new(0),
-        trace: TRACE + 1,
+        span: SpanRef::root(TRACE + 1),
         scheduled: began,
         started: began + Duration::from_millis(5),
         ended,

@@ -9,7 +9,8 @@ use sipwarden::facts::event::{
     AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, Refusal, ReloadTrigger,
     SkipReason, TransportReason,
 };
-use sipwarden::facts::record::{SessionId, TransactionRecord, WireText};
+use sipwarden::facts::record::{SessionId, TransactionRecord, Uris, WireText};
+use sipwarden::facts::trace::{SpanRef, TraceParent};
 use sipwarden::facts::{Method, State, Target, Transport};
 use sipwarden::telemetry::{OtlpProtocol, Telemetry};
 use smallvec::smallvec;
@@ -25,14 +26,14 @@ const MANY: u64 = 12;
 fn failed_call(began: Instant) -> TransactionRecord {
     let at = |millis| began + Duration::from_millis(millis);
     let mut call = failed_over_call(began);
-    call.trace = TRACE + 1;
+    call.span = SpanRef::root(TRACE + 1);
     call.call_id = WireText::new(&[b'c'; 128]);
     call.session = SessionId::parse(b"ab30317f1a784dc48ff824d0d3715d86");
     call.client = "[2001:db8::7]:5090".parse().unwrap();
     call.transport = Transport::Tcp;
     (call.code, call.origin) = (408, Origin::Local);
     call.cancelled_at = Some(at(2_400));
-    call.dialog = Some(TRACE);
+    call.dialog = Some(SpanRef::root(TRACE));
     call.in_dialog = true;
     call.provisionals = (0..MANY).map(|n| (at(n), 180)).collect();
     call.selections[0].hash_key = Some("call_id");
@@ -54,16 +55,23 @@ fn failed_call(began: Instant) -> TransactionRecord {
     call
 }
 
+fn text(text: &str) -> WireText {
+    WireText::new(text.as_bytes())
+}
+
 /// A request that we refused, and one whose refusal by its destination we passed on.
 fn refused(began: Instant) -> [TransactionRecord; 2] {
     let mut ours = failed_over_call(began);
-    ours.trace = TRACE + 2;
+    ours.span = SpanRef::root(TRACE + 2);
+    ours.parent = Some(TraceParent { span: SpanRef::new(TRACE + 2, 9), is_sampled: true });
+    let [request, from, to] = ["sip:1000@pbx", "sip:alice@phone", "sip:1000@pbx"].map(text);
+    ours.uris = Some(Box::new(Uris { request, from, to }));
     ours.method = Method::Message;
     (ours.code, ours.origin, ours.refusal) = (503, Origin::Local, Some(Refusal::NoneUsable));
     (ours.session, ours.set, ours.retransmissions_absorbed) = (None, None, 0);
     (ours.selections, ours.attempts, ours.failovers) = Default::default();
     let mut theirs = failed_over_call(began);
-    theirs.trace = TRACE + 3;
+    theirs.span = SpanRef::root(TRACE + 3);
     theirs.selections.truncate(1);
     theirs.attempts.truncate(1);
     theirs.failovers = Default::default();
@@ -77,7 +85,7 @@ fn record_everything(telemetry: &Telemetry) -> usize {
     let began = Instant::now();
     let [ours, theirs] = refused(began);
     let mut unanswered = ours.clone();
-    (unanswered.trace, unanswered.code, unanswered.refusal) = (TRACE + 4, 0, None);
+    (unanswered.span, unanswered.code, unanswered.refusal) = (SpanRef::root(TRACE + 4), 0, None);
     for call in [failed_over_call(began), failed_call(began), ours, theirs] {
         recorder.record(&Event::TransactionFinished(Box::new(call)));
     }

@@ -1,5 +1,6 @@
 //! Values of fields as they may stand in a log: escaped and cut.
 
+use crate::facts::trace::SpanRef;
 use std::fmt::{Display, Formatter, Result, Write};
 
 /// How many characters of a text are told.
@@ -23,11 +24,21 @@ impl Display for Safe<'_> {
 
 /// A trace id as collectors show it.
 #[derive(Debug, Clone, Copy)]
-pub struct Trace(pub u128);
+pub struct TraceId(pub SpanRef);
 
-impl Display for Trace {
+impl Display for TraceId {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.0.trace())
+    }
+}
+
+/// The same of a span.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanId(pub SpanRef);
+
+impl Display for SpanId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{:016x}", self.0.span())
     }
 }
 
@@ -55,6 +66,8 @@ mod tests {
             "a\\r\\nb\\\"c\\u{1b}[31m\\u{7f}\\u{202e}ü'"
         );
         assert_eq!(Safe(&"x".repeat(600)).to_string().chars().count(), MAX + 1);
-        assert_eq!(Trace(10).to_string(), "0000000000000000000000000000000a");
+        let span = SpanRef::new(10, 11);
+        assert_eq!(TraceId(span).to_string(), "0000000000000000000000000000000a");
+        assert_eq!(SpanId(span).to_string(), "000000000000000b");
     }
 }

@@ -1,6 +1,6 @@
 //! The client of a collector: hyper's, on the runtime that exports, over HTTP/1.1 or gRPC.
 
-use super::headers;
+use super::environment;
 use crate::telemetry::settings::OtlpProtocol;
 use crate::telemetry::values::ExportResult;
 use bytes::Bytes;
@@ -14,8 +14,6 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Time for one export.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// A collector's answer is a few bytes; more than this is not one.
 const MAX_ANSWER: usize = 64 * 1024;
 /// The method of OTLP over gRPC.
@@ -31,6 +29,7 @@ pub struct Client {
     uri: Uri,
     headers: HeaderMap,
     protocol: OtlpProtocol,
+    timeout: Duration,
 }
 
 impl Client {
@@ -50,7 +49,7 @@ impl Client {
             OtlpProtocol::Http => (endpoint.into(), "application/x-protobuf", false),
         };
         let uri = url.parse().map_err(|_| "it is not a URL")?;
-        let mut headers = headers::from_environment();
+        let mut headers = environment::headers();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content));
         let agent = HeaderValue::from_static(concat!("sipwarden/", env!("CARGO_PKG_VERSION")));
         headers.insert(USER_AGENT, agent);
@@ -60,12 +59,12 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let pooled = Pooled::builder(TokioExecutor::new()).http2_only(is_grpc).build(connector);
-        Ok(Self { pooled, uri, headers, protocol })
+        Ok(Self { pooled, uri, headers, protocol, timeout: environment::timeout() })
     }
 
     /// Sends one request, framed as the protocol wants it.
     pub async fn send(&self, body: Bytes) -> ExportResult {
-        match timeout(TIMEOUT, self.exchange(body)).await {
+        match timeout(self.timeout, self.exchange(body)).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => ExportResult::Error,
             Err(_) => ExportResult::Timeout,

@@ -55,6 +55,7 @@ fn write(bytes: &mut Vec<u8>, data: &SpanData) {
         trace: data.span_context.trace_id(),
         id: data.span_context.span_id(),
         parent: data.parent_span_id,
+        is_remote: data.parent_span_is_remote,
         name: ["", &data.name],
         kind: data.span_kind.clone(),
         start: nanos(data.start_time),

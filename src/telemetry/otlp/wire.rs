@@ -14,8 +14,10 @@ const EVENT_ATTRIBUTE: u8 = 0x1a;
 /// `Status { code: STATUS_CODE_ERROR }` in `Span.status`, and the default.
 const FAILED: [u8; 4] = [0x7a, 2, 0x18, 2];
 const UNSET: [u8; 2] = [0x7a, 0];
-/// Sampled, and known not to be remote (`SpanFlags`): all of our own spans are both.
+/// Sampled, and known not to have a remote parent (`SpanFlags`): nearly all of our own spans are both.
 const FLAGS: [u8; 4] = 0x101_u32.to_le_bytes();
+/// Sampled, with a remote parent.
+const REMOTE: [u8; 4] = 0x301_u32.to_le_bytes();
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +91,8 @@ pub struct Head<'a> {
     pub id: SpanId,
     /// Its parent, invalid for a root.
     pub parent: SpanId,
+    /// Whether the parent is somebody else's.
+    pub is_remote: bool,
     /// Its name, in two pieces.
     pub name: [&'a str; 2],
     /// Its kind.
@@ -131,7 +135,7 @@ impl<'b> Span<'b> {
         fixed64(bytes, 0x41, head.end.max(head.start));
         // Field 16, the only one whose tag takes two bytes.
         bytes.extend_from_slice(&[0x85, 0x01]);
-        bytes.extend_from_slice(&FLAGS);
+        bytes.extend_from_slice(if head.is_remote { &REMOTE } else { &FLAGS });
         Self { bytes, length, failed: false }
     }
 
@@ -286,6 +290,7 @@ mod tests {
     use prost::Message;
 
     const HEAD: Head<'_> = Head {
+        is_remote: false,
         trace: TraceId::from_bytes([1; 16]),
         id: SpanId::from_bytes([2; 8]),
         parent: SpanId::INVALID,

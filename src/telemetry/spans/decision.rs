@@ -6,6 +6,7 @@
 use crate::facts::Method;
 use crate::facts::event::{Origin, ProbeRecord};
 use crate::facts::record::TransactionRecord;
+use crate::facts::trace::is_in_share;
 use crate::telemetry::values::Decision;
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ pub fn of_transaction(record: &TransactionRecord, slow: Duration, ratio: f64) ->
         Decision::KeptFailover
     } else if is_slow(record, slow) {
         Decision::KeptSlow
+    } else if record.parent.is_some_and(|parent| parent.is_sampled) {
+        Decision::KeptParent
     } else {
-        by_ratio(record.trace, ratio)
+        by_ratio(record.span.trace(), ratio)
     }
 }
 
@@ -41,16 +44,18 @@ impl Budget {
     pub fn limit(&mut self, decision: Decision, record: &TransactionRecord, ratio: f64) -> Decision {
         match decision {
             Decision::KeptError | Decision::KeptFailover | Decision::KeptSlow => {}
-            Decision::KeptStateChange | Decision::KeptRatio | Decision::OverLimit | Decision::Discarded => {
-                return decision;
-            }
+            Decision::KeptStateChange
+            | Decision::KeptParent
+            | Decision::KeptRatio
+            | Decision::OverLimit
+            | Decision::Discarded => return decision,
         }
         let now = record.ended;
         if self.second.is_none_or(|since| now.saturating_duration_since(since) >= SECOND) {
             *self = Self { second: Some(now), used: 0 };
         }
         self.used = self.used.saturating_add(1);
-        if self.used <= PER_SECOND || by_ratio(record.trace, ratio).is_kept() {
+        if self.used <= PER_SECOND || by_ratio(record.span.trace(), ratio).is_kept() {
             decision
         } else {
             Decision::OverLimit
@@ -65,7 +70,7 @@ pub fn of_probe(record: &ProbeRecord, ratio: f64) -> Decision {
     } else if !record.outcome.is_success() {
         Decision::KeptError
     } else {
-        by_ratio(record.trace, ratio)
+        by_ratio(record.span.trace(), ratio)
     }
 }
 
@@ -90,15 +95,13 @@ fn is_slow(record: &TransactionRecord, slow: Duration) -> bool {
 }
 
 fn by_ratio(trace: u128, ratio: f64) -> Decision {
-    // The low 63 bits, as OpenTelemetry's own ratio sampler compares them.
-    let low = u64::try_from(trace & u128::from(u64::MAX >> 1)).unwrap_or(u64::MAX);
-    let kept = ratio >= 1.0 || super::super::metrics::float(low) < ratio * 9.223_372_036_854_776e18;
-    if kept { Decision::KeptRatio } else { Decision::Discarded }
+    if is_in_share(trace, ratio) { Decision::KeptRatio } else { Decision::Discarded }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::trace::{SpanRef, TraceParent};
     use crate::telemetry::samples;
     use std::time::Instant;
 
@@ -157,15 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_is_a_function_of_the_trace_id() {
-        let share = (0..10_000_u128).filter(|n| {
-            let trace = n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-            by_ratio(trace, 0.25) == Decision::KeptRatio
-        });
-        let share = share.count();
-        assert!((2_300..2_700).contains(&share), "{share}");
-        assert_eq!(by_ratio(u128::MAX, 1.0), Decision::KeptRatio);
-        assert_eq!(by_ratio(0, 0.0), Decision::Discarded);
+    fn what_a_trusted_peer_records_is_kept_and_what_it_does_not_is_left_to_chance() {
+        let mut record = samples::answered_call(Instant::now(), u128::MAX);
+        for (is_sampled, decision) in [(true, Decision::KeptParent), (false, Decision::Discarded)] {
+            record.parent = Some(TraceParent { span: SpanRef::root(9), is_sampled });
+            assert_eq!(of_transaction(&record, Duration::from_secs(2), 0.0), decision);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::facts::Transport;
 use crate::facts::clock::Clock;
+use crate::facts::trace::{SpanRef, mix};
 use crate::telemetry::otlp::wire::{Head, Span, Value};
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 use std::fmt::Write as _;
@@ -22,28 +23,25 @@ impl SpanIds {
 
     /// The next id, never the invalid 0.
     pub fn next(&mut self) -> SpanId {
-        // SplitMix64 (Steele, Lea and Flood, 2014).
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        SpanId::from((mixed ^ (mixed >> 31)).max(1))
+        SpanId::from(mix(self.0).max(1))
     }
 }
 
-/// Which span of which trace.
-#[derive(Debug, Clone, Copy)]
-pub struct Context {
-    /// The trace.
-    pub trace: TraceId,
-    /// The span.
-    pub span: SpanId,
+/// The id of a span in the exporter's words.
+pub fn id_of(span: SpanRef) -> SpanId {
+    SpanId::from(span.span())
 }
 
-impl Context {
+/// The parent of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// None: it is a root.
+    None,
     /// A span of ours.
-    pub fn new(trace: u128, span: SpanId) -> Self {
-        Self { trace: TraceId::from(trace), span }
-    }
+    Ours(SpanId),
+    /// A span of somebody else.
+    Remote(SpanId),
 }
 
 /// A finished span with its attributes still to be added.
@@ -54,18 +52,23 @@ pub struct Draft<'b> {
 }
 
 impl<'b> Draft<'b> {
-    /// A span with this parent ([`SpanId::INVALID`] for none), name in two pieces, start and end.
+    /// A span of this trace, with its name in two pieces, start and end.
     pub fn new(
         bytes: &'b mut Vec<u8>,
         clock: Clock,
-        own: Context,
-        parent: SpanId,
+        (trace, id): (u128, SpanId),
+        parent: Parent,
         name: [&str; 2],
         kind: SpanKind,
         [start, end]: [Instant; 2],
     ) -> Self {
         let (start, end) = (clock.unix_nanos(start), clock.unix_nanos(end));
-        let head = Head { trace: own.trace, id: own.span, parent, name, kind, start, end };
+        let (parent, is_remote) = match parent {
+            Parent::None => (SpanId::INVALID, false),
+            Parent::Ours(id) => (id, false),
+            Parent::Remote(id) => (id, true),
+        };
+        let head = Head { trace: TraceId::from(trace), id, parent, is_remote, name, kind, start, end };
         Self { span: Span::begin(bytes, &head), clock }
     }
 
@@ -97,8 +100,8 @@ impl<'b> Draft<'b> {
     }
 
     /// Links to another span.
-    pub fn link(&mut self, to: Context) {
-        self.span.link(to.trace, to.span);
+    pub fn link(&mut self, to: SpanRef) {
+        self.span.link(TraceId::from(to.trace()), id_of(to));
     }
 
     /// Marks it as failed, with the low-cardinality word for why.

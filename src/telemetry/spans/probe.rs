@@ -1,13 +1,14 @@
 //! The span of a probe, from its record: a root of its own, linked to the one that last changed
 //! the destination's state.
 
-use super::draft::{Context, Draft};
+use super::draft::{Draft, Parent, id_of};
 use super::transaction::{destination_name, set_name};
 use crate::facts::clock::Clock;
 use crate::facts::event::ProbeRecord;
+use crate::facts::trace::SpanRef;
 use crate::telemetry::metrics::Index;
 use crate::telemetry::otlp::wire::Value;
-use opentelemetry::trace::{SpanId, SpanKind};
+use opentelemetry::trace::SpanKind;
 use std::time::SystemTime;
 
 /// Writes the span of a finished probe.
@@ -15,12 +16,12 @@ pub fn write(
     bytes: &mut Vec<u8>,
     index: &Index,
     clock: Clock,
-    own: Context,
     record: &ProbeRecord,
-    changed_by: Option<Context>,
+    changed_by: Option<SpanRef>,
 ) {
     let (name, times) = (["", "OPTIONS probe"], [record.started, record.ended]);
-    let mut span = Draft::new(bytes, clock, own, SpanId::INVALID, name, SpanKind::Client, times);
+    let own = (record.span.trace(), id_of(record.span));
+    let mut span = Draft::new(bytes, clock, own, Parent::None, name, SpanKind::Client, times);
     span.set_network(record.transport);
     if let Some(remote) = record.remote {
         span.set_server(remote);

@@ -22,7 +22,7 @@ pub const SPANS: &[SpanRow] = &[
     SpanRow {
         name: "INVITE",
         kind: "SERVER",
-        parent: "root; the name is the request's method; one for each server transaction; inside a dialog, link to the span of its INVITE",
+        parent: "root, or child of the span that a trusted peer names (`tracing.propagation`); the name is the request's method; one for each server transaction; inside a dialog, link to the span of its INVITE",
         attributes: &[
             "network.protocol.name",
             "network.protocol.version",
@@ -33,6 +33,9 @@ pub const SPANS: &[SpanRow] = &[
             "sip.call_id",
             "sip.session_id.local",
             "sip.session_id.remote",
+            "sip.request.uri",
+            "sip.from.uri",
+            "sip.to.uri",
             "sip.cseq",
             "sip.response.status_code",
             "sip.dialog.in_dialog",

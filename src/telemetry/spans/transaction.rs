@@ -5,10 +5,11 @@
 //! upstream are closed there.
 
 use super::decision::is_error;
-use super::draft::{AddressText, Context, Draft, SpanIds};
+use super::draft::{AddressText, Draft, Parent, SpanIds, id_of};
 use crate::facts::clock::Clock;
 use crate::facts::event::{AttemptOutcome, FatalTimer, Origin, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord};
+use crate::facts::trace::SpanRef;
 use crate::facts::{SetId, Target};
 use crate::telemetry::metrics::Index;
 use crate::telemetry::otlp::wire::Value;
@@ -32,7 +33,7 @@ pub fn write(
     ids: &mut SpanIds,
     record: &TransactionRecord,
 ) {
-    let mut tree = Tree { bytes, index, clock, record, root: root_of(record.trace) };
+    let mut tree = Tree { bytes, index, clock, record, root: id_of(record.span) };
     let failovers: SmallVec<[SpanId; 2]> = record.failovers.iter().map(|_| ids.next()).collect();
     for (position, failover) in record.failovers.iter().enumerate() {
         let id = failovers.get(position).copied().unwrap_or(SpanId::INVALID);
@@ -45,18 +46,11 @@ pub fn write(
     }
     let mut previous = None;
     for attempt in &record.attempts {
-        let id = ids.next();
-        tree.attempt(attempt, id, previous);
-        previous = Some(id);
+        let span = record.span.attempt(attempt.number);
+        tree.attempt(attempt, id_of(span), previous);
+        previous = Some(span);
     }
     tree.server();
-}
-
-/// The id of the server span of a trace: a function of the trace, so that a later transaction of the
-/// dialog can link to it without anybody having kept it.
-fn root_of(trace: u128) -> SpanId {
-    let folded = (trace >> 64) ^ (trace & u128::from(u64::MAX));
-    SpanId::from(u64::try_from(folded).unwrap_or(u64::MAX).max(1))
 }
 
 struct Tree<'a> {
@@ -72,7 +66,8 @@ impl Tree<'_> {
         let (record, index) = (self.record, self.index);
         let name = ["", record.method.as_str()];
         let times = [record.started, record.ended];
-        let mut span = self.draft(self.root, SpanId::INVALID, name, SpanKind::Server, times);
+        let parent = record.parent.map_or(Parent::None, |parent| Parent::Remote(id_of(parent.span)));
+        let mut span = self.draft(self.root, parent, name, SpanKind::Server, times);
         span.set_network(record.transport);
         span.set("client.address", AddressText::of(record.client.ip()).value());
         span.set("client.port", i64::from(record.client.port()));
@@ -83,6 +78,11 @@ impl Tree<'_> {
             if let Some(remote) = &session.remote {
                 span.set("sip.session_id.remote", remote.as_str());
             }
+        }
+        if let Some(uris) = &record.uris {
+            span.set("sip.request.uri", uris.request.as_str());
+            span.set("sip.from.uri", uris.from.as_str());
+            span.set("sip.to.uri", uris.to.as_str());
         }
         span.set("sip.cseq", i64::from(record.cseq));
         if record.code != 0 {
@@ -112,7 +112,7 @@ impl Tree<'_> {
             fail_server(&mut span, record);
         }
         if let Some(invite) = record.dialog {
-            span.link(Context::new(invite, root_of(invite)));
+            span.link(invite);
         }
         span.finish();
     }
@@ -121,7 +121,7 @@ impl Tree<'_> {
         let index = self.index;
         let set = set_name(index, selection.set);
         let times = [selection.at, selection.at + selection.took];
-        let mut span = self.draft(id, parent, ["select ", set], SpanKind::Internal, times);
+        let mut span = self.draft(id, Parent::Ours(parent), ["select ", set], SpanKind::Internal, times);
         span.set("sipwarden.set", set);
         span.set("sipwarden.algorithm", selection.algorithm.as_str());
         span.set("sipwarden.reason", selection.reason.as_str());
@@ -145,12 +145,12 @@ impl Tree<'_> {
         span.finish();
     }
 
-    fn attempt(&mut self, attempt: &AttemptRecord, id: SpanId, previous: Option<SpanId>) {
+    fn attempt(&mut self, attempt: &AttemptRecord, id: SpanId, previous: Option<SpanRef>) {
         let (record, index) = (self.record, self.index);
         let end = attempt.ended.unwrap_or(record.ended).min(record.ended);
         let method = record.method.as_str();
         let times = [attempt.started, end];
-        let mut span = self.draft(id, self.root, ["", method], SpanKind::Client, times);
+        let mut span = self.draft(id, Parent::Ours(self.root), ["", method], SpanKind::Client, times);
         span.set_network(attempt.transport);
         span.set_server(attempt.remote);
         span.set("sip.request.method", method);
@@ -191,7 +191,7 @@ impl Tree<'_> {
             }
         }
         if let Some(previous) = previous {
-            span.link(Context::new(record.trace, previous));
+            span.link(previous);
         }
         span.finish();
     }
@@ -201,7 +201,8 @@ impl Tree<'_> {
         // It lasts until the selection that it asked for is made.
         let asked = record.selections.iter().find(|asked| failover_of(record, asked) == Some(position));
         let end = asked.map_or(failover.at, |selection| selection.at + selection.took);
-        let mut span = self.draft(id, self.root, ["", "failover"], SpanKind::Internal, [failover.at, end]);
+        let parent = Parent::Ours(self.root);
+        let mut span = self.draft(id, parent, ["", "failover"], SpanKind::Internal, [failover.at, end]);
         span.set("sipwarden.failover.from", destination_name(index, failover.from));
         if let Some(to) = failover.to {
             span.set("sipwarden.failover.to", destination_name(index, to));
@@ -218,12 +219,12 @@ impl Tree<'_> {
     fn draft(
         &mut self,
         id: SpanId,
-        parent: SpanId,
+        parent: Parent,
         name: [&str; 2],
         kind: SpanKind,
         times: [Instant; 2],
     ) -> Draft<'_> {
-        let own = Context::new(self.record.trace, id);
+        let own = (self.record.span.trace(), id);
         Draft::new(self.bytes, self.clock, own, parent, name, kind, times)
     }
 }

@@ -1,16 +1,31 @@
-//! Headers that the environment asks for, such as a collector's credentials.
+//! What the environment asks for: headers, such as a collector's credentials, and time for an export.
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::env;
+use std::time::Duration;
+
+/// Time for one export, as in the specification of OTLP exporters.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Those of `OTEL_EXPORTER_OTLP_HEADERS` and, before them, of `OTEL_EXPORTER_OTLP_TRACES_HEADERS`.
-pub fn from_environment() -> HeaderMap {
+pub fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
         headers.extend(parse(&env::var(variable).unwrap_or_default()));
     }
     headers
+}
+
+/// `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` or else `OTEL_EXPORTER_OTLP_TIMEOUT`, in milliseconds.
+pub fn timeout() -> Duration {
+    let set = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"].into_iter();
+    let wanted = set.filter_map(|variable| millis(&env::var(variable).ok()?)).next();
+    wanted.unwrap_or(TIMEOUT)
+}
+
+fn millis(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
 /// `name=value,name=value`, with values percent-encoded; what is none of that is left out.
@@ -49,5 +64,13 @@ mod tests {
         assert_eq!(value("x-scope"), Some("a=b%2"));
         assert_eq!(headers.len(), 2);
         assert!(parse("").is_empty());
+    }
+
+    #[test]
+    fn a_time_is_a_whole_number_of_milliseconds() {
+        assert_eq!(millis(" 500 "), Some(Duration::from_millis(500)));
+        for wrong in ["", "0", "-1", "1.5", "10s"] {
+            assert_eq!(millis(wrong), None, "{wrong}");
+        }
     }
 }

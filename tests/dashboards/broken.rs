@@ -133,7 +133,7 @@ fn queries_that_mislead_are_blamed() {
 
 #[test]
 fn a_total_over_what_is_shown_is_for_numbers_of_the_moment_only() {
-    let target = format!("{}/targets/0", at("Refused requests"));
+    let target = format!("{}/targets/0", at("Refused requests, 1 h"));
     assert_eq!(found(&format!("{target}/legendFormat"), json!("another")), Vec::<String>::new());
     blamed(&format!("{target}/instant"), json!(false), "over a fixed window [$__range]");
 }

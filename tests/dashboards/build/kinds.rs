@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Lines over time.
 pub fn lines(title: &str, description: &str) -> Panel {
     let custom = json!({
-        "drawStyle": "line", "lineWidth": 1, "fillOpacity": 8, "gradientMode": "none", "showPoints": "auto",
+        "drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "gradientMode": "none", "showPoints": "auto",
         "pointSize": 4, "spanNulls": false, "stacking": {"mode": "none", "group": "A"},
         "thresholdsStyle": {"mode": "off"},
     });
@@ -26,9 +26,11 @@ pub fn areas(title: &str, description: &str) -> Panel {
         .custom("stacking", json!({"mode": "normal", "group": "A"}))
 }
 
-/// Bars on top of each other over time, for what happens now and then.
+/// Bars on top of each other over time, for what happens now and then. One a minute at most: a rate
+/// looks back for four scrapes, and bars closer than that would show each event several times.
 pub fn bars(title: &str, description: &str) -> Panel {
     areas(title, description)
+        .with("interval", json!("1m"))
         .custom("drawStyle", json!("bars"))
         .custom("fillOpacity", json!(80))
         .custom("lineWidth", json!(0))

@@ -106,9 +106,10 @@ impl Panel {
         self.field("noValue", json!(text))
     }
 
-    /// Shows the last hour, or another fixed time, whatever the dashboard shows: `[W]` is this long.
+    /// Shows the last hour, or another fixed time, whatever the dashboard shows: `[W]` is this long, and
+    /// the title says so.
     pub fn window(self, time: &str) -> Self {
-        self.with("timeFrom", json!(time))
+        self.with("timeFrom", json!(time)).with("hideTimeOverride", json!(true))
     }
 
     /// Properties of the fields of one name.
@@ -119,6 +120,12 @@ impl Panel {
     /// Properties of the fields whose names match an expression.
     pub fn matching(self, pattern: &str, properties: &[(&str, Value)]) -> Self {
         self.overridden(json!({"id": "byRegexp", "options": pattern}), properties)
+    }
+
+    /// Fixed colours for series by their names.
+    pub fn painted(self, colors: &[(&str, &str)]) -> Self {
+        let paint = |color: &&str| json!({"mode": "fixed", "fixedColor": color});
+        colors.iter().fold(self, |panel, (name, color)| panel.named(name, &[("color", paint(color))]))
     }
 
     fn overridden(mut self, matcher: Value, properties: &[(&str, Value)]) -> Self {

@@ -11,10 +11,11 @@ pub fn failed(sum: &str, range: &str) -> String {
     )
 }
 
-/// What is left of the error budget of each set, within a range: 1 all of it, 0 nothing.
+/// What is left of the error budget of each set, within a range: 1 all of it, 0 nothing,
+/// also where more was spent.
 pub fn budget_left(range: &str) -> String {
     format!(
-        "1 - ({}) / on (set) (1 - max by (set) (sipwarden_set_objective_ratio{{S}}))",
+        "clamp_min(1 - ({}) / on (set) (1 - max by (set) (sipwarden_set_objective_ratio{{S}})), 0)",
         failed("sum by (set)", range)
     )
 }

@@ -35,7 +35,7 @@ pub fn page() -> (String, Value) {
         )
         .line(6, [(24, state::history())])
         .line(6, [(12, state::holds()), (12, state::changes())])
-        .line(6, [(24, state::configured())])
+        .line(5, [(24, state::configured())])
         .row("Probes")
         .line(8, [(12, probes::round_trip()), (12, probes::heat())])
         .line(7, [(8, probes::results()), (8, probes::loss()), (8, probes::lag())])

@@ -60,7 +60,7 @@ fn calls() -> Panel {
 fn success() -> Panel {
     let share = ratios::failed("sum", "W");
     light(
-        "Call setup success",
+        "Call setup success, 5 m",
         "INVITEs of the last 5 minutes that were not answered 408, 500, 502, 503 or 504. A busy or \
          absent callee counts as success: the service worked.",
     )
@@ -75,7 +75,7 @@ fn success() -> Panel {
 
 fn budget() -> Panel {
     dial(
-        "Error budget left",
+        "Error budget left, 30 d",
         "What the last 30 days have left of the failures that the objective allows (sets.NAME.objective); \
          of several sets the worst. At 0 the objective is missed. See the dashboard Call-setup SLO.",
     )
@@ -90,9 +90,9 @@ fn budget() -> Panel {
 
 fn rejected() -> Panel {
     number(
-        "Refused requests",
+        "Refused requests, 1 h",
         "Requests of the last hour that sipwarden refused itself: no usable destination, all full, no \
-         route, overload. The panel Refusals below has the reasons.",
+         route, overload. The panel Refusals by reason below has the reasons.",
     )
     .window("1h")
     .unit("short")
@@ -193,18 +193,16 @@ fn destinations() -> Panel {
 }
 
 fn by_state() -> Panel {
-    let panel = areas(
+    let colors: Vec<_> = states::words().into_iter().map(|(state, _, color)| (state, color)).collect();
+    areas(
         "Destinations by state",
         "How many destinations are in each state, of all instances. Each instance keeps its own view.",
     )
     .unit("none")
     .custom("fillOpacity", json!(70))
     .custom("lineWidth", json!(0))
-    .query("{{state}}", "sum by (state) (sipwarden_set_destinations{S})");
-    let colored = |panel: Panel, (state, _, color): &Mapping<'_>| {
-        panel.named(state, &[("color", json!({"mode": "fixed", "fixedColor": color}))])
-    };
-    states::words().iter().fold(panel, colored)
+    .query("{{state}}", "sum by (state) (sipwarden_set_destinations{S})")
+    .painted(&colors)
 }
 
 fn changes() -> Panel {

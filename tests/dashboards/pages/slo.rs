@@ -28,7 +28,7 @@ fn objective() -> Panel {
 }
 
 fn kept() -> Panel {
-    number("Calls set up", "The share of the last 30 days' calls that did not fail.")
+    number("Calls set up, 30 d", "The share of the last 30 days' calls that did not fail.")
         .window("30d")
         .unit("percentunit")
         .decimals(3)
@@ -39,8 +39,8 @@ fn kept() -> Panel {
 
 fn budget() -> Panel {
     dial(
-        "Error budget left",
-        "The failures that the objective still allows within 30 days. 0 or below: it is missed.",
+        "Error budget left, 30 d",
+        "The failures that the objective still allows within 30 days. 0: it is missed.",
     )
     .window("30d")
     .unit("percentunit")
@@ -52,7 +52,7 @@ fn budget() -> Panel {
 }
 
 fn calls() -> Panel {
-    number("Calls", "INVITEs of the last 30 days that got a final answer.")
+    number("Calls, 30 d", "INVITEs of the last 30 days that got a final answer.")
         .window("30d")
         .unit("short")
         .decimals(0)
@@ -64,7 +64,7 @@ fn failed() -> Panel {
     let query = format!(
         r#"sum by (set) (increase(sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}[W]))"#
     );
-    number("Failed calls", "INVITEs of the last 30 days that were answered 408, 500, 502, 503 or 504.")
+    number("Failed calls, 30 d", "INVITEs of the last 30 days that were answered 408, 500, 502, 503 or 504.")
         .window("30d")
         .unit("short")
         .decimals(0)

@@ -38,6 +38,8 @@ pub fn results() -> Panel {
     )
     .unit("ops")
     .query("{{result}}", "sum by (result) (rate(sipwarden_probes_total{D}[R]))")
+    .painted(&[("success", "green"), ("timeout", "red"), ("rejected", "orange")])
+    .painted(&[("transport_error", "dark-red"), ("dns_error", "purple"), ("malformed", "yellow")])
 }
 
 pub fn loss() -> Panel {

@@ -14,23 +14,14 @@ pub fn requests() -> Panel {
 }
 
 pub fn responses() -> Panel {
-    let panel = areas(
+    areas(
         "Answers by class",
         "Every answer that it sent. 5xx above a tenth for five minutes: SipwardenDestinationServerErrors.",
     )
     .unit("ops")
-    .query("{{class}}", "sum by (class) (rate(sipwarden_destination_responses_total{D}[R]))");
-    let colors = [
-        ("1xx", "#8ab8ff"),
-        ("2xx", "green"),
-        ("3xx", "purple"),
-        ("4xx", "yellow"),
-        ("5xx", "red"),
-        ("6xx", "dark-red"),
-    ];
-    colors.into_iter().fold(panel, |panel, (class, color)| {
-        panel.named(class, &[("color", json!({"mode": "fixed", "fixedColor": color}))])
-    })
+    .query("{{class}}", "sum by (class) (rate(sipwarden_destination_responses_total{D}[R]))")
+    .painted(&[("1xx", "light-blue"), ("2xx", "green"), ("3xx", "purple")])
+    .painted(&[("4xx", "yellow"), ("5xx", "red"), ("6xx", "dark-red")])
 }
 
 pub fn codes() -> Panel {

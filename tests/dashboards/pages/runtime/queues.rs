@@ -51,3 +51,23 @@ pub fn resolutions() -> Panel {
             ],
         )
 }
+
+pub fn fill() -> Panel {
+    lines("Queues", "How full each internal queue is. Above 80 %: SipwardenQueueSaturated.")
+        .unit("percentunit")
+        .up_to(1.0)
+        .limit(&[(0.8, "red")])
+        .query("{{instance}} {{queue}}", "sipwarden_queue_depth{P} / (sipwarden_queue_capacity{P} > 0)")
+}
+
+pub fn receive_buffer() -> Panel {
+    lines(
+        "Receive buffer",
+        "Bytes that wait in the kernel, and datagrams it dropped because there was no room: each is a lost \
+         message (SipwardenReceiveBufferDrops).",
+    )
+    .unit("bytes")
+    .query("{{listener}} waiting", "sum by (listener) (sipwarden_udp_receive_queue_bytes{P})")
+    .query("{{listener}} dropped", "sum by (listener) (rate(sipwarden_udp_receive_drops_total{P}[R]))")
+    .matching("/ dropped$/", &[("unit", json!("cps")), ("custom.axisPlacement", json!("right"))])
+}

@@ -52,6 +52,7 @@ pub fn series() -> Panel {
     )
     .unit("none")
     .query("{{instance}}", "sipwarden_metric_series{P}")
+    .query("{{instance}} folded", "sum by (instance) (increase(sipwarden_metric_series_dropped_total{P}[R]))")
 }
 
 pub fn scrape() -> Panel {
@@ -65,6 +66,5 @@ pub fn logs() -> Panel {
     bars("Log lines", "At level warn and error. An error is a defect or a broken machine.")
         .unit("ops")
         .query("{{level}}", "sum by (level) (rate(sipwarden_log_events_total{P}[R]))")
-        .named("error", &[("color", json!({"mode": "fixed", "fixedColor": "red"}))])
-        .named("warn", &[("color", json!({"mode": "fixed", "fixedColor": "yellow"}))])
+        .painted(&[("error", "red"), ("warn", "yellow")])
 }

@@ -67,3 +67,10 @@ pub fn reloads() -> Panel {
             "sum by (trigger, result) (increase(sipwarden_config_reloads_total{P}[R]))",
         )
 }
+
+pub fn panics() -> Panel {
+    number("Panics", "Of any thread since the start. Each is a defect of sipwarden: please report it.")
+        .unit("none")
+        .colors("green", &[(1.0, "red")])
+        .instant("panics", "sum(increase(sipwarden_panics_total{P}[W]))")
+}

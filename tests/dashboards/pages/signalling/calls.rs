@@ -42,3 +42,34 @@ pub fn dialogs() -> Panel {
     .query("{{set}} {{state}}", "sum by (set, state) (sipwarden_dialogs{S})")
     .query("{{set}} expired", "sum by (set) (increase(sipwarden_dialogs_expired_total{S}[R]))")
 }
+
+pub fn disconnect_delay() -> Panel {
+    lines("Session disconnect delay (SDD), p95", "From BYE to its final answer.").unit("s").query(
+        "{{set}} {{result}}",
+        &quantile("0.95", "set, result", "sipwarden_session_disconnect_delay_seconds_bucket{D}"),
+    )
+}
+
+pub fn registration_delay() -> Panel {
+    lines("Registration delay (RRD)", "From REGISTER to its 200.")
+        .unit("s")
+        .query(
+            "{{set}} p50",
+            &quantile("0.5", "set", "sipwarden_registration_request_delay_seconds_bucket{D}"),
+        )
+        .query(
+            "{{set}} p95",
+            &quantile("0.95", "set", "sipwarden_registration_request_delay_seconds_bucket{D}"),
+        )
+}
+
+pub fn duration() -> Panel {
+    lines(
+        "Session duration (SDT)",
+        "From answer to BYE, of calls that ended. Many calls of a few seconds on a line that used to have \
+         long ones: one-way audio.",
+    )
+    .unit("s")
+    .query("{{set}} p50", &quantile("0.5", "set", "sipwarden_session_duration_seconds_bucket{D}"))
+    .query("{{set}} p95", &quantile("0.95", "set", "sipwarden_session_duration_seconds_bucket{D}"))
+}

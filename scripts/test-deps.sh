@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Brings what the tests need beside the Rust toolchain: SIPp, Kamailio and Prometheus (as programs,
-# not as services), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root on Debian
-# it installs what is missing; elsewhere it says what is missing and how to get it, and exits 1.
+# Brings what the tests need beside the Rust toolchain: SIPp, Kamailio, Prometheus and Alertmanager (as
+# programs, not as services), ip and nft for network namespaces, and Asterisk in a Debian chroot. As root
+# on Debian it installs what is missing; elsewhere it says what is missing and how to get it, and exits 1.
 #
 #   --only COMMAND:PACKAGE…   bring these alone
 #   E2E_PEERS=DIR             where the Asterisk chroot is kept (default: target/peers)
@@ -19,6 +19,8 @@ needs=(
   kamcmd:kamailio
   prometheus:prometheus
   promtool:prometheus
+  amtool:prometheus-alertmanager
+  prometheus-alertmanager:prometheus-alertmanager
   debootstrap:debootstrap
   ip:iproute2
   nft:nftables
@@ -75,7 +77,7 @@ install_packages() {
   if [ "$status" != 0 ]; then
     tail -n 30 "$log" >&2
   elif [ -d /run/systemd/system ]; then
-    for service in prometheus kamailio; do
+    for service in prometheus prometheus-alertmanager kamailio; do
       if printf '%s\n' "$@" | grep -qx "$service"; then
         systemctl disable --quiet "$service" || true
       fi

@@ -13,8 +13,10 @@ status=0
 cargo test --locked --no-fail-fast 2>&1 | tee "$output" || status=1
 
 echo "── alert rules"
-promtool check rules alerts/*.yml || status=1
+shopt -s extglob
+promtool check rules alerts/!(*.example).yml || status=1
 promtool test rules alerts/tests/*.yml || status=1
+amtool check-config alerts/alertmanager.example.yml examples/asterisk/alertmanager.yml tests/containers/alertmanager.yml || status=1
 
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
      END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$output"

@@ -614,7 +614,8 @@ fn alerts_and_dashboards_name_only_metrics_that_exist() {
 /// without the names of groups.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
-    let lines = text.lines().filter(|line| !line.trim_start_matches([' ', '-']).starts_with("name:"));
+    let names_groups = |line: &str| ["name:", "group_eval_order:"].iter().any(|key| line.starts_with(key));
+    let lines = text.lines().filter(|line| !names_groups(line.trim_start_matches([' ', '-'])));
     let tokens = lines.flat_map(|line| line.split(|c| !part(c))).filter(|token| !token.contains(':'));
     tokens.filter(|token| token.strip_prefix("sipwarden_").is_some_and(|rest| !rest.is_empty())).collect()
 }

@@ -26,7 +26,8 @@ impl Prometheus {
         let mut rules = Vec::new();
         for entry in fs::read_dir(&alerts).expect("alerts/ is there").flatten() {
             let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "yml") {
+            let is_example = path.to_string_lossy().contains(".example.");
+            if !is_example && path.extension().is_some_and(|extension| extension == "yml") {
                 let name = format!("rules-{}", entry.file_name().to_string_lossy());
                 let text = fs::read_to_string(&path).expect("a rule file can be read");
                 rules.push(workspace.write(&name, &patch(&text)).display().to_string());

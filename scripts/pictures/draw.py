@@ -20,6 +20,7 @@ PICTURES = [
     ("fleet", "sipwarden-overview", ["Now", "Destinations"], {}),
     ("traffic", "sipwarden-overview", ["Traffic"], {}),
     ("destination", "sipwarden-destination", ["State", "Probes"], {"set": "pbx", "destination": "pbx-2"}),
+    ("calls", "sipwarden-signalling", ["Requests", "Calls (RFC 6076)"], {}),
 ]
 
 

@@ -159,20 +159,19 @@ def timeseries(out, panel, source, rows, marks, exemplars, box):
     left_values += [value for _, points, style in single if not style.right for _, value in points]
     right = [row for row in single if row[2].right]
     low, high = bounds(defaults, left_values, mode, [value for _, value in exemplars])
-    gutter = 12 + max(width(unit(mark, defaults.get("unit")), 11) for mark in ticks(low, high, 4))
+    marked = ticks(low, high, max(2, round((height - bottom - 30) / 42)))
+    gutter = 12 + max(width(unit(mark, defaults.get("unit")), 11) for mark in marked)
     plot = Plot(out, source, left + gutter, top + 4, breadth - gutter - (62 if right else 8), height - bottom - 30)
     plot.time_axis()
     plot.value_axis(low, high, defaults.get("unit", "none"), defaults.get("decimals"))
     gap = source.stride(panel) * 1.6
     for name, edges, style in reversed(pile):
         draw_stack(plot, edges, style, low, high, gap)
+    seen = [value for _, points, _ in right for _, value in points if not math.isnan(value)]
+    ceiling = max(seen + [1e-9]) * 1.1
     for name, points, style in single:
-        floor, ceiling = low, high
-        if style.right:
-            floor, ceiling = 0, max([value for _, points, _ in right for _, value in points] + [1e-9]) * 1.1
-        draw_line(plot, points, style, floor, ceiling, gap)
+        draw_line(plot, points, style, *((0, ceiling) if style.right else (low, high)), gap)
     if right:
-        ceiling = max([value for _, points, _ in right for _, value in points] + [1e-9]) * 1.1
         plot.value_axis(0, ceiling, right[0][2].unit, None, right=True)
     if defaults["custom"]["thresholdsStyle"]["mode"] != "off":
         for step in defaults["thresholds"]["steps"][1:]:
@@ -204,9 +203,11 @@ def draw_stack(plot, edges, style, low, high, gap):
     if style.custom["drawStyle"] == "bars":
         breadth = max(1.2, gap / 1.6 / (plot.source.end - plot.source.start) * plot.width * 0.8)
         for at, lower, upper in edges:
+            begin, end = plot.x(at) - breadth / 2, plot.x(at) + breadth / 2
+            begin, end = max(begin, plot.left), min(end, plot.left + plot.width)
             if upper > lower:
                 y = plot.y(upper, low, high)
-                plot.out.rect(plot.x(at) - breadth / 2, y, breadth, plot.y(lower, low, high) - y, style.color, 0, opacity)
+                plot.out.rect(begin, y, end - begin, plot.y(lower, low, high) - y, style.color, 0, opacity)
         return
     for run in split(edges, gap):
         upper = [(plot.x(at), plot.y(value, low, high)) for at, _, value in run]

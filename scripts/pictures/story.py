@@ -91,6 +91,7 @@ class Story:
         self.run("prometheus", "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
                  f"--web.listen-address={PROMETHEUS}:9090", "--enable-feature=exemplar-storage")
         self.start = time.time()
+        self.run("phones", sys.executable, HERE / "phones.py", WARDEN, HOST.format(33))
         for name, user, rate, host in [("callers", "100", 12, 31), ("long-distance", "0049", 4, 32)]:
             self.run(name, "sipp", f"{WARDEN}:5060", "-sf", ROOT / "tests/sipp/caller.xml", "-i", HOST.format(host),
                      "-p", 5060, "-s", user, "-r", rate, "-d", 4000, "-m", 1000000, "-nostdin",

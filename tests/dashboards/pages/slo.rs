@@ -55,7 +55,6 @@ fn calls() -> Panel {
     number("Calls, 30 d", "INVITEs of the last 30 days that got a final answer.")
         .window("30d")
         .unit("short")
-        .decimals(0)
         .colors("text", &[])
         .instant("{{set}}", r#"sum by (set) (increase(sipwarden_transactions_total{S, method="INVITE"}[W]))"#)
 }
@@ -67,7 +66,6 @@ fn failed() -> Panel {
     number("Failed calls, 30 d", "INVITEs of the last 30 days that were answered 408, 500, 502, 503 or 504.")
         .window("30d")
         .unit("short")
-        .decimals(0)
         .colors("green", &[(0.5, "orange")])
         .instant("{{set}}", &query)
 }

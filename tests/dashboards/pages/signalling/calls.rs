@@ -13,7 +13,6 @@ pub fn setup_delay() -> Panel {
     )
     .unit("s")
     .limit(&[(6.0, "red")])
-    .told()
     .query("{{set}} p50", &quantile("0.5", "set", bucket))
     .query("{{set}} p95", &quantile("0.95", "set", bucket))
     .query("{{set}} p99", &quantile("0.99", "set", bucket))

@@ -42,11 +42,14 @@ pub fn reasons() -> Panel {
 pub fn retried() -> Panel {
     let sum = "sum by (set, method) (rate(sipwarden_attempts_sum{S}[R]))";
     let count = "sum by (set, method) (rate(sipwarden_attempts_count{S}[R]))";
-    lines("Attempts per request", "The mean, by method: 1 on a good day.")
-        .unit("none")
-        .decimals(2)
-        .nothing("No requests")
-        .query("{{set}} {{method}}", &format!("{sum} / ({count} > 0)"))
+    lines(
+        "Attempts per request",
+        "The mean, by method: 1 on a good day, below it where requests are refused without one.",
+    )
+    .unit("none")
+    .decimals(2)
+    .nothing("No requests")
+    .query("{{set}} {{method}}", &format!("{sum} / ({count} > 0)"))
 }
 
 pub fn duration() -> Panel {

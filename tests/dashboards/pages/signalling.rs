@@ -21,7 +21,7 @@ pub fn page() -> (String, Value) {
         .line(8, [(8, requests::rate()), (8, requests::errors()), (8, requests::duration())])
         .line(7, [(8, requests::refused()), (8, requests::unselectable()), (8, requests::in_flight())])
         .row("Calls (RFC 6076)")
-        .line(8, [(12, calls::setup_delay()), (12, calls::failed_delay())])
+        .line(8, [(8, calls::setup_delay()), (8, calls::failed_delay()), (8, calls::effectiveness())])
         .line(7, [(8, calls::disconnect_delay()), (8, calls::registration_delay()), (8, calls::duration())])
         .line(7, [(24, calls::dialogs())])
         .row("Selection and failover")

@@ -1,10 +1,13 @@
 //! *Call-setup SLO*: is the objective kept, and how fast is the error budget spent?
 
 use crate::build::frame::{Page, Scope};
-use crate::build::kinds::{areas, bars, dial, lines, number};
-use crate::build::panel::Panel;
+use crate::build::kinds::{areas, bars, dial, lines, number, table};
+use crate::build::panel::{Panel, thresholds};
 use crate::build::ratios::{self, FAILED};
 use serde_json::{Value, json};
+
+/// The windows of the burn rates, in the order of their alerts.
+const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
 
 /// The dashboard.
 pub fn page() -> (String, Value) {
@@ -13,6 +16,8 @@ pub fn page() -> (String, Value) {
     Page::new("sipwarden-slo", "Call-setup SLO", description, Scope::Destinations)
         .row("Thirty days")
         .line(6, [(4, objective()), (5, kept()), (5, budget()), (5, calls()), (5, failed())])
+        .row("Burn rate")
+        .line(9, [(14, burn()), (10, windows())])
         .row("What failed")
         .line(8, [(12, codes()), (12, success())])
         .line(8, [(24, volume())])
@@ -113,4 +118,51 @@ fn volume() -> Panel {
     )
     .unit("reqps")
     .query("{{set}}", r#"sum by (set) (rate(sipwarden_transactions_total{S, method="INVITE"}[R]))"#)
+}
+
+/// How many times faster than allowed a set's budget is spent, within a window.
+fn rate(window: &str) -> String {
+    format!(
+        r#"max by (set) (set:sipwarden_invite_errors:ratio_rate{window}{{job=~"$job", set=~"$set"}})
+           / on (set) (1 - max by (set) (sipwarden_set_objective_ratio{{S}}))"#
+    )
+}
+
+fn burn() -> Panel {
+    let panel = lines(
+        "Burn rate",
+        "1: the budget of 30 days lasts 30 days. The lines are where SipwardenCallSetupErrorBudgetBurn fires: \
+         14.4 over 1 h and 5 m, 6 over 6 h and 30 m, 3 over 1 d and 2 h, 1 over 3 d and 6 h. From the \
+         recording rules in alerts/.",
+    )
+    .unit("none")
+    .decimals(2)
+    .limit(&[(1.0, "blue"), (3.0, "yellow"), (6.0, "orange"), (14.4, "red")])
+    .nothing("No calls, or the recording rules are not loaded")
+    .told();
+    WINDOWS
+        .into_iter()
+        .fold(panel, |panel, window| panel.query(&format!("{{{{set}}}} {window}"), &rate(window)))
+}
+
+fn windows() -> Panel {
+    let table = table(
+        "Burn rate by window",
+        "A pair of windows above its line fires: 1h and 5m above 14.4, 6h and 30m above 6 (pages), 1d and 2h \
+         above 3, 3d and 6h above 1 (tickets), each with some failed calls at least.",
+        &["set"],
+    )
+    .nothing("No calls, or the recording rules are not loaded");
+    let colors = thresholds("text", &[(1.0, "blue"), (3.0, "yellow"), (6.0, "orange"), (14.4, "red")]);
+    let column = |table: crate::build::kinds::Table, window: &str| {
+        table.column(window, "none", &rate(window)).with(
+            window,
+            &[
+                ("decimals", json!(1)),
+                ("thresholds", colors.clone()),
+                ("custom.cellOptions", json!({"type": "color-text"})),
+            ],
+        )
+    };
+    WINDOWS.into_iter().fold(table, column).done()
 }

@@ -72,3 +72,18 @@ pub fn duration() -> Panel {
     .query("{{set}} p50", &quantile("0.5", "set", "sipwarden_session_duration_seconds_bucket{D}"))
     .query("{{set}} p95", &quantile("0.95", "set", "sipwarden_session_duration_seconds_bucket{D}"))
 }
+
+pub fn effectiveness() -> Panel {
+    lines(
+        "Call effectiveness",
+        "SER: calls answered. SEER: calls that ended as the callee wished, busy and decline included. ISA: \
+         calls lost to the service (408, 500, 503, 504). From the recording rules in alerts/, over 5 minutes.",
+    )
+    .unit("percentunit")
+    .up_to(1.0)
+    .nothing("No calls, or the recording rules are not loaded")
+    .told()
+    .query("{{set}} SER", "avg by (set) (set:sipwarden_ser:ratio_rate5m{S})")
+    .query("{{set}} SEER", "avg by (set) (set:sipwarden_seer:ratio_rate5m{S})")
+    .query("{{set}} ISA", "avg by (set) (set:sipwarden_isa:ratio_rate5m{S})")
+}

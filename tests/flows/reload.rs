@@ -38,6 +38,24 @@ fn a_removed_destination_finishes_its_calls_and_gets_no_new_ones() {
 }
 
 #[test]
+fn a_reload_tells_what_it_changes() {
+    let mut world = World::new(TWO);
+    let other = TWO.replace("id: d2,", "id: d2, weight: 3,");
+    world.reload(&format!(
+        "{other}  more: {{destinations: [\"sip:10.0.1.3:5060\"]}}\nroutes: [{{set: pbx}}]\n"
+    ));
+    world.reload(TWO);
+    let applied = world.events.iter().filter_map(|event| match event {
+        Event::ConfigApplied(applied) => Some(&**applied),
+        _ => None,
+    });
+    let told: Vec<_> = applied
+        .map(|it| [it.added, it.removed, it.kept, it.changed, it.sets_added, it.sets_removed])
+        .collect();
+    assert_eq!(told, [[1, 0, 2, 1, 1, 0], [0, 1, 2, 1, 0, 1]]);
+}
+
+#[test]
 fn a_kept_destination_keeps_its_state_and_the_wish_of_the_administrator() {
     let mut world = World::new(TWO);
     world.set_health(D1, Health::Silent);

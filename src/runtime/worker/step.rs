@@ -57,6 +57,10 @@ impl Worker {
                     self.core.handle_input(Input::Message { hop, bytes: &bytes }, now);
                 }
                 Delivery::Undeliverable { hop, message, reason } => {
+                    // Those of streams are told where they happen.
+                    if hop.transport == Transport::Udp {
+                        self.recorder.record(&returned(reason));
+                    }
                     self.core.handle_input(Input::Undeliverable { hop, message: &message, reason }, now);
                 }
                 Delivery::Evidence(target, evidence) => {
@@ -215,6 +219,11 @@ struct Post<'a> {
     waiting: SmallVec<[(SocketAddr, &'a [u8]); MANY]>,
 }
 
+/// A datagram came back on the error queue.
+fn returned(reason: TransportReason) -> Event {
+    Event::SocketFailed { transport: Transport::Udp, operation: SocketOperation::Recv, reason }
+}
+
 impl<'a> Post<'a> {
     fn push(&mut self, position: usize, remote: SocketAddr, bytes: &'a [u8]) {
         if self.waiting.len() == MANY || position != self.position {
@@ -237,8 +246,10 @@ impl<'a> Post<'a> {
                 continue;
             }
             let result = socket.send(*remote, bytes, self.found, &mut self.patient);
-            let lost = self.found.drain(..);
-            self.failed.extend(lost.map(|lost| (socket.hop(lost.remote), lost.quote, lost.reason)));
+            for lost in self.found.drain(..) {
+                self.recorder.record(&returned(lost.reason));
+                self.failed.push((socket.hop(lost.remote), lost.quote, lost.reason));
+            }
             if let Err(reason) = result {
                 self.fail(socket.hop(*remote), bytes, reason);
             }

@@ -6,14 +6,11 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use prost::Message as _;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::address;
-
-const MAX_BODY: usize = 16 << 20;
+use super::inbox;
 
 /// One span received.
 #[derive(Debug, Clone)]
@@ -72,15 +69,14 @@ pub struct Collector {
 impl Collector {
     /// Starts one on an address of its own.
     pub fn start() -> Self {
-        let address = address::endpoint();
-        let listener = TcpListener::bind(address).expect("the collector's address is free");
-        let spans = Arc::new(Mutex::new(Vec::new()));
+        let spans: Arc<Mutex<Vec<Span>>> = Arc::default();
         let kept = Arc::clone(&spans);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || while serve(&stream, &kept).is_some() {});
-            }
+        let address = inbox::start(move |path, body| {
+            let decoded = ExportTraceServiceRequest::decode(body).ok().filter(|_| path == "/v1/traces");
+            let is_good = decoded.is_some();
+            let received = decoded.into_iter().flat_map(spans_of);
+            kept.lock().unwrap_or_else(PoisonError::into_inner).extend(received);
+            is_good
         });
         Self { address, spans }
     }
@@ -100,59 +96,6 @@ impl Collector {
         let mut spans: Vec<Span> = self.spans().into_iter().filter(|span| span.trace == trace).collect();
         spans.sort_by_key(|span| (span.start, u64::MAX - span.end));
         spans
-    }
-}
-
-/// Takes one request from a connection; `None` when the connection is over or broken.
-fn serve(stream: &TcpStream, kept: &Mutex<Vec<Span>>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut length = None;
-    let mut chunked = false;
-    loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => {
-                length = value.trim().parse::<usize>().ok().filter(|length| *length <= MAX_BODY)
-            }
-            "transfer-encoding" => chunked = value.trim().eq_ignore_ascii_case("chunked"),
-            _ => {}
-        }
-    }
-    let body = if chunked { read_chunks(&mut reader)? } else { read_exactly(&mut reader, length?)? };
-    let decoded =
-        if path == "/v1/traces" { ExportTraceServiceRequest::decode(body.as_slice()).ok() } else { None };
-    let status = if decoded.is_some() { "200 OK" } else { "400 Bad Request" };
-    if let Some(request) = decoded {
-        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(spans_of(request));
-    }
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n");
-    let mut writer = stream;
-    writer.write_all(head.as_bytes()).ok()
-}
-
-fn read_exactly(reader: &mut impl Read, length: usize) -> Option<Vec<u8>> {
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(body)
-}
-
-fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let length = usize::from_str_radix(line.trim(), 16).ok().filter(|length| *length <= MAX_BODY)?;
-        body.extend(read_exactly(reader, length)?);
-        read_exactly(reader, 2)?;
-        if length == 0 {
-            return Some(body);
-        }
     }
 }
 

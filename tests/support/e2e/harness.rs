@@ -8,10 +8,12 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub mod address;
+pub mod alertmanager;
 pub mod answerer;
 pub mod asterisk;
 pub mod collector;
 pub mod http;
+pub mod inbox;
 pub mod kamailio;
 pub mod metrics;
 pub mod namespace;

@@ -47,7 +47,7 @@ pub fn refused() -> Panel {
     )
     .unit("reqps")
     .nothing("Nothing refused")
-    .query("{{set}} {{reason}}", "sum by (set, reason) (rate(sipwarden_rejections_total{N}[R])) > 0")
+    .query("{{set}} {{reason}}", r#"label_replace(sum by (set, reason) (rate(sipwarden_rejections_total{N}[R])), "set", "no set", "set", "") > 0"#)
 }
 
 pub fn unselectable() -> Panel {

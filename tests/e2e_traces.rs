@@ -1,17 +1,21 @@
 //! The real binary exports its spans to an OTLP collector: the tree of a call that failed over, of
-//! one that nobody could take, and the probes around them, with right parents, kinds and times.
+//! one that nobody could take, and the probes around them, with right parents, kinds and times; traces
+//! that join by header or Call-ID; collectors that are gone, silent or refusing.
 
 #[path = "support/e2e/harness.rs"]
 mod harness;
 
-use harness::address;
+use harness::answerer::Answerer;
 use harness::collector::{Collector, Span};
+use harness::phone::Phone;
 use harness::product::{Config, QUICK_PROBE, Sipwarden};
 use harness::sipp::{Callee, Calls, Transport};
 use harness::wait;
 use harness::workspace::Workspace;
+use harness::{address, inbox};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use std::net::UdpSocket;
+use sha2::{Digest, Sha256};
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Rounding of clocks between the steps of one trace.
@@ -198,4 +202,112 @@ fn a_refused_call_and_the_failed_probes_behind_it_are_errors() {
     assert!(probe.is_error, "{probe:#?}");
     assert_eq!(probe.attribute("sipwarden.probe.result"), "transport_error");
     assert_eq!(probe.attribute("sipwarden.destination"), "first");
+}
+
+const THEIRS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_trace_of_a_trusted_peer_goes_on_through_us_and_one_of_a_stranger_does_not() {
+    for is_trusted in [true, false] {
+        let workspace = Workspace::new(&format!("trace-joined-{is_trusted}"));
+        let collector = Collector::start();
+        let desk = Answerer::start();
+        let phone = address::host();
+        let trusted = if is_trusted { phone } else { address::host() };
+        let tracing = format!(
+            "access: {{trusted_peers: [{trusted}]}}\n\
+             tracing: {{otlp: \"{}\", protocol: http, ratio: 0, propagation: both, capture_uris: plain}}",
+            collector.url()
+        );
+        let config = Config::new().with_set("pbx", "udp", &[("desk", desk.address)]).with(&tracing);
+        let sipwarden = Sipwarden::start(&workspace, &config);
+        sipwarden.wait_until_up("pbx", 1);
+        let uri = format!("sip:1000@{}", sipwarden.sip);
+        let mut phone = Phone::new(Transport::Udp, phone.into(), sipwarden.sip, &uri);
+        phone.request("MESSAGE", &format!("Traceparent: {THEIRS}\r\nTracestate: a=b\r\n"), "");
+        assert!(phone.wait_for(|message| message.is_final("MESSAGE")), "{}", phone.story());
+        let sent = desk.last().expect("the desk was asked");
+        let lines = |name: &str| sent.lines().filter_map(|line| line.strip_prefix(name)).collect::<Vec<_>>();
+        let [parent] = lines("Traceparent: ")[..] else { panic!("one Traceparent is sent: {sent}") };
+        let [_, trace, span, flags] = parent.split('-').collect::<Vec<_>>()[..] else { panic!("{parent}") };
+        assert_eq!(trace == "0af7651916cd43dd8448eb211c80319c", is_trusted, "{parent}");
+        assert_eq!(flags == "01", is_trusted, "a trace that chance does not keep: {parent}");
+        assert_eq!(lines("Tracestate: "), if is_trusted { vec!["a=b"] } else { vec![] });
+        let counted = |decision| sipwarden.scrape().sum("sipwarden_traces_total", &[("decision", decision)]);
+        if !is_trusted {
+            assert!(counted("discarded") >= 1.0 && counted("kept_parent") < 1.0);
+            continue;
+        }
+        let (server, spans) = trace_of(&collector, "MESSAGE");
+        assert_eq!((hex(&server.trace).as_str(), hex(&server.parent).as_str()), (trace, "b7ad6b7169203331"));
+        assert_eq!(hex(&attempt(&spans, "1").id), span, "the attempt is the parent of what it sends");
+        assert_eq!(server.attribute("sip.request.uri"), uri);
+        assert!(counted("kept_parent") >= 1.0);
+    }
+}
+
+#[test]
+fn with_trace_id_from_call_id_the_call_id_gives_the_trace_of_the_whole_call() {
+    let workspace = Workspace::new("trace-call-id");
+    let collector = Collector::start();
+    let callee = Callee::start(&workspace, "callee", Transport::Udp, Duration::ZERO);
+    let key = "a key that two instances may share\n";
+    workspace.write("trace.key", key);
+    let tracing = format!(
+        "tracing: {{otlp: \"{}\", protocol: http, trace_id_from: call_id, trace_id_key_file: trace.key}}",
+        collector.url()
+    );
+    let config = Config::new().with_set("pbx", "udp", &[("a", callee.address)]).with(&tracing);
+    let sipwarden = Sipwarden::start(&workspace, &config);
+    sipwarden.wait_until_up("pbx", 1);
+    Calls::to(sipwarden.sip, 1, 1).make(&workspace).expect_all_successful();
+    let server = |method: &str| {
+        wait::until(&format!("the server span of {method}"), Duration::from_secs(20), || {
+            let is = |span: &Span| span.kind == SpanKind::Server && span.name == method;
+            collector.spans().into_iter().find(is)
+        })
+    };
+    let (invite, bye) = (server("INVITE"), server("BYE"));
+    let hash = Sha256::digest(format!("{key}{}", invite.attribute("sip.call_id")));
+    assert_eq!(invite.trace, hash[..16]);
+    assert_eq!(bye.trace, invite.trace);
+    assert_ne!(bye.id, invite.id);
+    assert_eq!(bye.links, [(invite.trace, invite.id)]);
+}
+
+#[test]
+fn a_collector_that_is_gone_silent_or_refusing_costs_no_call_and_shows_in_the_metrics() {
+    let silent = TcpListener::bind(address::endpoint()).expect("the address is free");
+    let refusing = inbox::start(|_, _| false);
+    for (what, collector, result, loss) in [
+        ("gone", address::endpoint(), "error", "export_failed"),
+        ("silent", silent.local_addr().expect("it is bound"), "timeout", "timeout"),
+        ("refusing", refusing, "error", "export_failed"),
+    ] {
+        let workspace = Workspace::new(&format!("trace-collector-{what}"));
+        let callee = Callee::start(&workspace, "callee", Transport::Udp, Duration::ZERO);
+        let tracing = format!("tracing: {{otlp: \"http://{collector}\", protocol: http}}");
+        let config = Config::new().with_set("pbx", "udp", &[("a", callee.address)]).with(&tracing);
+        let patience = [("OTEL_EXPORTER_OTLP_TIMEOUT", "700")];
+        let mut sipwarden = Sipwarden::start_in(&workspace, &config, &patience);
+        sipwarden.wait_until_up("pbx", 1);
+        Calls::to(sipwarden.sip, 60, 30).make(&workspace).expect_all_successful();
+        wait::until_true(&format!("the loss shows, {what}"), Duration::from_secs(20), || {
+            let scrape = sipwarden.scrape();
+            scrape.sum("sipwarden_otlp_exports_total", &[("result", result)]) >= 1.0
+                && scrape.sum("sipwarden_otlp_spans_dropped_total", &[("reason", loss)]) >= 1.0
+        });
+        let scrape = sipwarden.scrape();
+        assert!(scrape.sum("sipwarden_otlp_spans_exported_total", &[]) < 1.0, "{what}");
+        assert!(scrape.sum("sipwarden_traces_total", &[("decision", "kept_ratio")]) >= 60.0, "{what}");
+        let told = sipwarden.process.log().matches("spans cannot be exported").count();
+        assert_eq!(told, 1, "{what}: once, not for every export");
+        // Nor does it hold up the end.
+        sipwarden.process.signal("TERM");
+        assert!(sipwarden.process.wait(Duration::from_secs(20)).success(), "{what}");
+    }
 }

@@ -24,6 +24,8 @@ struct Shared {
     is_over: AtomicBool,
     /// Call-IDs of the INVITEs received, repetitions included.
     calls: Mutex<Vec<String>>,
+    /// The last request that was no probe.
+    last: Mutex<Option<String>>,
 }
 
 impl Answerer {
@@ -36,6 +38,7 @@ impl Answerer {
             is_alive: AtomicBool::new(true),
             is_over: AtomicBool::new(false),
             calls: Mutex::default(),
+            last: Mutex::default(),
         });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::spawn(move || theirs.serve(&socket));
@@ -45,6 +48,11 @@ impl Answerer {
     /// Lets it answer, or be silent.
     pub fn set_alive(&self, is_alive: bool) {
         self.shared.is_alive.store(is_alive, Ordering::SeqCst);
+    }
+
+    /// The last request it has received that was no OPTIONS.
+    pub fn last(&self) -> Option<String> {
+        self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Call-IDs of the INVITEs it has received, in order.
@@ -71,6 +79,10 @@ impl Shared {
             if request.requests("INVITE") {
                 let call_id = request.header("Call-ID").unwrap_or_default().to_owned();
                 self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call_id);
+            }
+            if !request.requests("OPTIONS") {
+                let text = request.text().to_owned();
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             }
             if request.requests("ACK") || !self.is_alive.load(Ordering::SeqCst) {
                 continue;

@@ -94,6 +94,14 @@ impl Sipwarden {
         Self::start_by(workspace, config, file.clone(), command(&["run", "-c"]).arg(&file))
     }
 
+    /// The same with variables in its environment.
+    pub fn start_in(workspace: &Workspace, config: &Config, variables: &[(&str, &str)]) -> Self {
+        let file = workspace.write("sipwarden.yaml", config.text());
+        let mut command = command(&["run", "-c"]);
+        command.arg(&file).envs(variables.iter().copied());
+        Self::start_by(workspace, config, file, &mut command)
+    }
+
     /// The same with an `/etc/hosts` of its own, in a mount namespace of its own (needs root).
     pub fn start_with_hosts(workspace: &Workspace, config: &Config, hosts: &str) -> Self {
         Self::start_with(workspace, config, "hosts", hosts)

@@ -367,6 +367,7 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::event::ReloadTrigger;
     use crate::facts::{Algorithm, Method};
     use crate::telemetry::samples;
     use serde_json::Value;
@@ -454,6 +455,87 @@ mod tests {
         assert!(!lines[0].to_string().contains("198.51.100.7"));
         let (lines, _) = told("debug", &events[..1]);
         assert!(lines.iter().any(|line| line["level"] == "DEBUG" && line["source"] == "198.51.100.7:5060"));
+    }
+
+    /// The line of an event in the format for people.
+    fn told_to_people(event: &Event) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            fmt().with_writer(move || writer.clone()).with_target(false).with_ansi(false).finish();
+        let metrics = Metrics::default();
+        metrics.apply(samples::directory(&["a", "b"]));
+        tracing::subscriber::with_default(subscriber, || {
+            Writer::default().on(&metrics.index(), &metrics, event, None);
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_format_for_people_has_the_same_fields_in_one_line_of_plain_text() {
+        let line = told_to_people(&refused(b"x\r\n2026-01-01T00:00:00Z ERROR fake\x1b[2J\xff"));
+        let (text, end) = line.split_at(line.len() - 1);
+        assert!(end == "\n" && !text.chars().any(char::is_control), "{line:?}");
+        for field in [
+            " WARN request refused ",
+            "trace_id=00000000000000000000000000000abc span_id=0000000000000def call_id=x\\r\\n2026",
+            "set=\"pbx\" reason=none_usable code=503 method=\"INVITE\"",
+        ] {
+            assert!(line.contains(field), "{field} is not in {line}");
+        }
+    }
+
+    #[test]
+    fn text_from_the_wire_is_cut() {
+        let long = "x".repeat(5_000);
+        let (lines, _) = told("info", &[refused(long.as_bytes())]);
+        assert_eq!(lines[0]["call_id"].as_str().map(str::len), Some(128));
+        let failed = Event::ReloadFailed { trigger: ReloadTrigger::Api, error: long.as_str().into() };
+        let (lines, _) = told("info", &[failed]);
+        assert_eq!(lines[0]["error"].as_str().map(|error| error.chars().count()), Some(513));
+    }
+
+    /// What Grafana's Loki takes out of a line, as `docs/logs.md` has it.
+    #[test]
+    fn the_derived_fields_of_the_manual_find_trace_and_call_in_both_formats() {
+        let manual = include_str!("../../docs/logs.md");
+        let found = |line: &str| {
+            let rules = manual.lines().filter_map(|text| {
+                let rule = text.trim().strip_prefix("matcherRegex: '")?.strip_suffix('\'')?;
+                regex::Regex::new(rule).unwrap().captures(line)?.get(1).map(|found| found.as_str().to_owned())
+            });
+            rules.collect::<Vec<_>>()
+        };
+        let event = refused(b"3c26@phone");
+        let expected = ["00000000000000000000000000000abc", "3c26@phone"];
+        let (lines, _) = told("info", std::slice::from_ref(&event));
+        assert_eq!(found(&lines[0].to_string()), expected);
+        assert_eq!(found(&told_to_people(&event)), expected);
+    }
+
+    #[test]
+    fn the_manual_lists_what_is_told() {
+        let manual = include_str!("../../docs/logs.md");
+        for event in [
+            refused(b"x"),
+            Event::SetChanged { set: SetId::new(0), all_down: true },
+            Event::SetChanged { set: SetId::new(0), all_down: false },
+            Event::DestinationChanged(samples::failed_probe(Instant::now()).change.unwrap()),
+            Event::ReloadFailed { trigger: ReloadTrigger::Api, error: "x".into() },
+            Event::ReloadUnchanged { trigger: ReloadTrigger::Api },
+            Event::DrainStarted { unfinished: 1 },
+            Event::DrainEnded { cancelled: 1 },
+        ] {
+            let (lines, _) = told("info", std::slice::from_ref(&event));
+            let message = lines[0]["message"].as_str().unwrap();
+            assert!(manual.contains(&format!("`{message}`")), "{message} is not in docs/logs.md");
+            let row = manual.lines().find(|line| line.contains(&format!("`{message}`"))).unwrap();
+            for (field, value) in lines[0].as_object().unwrap() {
+                let is_listed = row.contains(&format!("`{field}`"));
+                let is_common = matches!(field.as_str(), "timestamp" | "level" | "message");
+                assert!(is_listed || is_common, "{field}={value} of {message}");
+            }
+        }
     }
 
     #[test]

@@ -166,9 +166,8 @@ impl Core {
                 trigger: None,
                 hash: plan.settings().hash,
                 added,
-                removed: 0,
-                kept: 0,
-                needs_restart: Vec::new(),
+                sets_added: u32::try_from(plan.table().sets().count()).unwrap_or(u32::MAX),
+                ..ConfigApplied::default()
             })));
             warden.publish(&mut engine);
         }
@@ -420,6 +419,7 @@ impl Core {
         let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
         let in_use = attempts.map(|attempt| attempt.epoch).collect();
         let former = std::mem::replace(&mut self.engine.plan, Arc::clone(&plan));
+        let [changed, sets_added, sets_removed] = former.difference(&plan);
         self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
@@ -432,6 +432,9 @@ impl Core {
                 added: reconciled.added,
                 removed: reconciled.removed,
                 kept: reconciled.kept,
+                changed,
+                sets_added,
+                sets_removed,
                 needs_restart: Vec::new(),
             })));
         });

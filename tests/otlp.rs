@@ -195,6 +195,9 @@ async fn a_reload_is_a_live_span_from_its_start_to_its_result() {
         added: 1,
         removed: 2,
         kept: 3,
+        changed: 1,
+        sets_added: 4,
+        sets_removed: 5,
         needs_restart: vec![],
     };
     telemetry.reload_started();
@@ -212,6 +215,9 @@ async fn a_reload_is_a_live_span_from_its_start_to_its_result() {
         ("sipwarden.destinations.added", "1"),
         ("sipwarden.destinations.removed", "2"),
         ("sipwarden.destinations.kept", "3"),
+        ("sipwarden.destinations.changed", "1"),
+        ("sipwarden.sets.added", "4"),
+        ("sipwarden.sets.removed", "5"),
     ] {
         assert_eq!(text(&spans[0].attributes, key).as_deref(), Some(expected), "{key}");
     }

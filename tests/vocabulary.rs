@@ -197,10 +197,8 @@ fn samples(now: Instant) -> Vec<Row> {
             Event::ConfigApplied(Arc::new(ConfigApplied {
                 trigger: Some(ReloadTrigger::File),
                 hash: 5,
-                added: 0,
-                removed: 0,
                 kept: 2,
-                needs_restart: vec![],
+                ..ConfigApplied::default()
             })),
             &[r#"config_reloads_total{trigger="file",result="ok"}"#, "config_hash 5"],
         ),

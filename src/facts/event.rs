@@ -189,7 +189,7 @@ pub struct StateChange {
 }
 
 /// What a configuration changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigApplied {
     /// What asked for it; `None` at start.
     pub trigger: Option<ReloadTrigger>,
@@ -199,8 +199,14 @@ pub struct ConfigApplied {
     pub added: u32,
     /// Destinations that are gone.
     pub removed: u32,
-    /// Destinations that stay as they were.
+    /// Destinations that stay.
     pub kept: u32,
+    /// Those of them that have other settings.
+    pub changed: u32,
+    /// Sets that were not there before.
+    pub sets_added: u32,
+    /// Sets that are gone.
+    pub sets_removed: u32,
     /// Keys that changed but take effect only after a restart.
     pub needs_restart: Vec<Box<str>>,
 }

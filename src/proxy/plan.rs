@@ -74,6 +74,21 @@ impl Plan {
         }
     }
 
+    /// What the configuration that follows changes of this one: how many destinations of both have other
+    /// settings, how many sets are new, and how many are gone.
+    pub fn difference(&self, next: &Self) -> [u32; 3] {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let changed = next.table.destinations().filter(|new| {
+            let old = self.table.destination(new.target);
+            old.is_some_and(|old| old.settings != new.settings)
+        });
+        let missing = |of: &Table, here: &Table| {
+            of.sets().filter(|set| here.sets().all(|other| other.id() != set.id())).count()
+        };
+        let (added, removed) = (missing(&next.table, &self.table), missing(&self.table, &next.table));
+        [count(changed.count()), count(added), count(removed)]
+    }
+
     /// The settings it was compiled from.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -263,15 +263,7 @@ impl Worker {
         if memory == Memory::Forget {
             self.core.handle_input(Input::Forget, now);
         }
-        let nothing = Vec::new();
-        let mut told = ConfigApplied {
-            trigger: Some(trigger),
-            hash,
-            added: 0,
-            removed: 0,
-            kept: 0,
-            needs_restart: nothing,
-        };
+        let mut told = ConfigApplied { trigger: Some(trigger), hash, ..ConfigApplied::default() };
         for event in self.core.outbox().drain_events() {
             match event {
                 Event::ConfigApplied(applied) => told = ConfigApplied::clone(&applied),

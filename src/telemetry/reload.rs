@@ -73,6 +73,9 @@ impl Reloads {
         span.record("sipwarden.destinations.added", applied.added);
         span.record("sipwarden.destinations.removed", applied.removed);
         span.record("sipwarden.destinations.kept", applied.kept);
+        span.record("sipwarden.destinations.changed", applied.changed);
+        span.record("sipwarden.sets.added", applied.sets_added);
+        span.record("sipwarden.sets.removed", applied.sets_removed);
         span
     }
 
@@ -106,6 +109,9 @@ impl Reloads {
                 sipwarden.destinations.added = field::Empty,
                 sipwarden.destinations.removed = field::Empty,
                 sipwarden.destinations.kept = field::Empty,
+                sipwarden.destinations.changed = field::Empty,
+                sipwarden.sets.added = field::Empty,
+                sipwarden.sets.removed = field::Empty,
             )
         })
     }

@@ -106,7 +106,15 @@ fn record_reloads(telemetry: &Telemetry) -> usize {
     let trigger = ReloadTrigger::Signal;
     let needs_restart = vec![];
     let (trigger, hash) = (Some(trigger), 0xabc);
-    let applied = ConfigApplied { trigger, hash, added: 1, removed: 2, kept: 3, needs_restart, ..ConfigApplied::default() };
+    let applied = ConfigApplied {
+        trigger,
+        hash,
+        added: 1,
+        removed: 2,
+        kept: 3,
+        needs_restart,
+        ..ConfigApplied::default()
+    };
     recorder.record(&Event::ConfigApplied(Arc::new(applied)));
     let error = "line 3: unknown key".into();
     recorder.record(&Event::ReloadFailed { trigger: ReloadTrigger::Api, error });

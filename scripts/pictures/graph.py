@@ -203,7 +203,8 @@ def draw_stack(plot, edges, style, low, high, gap):
     if style.custom["drawStyle"] == "bars":
         breadth = max(1.2, gap / 1.6 / (plot.source.end - plot.source.start) * plot.width * 0.8)
         for at, lower, upper in edges:
-            begin, end = plot.x(at) - breadth / 2, plot.x(at) + breadth / 2
+            end = plot.x(at) + breadth / 2 * (1 + style.custom.get("barAlignment", 0))
+            begin = end - breadth
             begin, end = max(begin, plot.left), min(end, plot.left + plot.width)
             if upper > lower:
                 y = plot.y(upper, low, high)

@@ -27,11 +27,13 @@ pub fn areas(title: &str, description: &str) -> Panel {
 }
 
 /// Bars on top of each other over time, for what happens now and then. One a minute at most: a rate
-/// looks back for four scrapes, and bars closer than that would show each event several times.
+/// looks back for four scrapes, and bars closer than that would show each event several times. A bar
+/// stands before its time: it is about the minute that ends there.
 pub fn bars(title: &str, description: &str) -> Panel {
     areas(title, description)
         .with("interval", json!("1m"))
         .custom("drawStyle", json!("bars"))
+        .custom("barAlignment", json!(-1))
         .custom("fillOpacity", json!(80))
         .custom("lineWidth", json!(0))
 }

@@ -34,7 +34,7 @@ pub fn edges() -> Panel {
         "Of the whole set, over the time that the dashboard shows: who was left, and who was tried next.",
         &["set", "from", "to"],
     )
-    .column("failovers", "short", count)
+    .column("failovers", "none", count)
     .with(
         "failovers",
         &[("decimals", json!(0)), ("custom.cellOptions", json!({"type": "gauge", "mode": "basic"}))],

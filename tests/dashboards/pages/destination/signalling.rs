@@ -32,7 +32,7 @@ pub fn codes() -> Panel {
     )
     .column(
         "answers",
-        "short",
+        "none",
         "sum by (destination, code) (increase(sipwarden_destination_response_codes_total{D}[W])) > 0.5",
     )
     .with("answers", &[("decimals", json!(0))])

@@ -95,23 +95,29 @@ impl Health {
     pub fn reconcile(&mut self, table: Arc<Table>, now: Instant) -> Reconciled {
         self.named = table.lookups();
         self.answers.retain(|lookup, _| self.named.contains_key(lookup));
-        let mut members = self.newcomers(&table, now);
-        let added = members.iter().flatten().count();
-        let mut old = std::mem::take(&mut self.members);
-        let mut reconciled = Reconciled { added: count(added), ..Reconciled::default() };
-        let places = table.destinations().filter_map(|place| Some((place, table.set(place.set)?)));
-        for (destination, set) in places {
-            let index = destination.target.index();
-            let Some(mut member) = old.get_mut(index).and_then(Option::take) else { continue };
+        let newcomers = self.newcomers(&table, now);
+        let mut reconciled = Reconciled { added: count(newcomers.len()), ..Reconciled::default() };
+        for slot in &mut self.members {
+            let Some(member) = slot else { continue };
+            let place = table.destination(member.target());
+            let place = place.and_then(|place| Some((place, table.set(place.set)?)));
+            let Some((destination, set)) = place else {
+                *slot = None;
+                reconciled.removed += 1;
+                continue;
+            };
             reconciled.kept += 1;
-            let change = member.reconfigure(destination, set, self.answer(destination), now);
+            let known = destination.settings.lookup.as_ref().and_then(|lookup| self.answers.get(lookup));
+            let change = member.reconfigure(destination, set, known, now);
             self.changes.extend(change.map(Change::Destination));
-            if let Some(slot) = members.get_mut(index) {
-                *slot = Some(member);
+        }
+        self.members.resize_with(table.target_bound(), || None);
+        for newcomer in newcomers {
+            let index = newcomer.target().index();
+            if let Some(slot) = self.members.get_mut(index) {
+                *slot = Some(newcomer);
             }
         }
-        reconciled.removed = count(old.iter().flatten().count());
-        self.members = members;
         self.table = table;
         self.republish(ChangeReason::Reload, now);
         reconciled
@@ -231,26 +237,23 @@ impl Health {
         self.expiries.first().map(|(at, _)| *at)
     }
 
-    /// The members that a table has and we have not, at their places. Where a name stands for other
-    /// addresses than before, those of one owner follow each other.
-    fn newcomers(&self, table: &Table, now: Instant) -> Vec<Option<Member>> {
+    /// The members that a table has and we have not. Where a name stands for other addresses than
+    /// before, those of one owner follow each other.
+    fn newcomers(&self, table: &Table, now: Instant) -> Vec<Member> {
         let named = self.table.destinations().filter(|destination| destination.settings.lookup.is_some());
         let mut elders: HashMap<(SetId, &str), Vec<&Member>> = HashMap::new();
         for destination in named {
             let elder = self.member(destination.target);
             elders.entry((destination.set, &destination.settings.owner)).or_default().extend(elder);
         }
-        let mut members: Vec<Option<Member>> = Vec::new();
-        members.resize_with(table.target_bound(), || None);
-        for destination in table.destinations().filter(|new| self.member(new.target).is_none()) {
+        let new = table.destinations().filter(|new| self.member(new.target).is_none());
+        let newcomer = |destination: &Destination| {
             let mut member = Member::new(destination, self.answer(destination), now);
             let owner = (destination.set, &*destination.settings.owner);
             elders.get(&owner).into_iter().flatten().for_each(|elder| member.inherit(elder));
-            if let Some(slot) = members.get_mut(destination.target.index()) {
-                *slot = Some(member);
-            }
-        }
-        members
+            member
+        };
+        new.map(newcomer).collect()
     }
 
     fn answer(&self, destination: &Destination) -> Option<&Answer> {

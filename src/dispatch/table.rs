@@ -81,7 +81,7 @@ pub struct Destination {
     /// A hash of the names of set and destination, equal in every process and after every reload.
     pub seed: u64,
     /// What is configured.
-    pub settings: DestinationSettings,
+    pub settings: Arc<DestinationSettings>,
 }
 
 impl Table {
@@ -123,6 +123,7 @@ impl Table {
             };
             set.members.push(target);
             set.lots.push(Lot { seed, weight: settings.weight, target });
+            let settings = Arc::new(settings);
             let destination = Destination { target, set: id, position, tier, seed, settings };
             *slot_at(&mut self.destinations, target.index()) = Some(destination);
         }

@@ -4,9 +4,11 @@
 //! state of a destination, and no address: endpoints are opaque hashes.
 
 use super::Settings;
+use super::roster::{Post, Roster};
 use super::schedule::Schedule;
 use crate::facts::Target;
 use crate::facts::secret::Nonces;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub struct Prober {
     /// Probes under way, with positions in `endpoints`.
     flights: BTreeMap<ProbeId, usize>,
     /// Positions in `endpoints`, by target.
-    by_target: HashMap<Target, usize>,
+    by_target: Vec<Option<usize>>,
     last: u32,
 }
 
@@ -43,17 +45,6 @@ impl ProbeId {
     pub const fn number(self) -> u32 {
         self.0
     }
-}
-
-/// An endpoint that is to be probed.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// A hash of everything that makes the endpoint what it is: address or name, transport, sender.
-    pub endpoint: u128,
-    /// How to probe it.
-    pub settings: Settings,
-    /// The destinations that it counts for.
-    pub targets: Vec<Target>,
 }
 
 /// A probe to send.
@@ -83,6 +74,8 @@ pub struct Finished {
 #[derive(Debug)]
 struct Endpoint {
     key: u128,
+    /// The endpoint and its settings.
+    identity: u128,
     settings: Arc<Settings>,
     targets: SmallVec<[Target; 1]>,
     phase: Phase,
@@ -108,53 +101,73 @@ impl Prober {
         Self::default()
     }
 
-    /// Takes a new list of endpoints. Equal endpoints with equal settings become one. Those that
-    /// stay keep their times and their probe under way; a new one, or one that counts for a new
-    /// destination, is probed within the first round. Those with probing off are left out.
-    pub fn reconcile(&mut self, wanted: Vec<Wanted>, now: Instant, nonces: &mut Nonces) {
+    /// Takes a new list of endpoints. Those that stay keep their times and their probe under way; a
+    /// new one, or one that counts for a new destination, is probed within the first round.
+    pub fn reconcile(&mut self, roster: &Roster, now: Instant, nonces: &mut Nonces) {
         self.epoch.get_or_insert(now);
         let old = std::mem::take(&mut self.endpoints);
-        let mut kept: HashMap<(u128, Arc<Settings>), Endpoint> =
-            old.into_iter().map(|old| ((old.key, Arc::clone(&old.settings)), old)).collect();
+        let places: HashMap<u128, usize, RandomState> =
+            (0..).zip(&old).map(|(place, endpoint)| (endpoint.identity, place)).collect();
         let mut fresh = Vec::new();
-        for (key, settings, targets) in merge(wanted) {
-            let old = kept.remove(&(key, Arc::clone(&settings)));
-            let known = old.as_ref().map_or(&[][..], |old| &old.targets);
-            if !targets.iter().all(|target| known.contains(target)) {
+        for Post { endpoint, identity, settings, targets } in roster.posts() {
+            let known = places.get(identity).and_then(|place| old.get(*place));
+            let counted = known.map_or(&[][..], |known| &known.targets);
+            if !targets.iter().all(|target| counted.contains(target)) {
                 fresh.push(self.endpoints.len());
             }
-            let phase = old.map_or(Phase::Waiting { due: now + FIRST_ROUND }, |old| old.phase);
-            self.endpoints.push(Endpoint { key, settings, targets, phase });
+            let phase = known.map_or(Phase::Waiting { due: now + FIRST_ROUND }, |known| known.phase);
+            let (settings, targets) = (Arc::clone(settings), targets.clone());
+            self.endpoints.push(Endpoint { key: *endpoint, identity: *identity, settings, targets, phase });
         }
+        self.pace(&fresh, now, nonces);
+        self.index();
+    }
+
+    /// Spreads the probes of these endpoints over the first round.
+    fn pace(&mut self, fresh: &[usize], now: Instant, nonces: &mut Nonces) {
         let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         let step = FIRST_ROUND.min(FIRST_ROUND_EACH.saturating_mul(count)) / count.max(1);
         for (place, index) in (0_u32..).zip(fresh) {
             let shift = nonces.below(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX));
             let paced = now + step * place + Duration::from_nanos(shift);
-            if let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = self.endpoints.get_mut(index) {
+            if let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = self.endpoints.get_mut(*index) {
                 *due = paced.min(*due);
             }
         }
-        self.index();
     }
 
     fn index(&mut self) {
-        self.waiting.clear();
-        self.deadlines.clear();
-        self.flights.clear();
-        self.by_target.clear();
-        for (index, endpoint) in self.endpoints.iter().enumerate() {
-            self.by_target.extend(endpoint.targets.iter().map(|target| (*target, index)));
-            match endpoint.phase {
-                Phase::Waiting { due } => {
-                    self.waiting.insert((due, index));
-                }
-                Phase::InFlight { probe, started, .. } => {
-                    self.deadlines.insert((started + endpoint.settings.timeout, probe));
-                    self.flights.insert(probe, index);
-                }
+        let counted = || (0..).zip(&self.endpoints);
+        let targets =
+            counted().flat_map(|(index, one)| one.targets.iter().map(move |it| (it.index(), index)));
+        let bound = targets.clone().map(|(target, _)| target + 1).max().unwrap_or(0);
+        let mut by_target = vec![None; bound];
+        for (target, index) in targets {
+            if let Some(slot) = by_target.get_mut(target) {
+                *slot = Some(index);
             }
         }
+        let waiting = counted().filter_map(|(index, endpoint)| match endpoint.phase {
+            Phase::Waiting { due } => Some((due, index)),
+            Phase::InFlight { .. } => None,
+        });
+        let flights = || {
+            counted().filter_map(|(index, endpoint)| match endpoint.phase {
+                Phase::InFlight { probe, started, .. } => {
+                    Some((probe, index, started + endpoint.settings.timeout))
+                }
+                Phase::Waiting { .. } => None,
+            })
+        };
+        let deadlines = flights().map(|(probe, _, deadline)| (deadline, probe)).collect();
+        let waiting = waiting.collect();
+        let flights = flights().map(|(probe, index, _)| (probe, index)).collect();
+        (self.by_target, self.waiting, self.deadlines, self.flights) =
+            (by_target, waiting, deadlines, flights);
+    }
+
+    fn place_of(&self, target: Target) -> Option<usize> {
+        self.by_target.get(target.index()).copied().flatten()
     }
 
     /// When [`Prober::due`] or [`Prober::expired`] next has something.
@@ -225,7 +238,7 @@ impl Prober {
     /// Makes the next probe of a destination due at once, for instance because its name has its
     /// first address; one under way goes on.
     pub fn hasten(&mut self, target: Target, now: Instant) {
-        let Some(index) = self.by_target.get(&target).copied() else { return };
+        let Some(index) = self.place_of(target) else { return };
         let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = self.endpoints.get_mut(index) else {
             return;
         };
@@ -239,8 +252,7 @@ impl Prober {
     /// Makes a probe of each of these destinations start now, paced as in the first round; where one
     /// is under way, another follows it.
     pub fn demand(&mut self, targets: &[Target], now: Instant) {
-        let mut wanted: Vec<usize> =
-            targets.iter().filter_map(|target| self.by_target.get(target).copied()).collect();
+        let mut wanted: Vec<usize> = targets.iter().filter_map(|target| self.place_of(*target)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
@@ -272,29 +284,8 @@ impl Prober {
 
     /// How a destination is probed; `None` if it is not.
     pub fn settings_of(&self, target: Target) -> Option<&Settings> {
-        Some(&self.endpoints.get(*self.by_target.get(&target)?)?.settings)
+        Some(&self.endpoints.get(self.place_of(target)?)?.settings)
     }
-}
-
-type Merged = (u128, Arc<Settings>, SmallVec<[Target; 1]>);
-
-/// Endpoints to probe in the order of their first mention, equal ones joined, equal settings shared.
-fn merge(wanted: Vec<Wanted>) -> Vec<Merged> {
-    let mut merged: Vec<Merged> = Vec::new();
-    let mut settings: HashMap<Settings, Arc<Settings>> = HashMap::new();
-    let mut places: HashMap<(u128, Arc<Settings>), usize> = HashMap::new();
-    for wanted in wanted.into_iter().filter(|wanted| wanted.settings.enabled) {
-        let shared = settings.entry(wanted.settings).or_insert_with_key(|own| Arc::new(own.clone()));
-        let shared = Arc::clone(shared);
-        let place = *places.entry((wanted.endpoint, Arc::clone(&shared))).or_insert(merged.len());
-        if place == merged.len() {
-            merged.push((wanted.endpoint, shared, SmallVec::new()));
-        }
-        if let Some((_, _, targets)) = merged.get_mut(place) {
-            targets.extend(wanted.targets);
-        }
-    }
-    merged
 }
 
 #[cfg(test)]
@@ -317,6 +308,26 @@ mod tests {
         bench
     }
 
+    /// An endpoint that is to be probed, for all these destinations.
+    struct Wanted {
+        endpoint: u128,
+        settings: Settings,
+        targets: Vec<Target>,
+    }
+
+    fn roster(wanted: &[Wanted]) -> Roster {
+        let each = |one: &Wanted| {
+            let (endpoint, settings) = (one.endpoint, one.settings.clone());
+            one.targets.iter().map(move |target| (endpoint, settings.clone(), *target)).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = wanted.iter().flat_map(each).collect();
+        Roster::new(all.iter().map(|(endpoint, settings, target)| crate::probe::Wanted {
+            endpoint: *endpoint,
+            settings,
+            target: *target,
+        }))
+    }
+
     fn wanted(endpoint: u128, targets: &[u32]) -> Wanted {
         let targets = targets.iter().map(|target| Target::new(*target)).collect();
         Wanted { endpoint, settings: Settings::default(), targets }
@@ -324,7 +335,7 @@ mod tests {
 
     impl Bench {
         fn reconcile(&mut self, wanted: Vec<Wanted>, now: Instant) {
-            self.prober.reconcile(wanted, now, &mut self.nonces);
+            self.prober.reconcile(&roster(&wanted), now, &mut self.nonces);
         }
         /// Waits for the next due probe and starts it.
         fn start_next(&mut self) -> (Due, Instant) {

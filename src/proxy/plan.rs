@@ -7,6 +7,7 @@ use crate::dispatch::Table;
 use crate::facts::directory::{Directory, DirectorySet};
 use crate::facts::names::Names;
 use crate::facts::{SetId, Target};
+use crate::probe::{Roster, Wanted, hash_of};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub struct Plan {
     routes: Vec<PlannedRoute>,
     sources: Vec<(IpNet, SetId)>,
     by_mark: HashMap<MarkId, Target>,
+    roster: Roster,
 }
 
 /// A route with its sets numbered.
@@ -64,6 +66,7 @@ impl Plan {
             Some(PlannedRoute { conditions: route.clone(), from_set: from_set.flatten(), set })
         });
         Self {
+            roster: roster(&table, &settings),
             routes: routes.collect(),
             local: Local::new(&settings.listeners, interfaces),
             directory: Arc::new(directory),
@@ -104,6 +107,11 @@ impl Plan {
         &self.table
     }
 
+    /// Who is to be probed, and how.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
     /// Who we are on the wire.
     pub fn local(&self) -> &Local {
         &self.local
@@ -134,4 +142,15 @@ impl Plan {
         let names = &self.directory.names;
         names.set_of(target).map_or(MarkId::NONE, |set| MarkId::of(names.set(set), names.target(target)))
     }
+}
+
+fn roster(table: &Table, settings: &Settings) -> Roster {
+    let sets = table.sets().zip(&settings.sets);
+    let members = sets.flat_map(|(set, configured)| set.members().iter().zip(&configured.probes));
+    Roster::new(members.filter_map(|(target, settings)| {
+        let known = &table.destination(*target)?.settings;
+        let listener = known.listener.map_or(u32::MAX, |id| u32::try_from(id.index()).unwrap_or(0));
+        let endpoint = hash_of(&(&known.endpoint, known.transport, listener));
+        Some(Wanted { endpoint, settings, target: *target })
+    }))
 }

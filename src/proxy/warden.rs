@@ -15,7 +15,7 @@ use crate::facts::secret::{Nonces, Secret};
 use crate::facts::snapshot::{Detail, LoadSnapshot, ProbeExchange, SetSnapshot};
 use crate::facts::trace::SpanRef;
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
-use crate::probe::{Due, ProbeId, Prober, Wanted};
+use crate::probe::{Due, ProbeId, Prober};
 use crate::sip::{Message, ProbeTemplate};
 use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
@@ -287,24 +287,9 @@ impl Warden {
     }
 
     fn plan_probes(&mut self, plan: &Plan, now: Instant) {
-        let mut wanted = Vec::new();
         // Made again with the next probe of each: all of them at once would hold up the calls.
         self.templates.clear();
-        for (set, configured) in plan.table().sets().zip(&plan.settings().sets) {
-            for (&target, probe) in set.members().iter().zip(&configured.probes) {
-                let Some(destination) = plan.table().destination(target) else { continue };
-                let settings = &destination.settings;
-                if !probe.enabled {
-                    continue;
-                }
-                let listener = settings
-                    .listener
-                    .map_or(u32::MAX, |listener| u32::try_from(listener.index()).unwrap_or(0));
-                let endpoint = hash_of(&(&settings.endpoint, settings.transport, listener));
-                wanted.push(Wanted { endpoint, settings: probe.clone(), targets: vec![target] });
-            }
-        }
-        self.prober.reconcile(wanted, now, &mut self.nonces);
+        self.prober.reconcile(plan.roster(), now, &mut self.nonces);
     }
 
     /// Has the names looked up, if they are others than those asked for.
@@ -460,12 +445,4 @@ fn engine_hop(engine: &Engine, health: &Health, target: Target) -> Option<Hop> {
     let remote = health.address(target)?;
     let preferred = settings.listener.unwrap_or(ListenerId::new(0));
     engine.plan.local().hop_to(settings.transport, remote, preferred)
-}
-
-/// A hash that is equal for equal values within a process.
-fn hash_of(value: &impl std::hash::Hash) -> u128 {
-    use siphasher::sip128::{Hasher128, SipHasher24};
-    let mut hasher = SipHasher24::new();
-    value.hash(&mut hasher);
-    hasher.finish128().as_u128()
 }

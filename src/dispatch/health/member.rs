@@ -27,7 +27,7 @@ const MAX_PROBES: usize = 20;
 #[derive(Debug)]
 pub struct Member {
     target: Target,
-    settings: DestinationSettings,
+    settings: Arc<DestinationSettings>,
     facts: Facts,
     addresses: Addresses,
     added: Instant,
@@ -46,7 +46,7 @@ impl Member {
     /// Starts as configured; `known` is what its name was last found to stand for, if it has been
     /// looked up.
     pub fn new(destination: &Destination, known: Option<&Answer>, now: Instant) -> Self {
-        let settings = destination.settings.clone();
+        let settings = Arc::clone(&destination.settings);
         let addresses = Addresses::new(&settings.endpoint, known);
         let facts = Facts {
             admin: settings.admin,
@@ -102,7 +102,7 @@ impl Member {
         known: Option<&Answer>,
         now: Instant,
     ) -> Option<StateChange> {
-        let settings = destination.settings.clone();
+        let settings = Arc::clone(&destination.settings);
         let old = std::mem::replace(&mut self.settings, settings);
         let new = &self.settings;
         let mut facts = self.facts;

@@ -2,13 +2,18 @@
 
 use super::super::facts::{Facts, Probe, Resolution, derive};
 use super::Member;
-use crate::facts::State;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot};
+use crate::facts::{State, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Member {
+    /// Which destination it is.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
     /// When it last came back from a state that gets no new requests; what nobody knew to be down has
     /// not come back.
     pub fn returned(&self) -> Option<Instant> {

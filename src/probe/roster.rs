@@ -1,0 +1,72 @@
+//! Which endpoints are to be probed, and for whom: a configuration compiled for the prober.
+//!
+//! Made once per configuration, away from those who take calls; immutable.
+
+use super::Settings;
+use crate::facts::Target;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// A destination that is to be probed.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// A hash of everything that makes its endpoint what it is: address or name, transport, sender.
+    pub endpoint: u128,
+    /// How to probe it.
+    pub settings: &'a Settings,
+    /// The destination.
+    pub target: Target,
+}
+
+/// The endpoints to probe, in the order of their first mention.
+#[derive(Debug, Default)]
+pub struct Roster {
+    posts: Vec<Post>,
+}
+
+/// One endpoint to probe.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// [`Wanted::endpoint`].
+    pub(super) endpoint: u128,
+    /// A hash of the endpoint and its settings: what is one probe.
+    pub(super) identity: u128,
+    pub(super) settings: Arc<Settings>,
+    pub(super) targets: SmallVec<[Target; 1]>,
+}
+
+impl Roster {
+    /// Joins equal endpoints with equal settings, so that one probe counts for all their
+    /// destinations. Those with probing off are left out.
+    pub fn new<'a>(wanted: impl IntoIterator<Item = Wanted<'a>>) -> Self {
+        let mut posts: Vec<Post> = Vec::new();
+        let mut shared: HashMap<&Settings, Arc<Settings>> = HashMap::new();
+        let mut places: HashMap<u128, usize> = HashMap::new();
+        for Wanted { endpoint, settings, target } in wanted.into_iter().filter(|one| one.settings.enabled) {
+            let identity = hash_of(&(endpoint, settings));
+            let place = *places.entry(identity).or_insert(posts.len());
+            if let Some(post) = posts.get_mut(place) {
+                post.targets.push(target);
+                continue;
+            }
+            let settings = shared.entry(settings).or_insert_with(|| Arc::new(settings.clone()));
+            let (settings, targets) = (Arc::clone(settings), SmallVec::from_buf([target]));
+            posts.push(Post { endpoint, identity, settings, targets });
+        }
+        Self { posts }
+    }
+
+    pub(super) fn posts(&self) -> &[Post] {
+        &self.posts
+    }
+}
+
+/// A hash that is equal for equal values within a process.
+pub fn hash_of(value: &impl Hash) -> u128 {
+    let mut hasher = SipHasher24::new();
+    value.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}

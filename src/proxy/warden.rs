@@ -20,7 +20,6 @@ use crate::sip::{Message, ProbeTemplate};
 use crate::transaction::slab::Id;
 use crate::transaction::{Client, Opening, Owner, Purpose};
 use smallvec::SmallVec;
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +35,11 @@ pub struct Warden {
     prober: Prober,
     nonces: Nonces,
     running: HashMap<u32, Running>,
-    templates: HashMap<Target, ProbeTemplate>,
+    /// The text of each destination's probes, and the plan that it was made for. One of another plan is
+    /// made again with the next probe: all of them at once would hold up the calls.
+    templates: HashMap<Target, (u64, ProbeTemplate)>,
+    /// Counts the plans taken.
+    plans: u64,
     lookups: Option<Vec<Lookup>>,
     generation: Option<Arc<crate::dispatch::Verdicts>>,
     /// The last probe of each destination as it went over the wire.
@@ -78,6 +81,7 @@ impl Warden {
             nonces: Nonces::new(secret.derive("probes")),
             running: HashMap::new(),
             templates: HashMap::new(),
+            plans: 0,
             lookups: None,
             generation: None,
             exchanges: HashMap::new(),
@@ -93,7 +97,9 @@ impl Warden {
         let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
-        self.exchanges.retain(|target, _| plan.table().destination(*target).is_some());
+        let is_configured = |target: &Target| plan.table().destination(*target).is_some();
+        self.exchanges.retain(|target, _| is_configured(target));
+        self.templates.retain(|target, _| is_configured(target));
         self.is_unsaved = true;
         self.ask_for_names(&asked);
         self.follow_probes(engine);
@@ -287,8 +293,7 @@ impl Warden {
     }
 
     fn plan_probes(&mut self, plan: &Plan, now: Instant) {
-        // Made again with the next probe of each: all of them at once would hold up the calls.
-        self.templates.clear();
+        self.plans += 1;
         self.prober.reconcile(plan.roster(), now, &mut self.nonces);
     }
 
@@ -308,13 +313,14 @@ impl Warden {
         let slot = due.probe.number();
         let ready = due.targets.first().and_then(|&target| {
             let hop = engine_hop(engine, &self.health, target)?;
-            let template = match self.templates.entry(target) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(slot) => slot.insert(template::of(&engine.plan, target, &due.settings)?),
-            };
-            Some((target, hop, &*template))
+            let is_current = self.templates.get(&target).is_some_and(|(plan, _)| *plan == self.plans);
+            if !is_current {
+                let template = template::of(&engine.plan, target, &due.settings)?;
+                self.templates.insert(target, (self.plans, template));
+            }
+            Some((hop, &self.templates.get(&target)?.1))
         });
-        let Some((_, hop, template)) = ready else {
+        let Some((hop, template)) = ready else {
             let (request, response) = (Box::default(), Box::default());
             let (probe, targets, outcome) = (due.probe, &due.targets, ProbeOutcome::Dns);
             let ended = Ended { probe, targets, hop: None, outcome, request, response };

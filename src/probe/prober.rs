@@ -4,7 +4,7 @@
 //! state of a destination, and no address: endpoints are opaque hashes.
 
 use super::Settings;
-use super::roster::{Post, Roster};
+use super::roster::{Identity, Post, Roster};
 use super::schedule::Schedule;
 use crate::facts::Target;
 use crate::facts::secret::Nonces;
@@ -73,9 +73,7 @@ pub struct Finished {
 
 #[derive(Debug)]
 struct Endpoint {
-    key: u128,
-    /// The endpoint and its settings.
-    identity: u128,
+    identity: Identity,
     settings: Arc<Settings>,
     targets: SmallVec<[Target; 1]>,
     phase: Phase,
@@ -105,11 +103,17 @@ impl Prober {
     /// new one, or one that counts for a new destination, is probed within the first round.
     pub fn reconcile(&mut self, roster: &Roster, now: Instant, nonces: &mut Nonces) {
         self.epoch.get_or_insert(now);
+        let same =
+            |(old, new): (&Endpoint, &Post)| (old.identity, &old.targets) == (new.identity, &new.targets);
+        if self.endpoints.len() == roster.posts().len() && self.endpoints.iter().zip(roster.posts()).all(same)
+        {
+            return;
+        }
         let old = std::mem::take(&mut self.endpoints);
-        let places: HashMap<u128, usize, RandomState> =
+        let places: HashMap<Identity, usize, RandomState> =
             (0..).zip(&old).map(|(place, endpoint)| (endpoint.identity, place)).collect();
         let mut fresh = Vec::new();
-        for Post { endpoint, identity, settings, targets } in roster.posts() {
+        for Post { identity, settings, targets } in roster.posts() {
             let known = places.get(identity).and_then(|place| old.get(*place));
             let counted = known.map_or(&[][..], |known| &known.targets);
             if !targets.iter().all(|target| counted.contains(target)) {
@@ -117,7 +121,7 @@ impl Prober {
             }
             let phase = known.map_or(Phase::Waiting { due: now + FIRST_ROUND }, |known| known.phase);
             let (settings, targets) = (Arc::clone(settings), targets.clone());
-            self.endpoints.push(Endpoint { key: *endpoint, identity: *identity, settings, targets, phase });
+            self.endpoints.push(Endpoint { identity: *identity, settings, targets, phase });
         }
         self.pace(&fresh, now, nonces);
         self.index();
@@ -212,7 +216,7 @@ impl Prober {
         let endpoint = self.endpoints.get_mut(index)?;
         let Phase::InFlight { scheduled, started, again, .. } = endpoint.phase else { return None };
         self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
-        let schedule = Schedule::new(self.epoch.unwrap_or(now), endpoint.key, &endpoint.settings);
+        let schedule = Schedule::new(self.epoch.unwrap_or(now), endpoint.identity.0, &endpoint.settings);
         let due = if again {
             now
         } else if in_doubt {

@@ -27,15 +27,28 @@ pub struct Roster {
     posts: Vec<Post>,
 }
 
+/// A hash of an endpoint and one of its settings: what is one probe.
+pub(super) type Identity = (u128, u128);
+
 /// One endpoint to probe.
 #[derive(Debug)]
 pub(super) struct Post {
-    /// [`Wanted::endpoint`].
-    pub(super) endpoint: u128,
-    /// A hash of the endpoint and its settings: what is one probe.
-    pub(super) identity: u128,
+    pub(super) identity: Identity,
     pub(super) settings: Arc<Settings>,
     pub(super) targets: SmallVec<[Target; 1]>,
+}
+
+/// Settings that many endpoints have.
+#[derive(Clone)]
+struct Shared {
+    hash: u128,
+    settings: Arc<Settings>,
+}
+
+impl Shared {
+    fn new(settings: &Settings) -> Self {
+        Self { hash: hash_of(settings), settings: Arc::new(settings.clone()) }
+    }
 }
 
 impl Roster {
@@ -43,18 +56,24 @@ impl Roster {
     /// destinations. Those with probing off are left out.
     pub fn new<'a>(wanted: impl IntoIterator<Item = Wanted<'a>>) -> Self {
         let mut posts: Vec<Post> = Vec::new();
-        let mut shared: HashMap<&Settings, Arc<Settings>> = HashMap::new();
-        let mut places: HashMap<u128, usize> = HashMap::new();
+        let mut shared: HashMap<&Settings, Shared> = HashMap::new();
+        let mut places: HashMap<Identity, usize> = HashMap::new();
+        let mut last: Option<(&Settings, Shared)> = None;
         for Wanted { endpoint, settings, target } in wanted.into_iter().filter(|one| one.settings.enabled) {
-            let identity = hash_of(&(endpoint, settings));
+            // Most settings equal those before them, which is quicker seen than hashed.
+            let own = match last.take() {
+                Some((last, own)) if last == settings => own,
+                _ => shared.entry(settings).or_insert_with(|| Shared::new(settings)).clone(),
+            };
+            let identity = (endpoint, own.hash);
             let place = *places.entry(identity).or_insert(posts.len());
             if let Some(post) = posts.get_mut(place) {
                 post.targets.push(target);
-                continue;
+            } else {
+                let (settings, targets) = (Arc::clone(&own.settings), SmallVec::from_buf([target]));
+                posts.push(Post { identity, settings, targets });
             }
-            let settings = shared.entry(settings).or_insert_with(|| Arc::new(settings.clone()));
-            let (settings, targets) = (Arc::clone(settings), SmallVec::from_buf([target]));
-            posts.push(Post { endpoint, identity, settings, targets });
+            last = Some((settings, own));
         }
         Self { posts }
     }

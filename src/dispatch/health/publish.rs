@@ -258,7 +258,7 @@ fn facts(target: Target, members: &[Option<Member>]) -> Option<&Facts> {
 }
 
 fn endpoints(table: &Table, members: &[Option<Member>]) -> Endpoints {
-    let mut endpoints = Endpoints::default();
+    let mut endpoints = Endpoints::with_capacity_and_hasher(members.len(), Default::default());
     for destination in table.destinations() {
         let member = members.get(destination.target.index()).and_then(Option::as_ref);
         for address in member.into_iter().flat_map(Member::sources) {

@@ -6,6 +6,7 @@ use super::path::KeyPath;
 use super::tree::{self, Node};
 use figment::value::{Dict, Empty, Map, Num, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// What a variable that sets a key begins with.
@@ -33,13 +34,15 @@ pub(super) fn merge(mut file: Node, env: &BTreeMap<String, String>) -> Layers {
     for path in tree::duplicates(&file) {
         problems.push(duplicate(&path));
     }
-    interpolate(&mut file, &KeyPath::root(), env, &mut problems);
+    if has_placeholder(&file) {
+        interpolate(&mut file, &KeyPath::root(), env, &mut problems);
+    }
     let mut overrides = vec![];
     let environment = environment(&file, env, &mut overrides, &mut problems);
     let mut sets = names_of_sets(&file);
     let figment = Figment::new()
-        .merge(Layer { name: "file", dict: dict(file) })
-        .merge(Layer { name: "environment", dict: environment });
+        .merge(Layer { name: "file", dict: Cell::new(dict(file)) })
+        .merge(Layer { name: "environment", dict: Cell::new(environment) });
     let value = figment.find_value("").unwrap_or_else(|_| Value::Dict(Tag::Default, Dict::new()));
     if let Some(all) = value.find_ref("sets").and_then(Value::as_dict) {
         let known: std::collections::HashSet<String> = sets.iter().cloned().collect();
@@ -69,7 +72,8 @@ fn names_of_sets(file: &Node) -> Vec<String> {
 /// One layer for figment.
 struct Layer {
     name: &'static str,
-    dict: Dict,
+    /// Given away when it is merged, which is once.
+    dict: Cell<Dict>,
 }
 
 impl Provider for Layer {
@@ -77,7 +81,7 @@ impl Provider for Layer {
         Metadata::named(self.name)
     }
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.dict.clone())]))
+        Ok(Map::from([(Profile::Default, self.dict.take())]))
     }
 }
 
@@ -100,6 +104,16 @@ fn value(node: Node) -> Value {
         Node::Map(entries) => {
             Value::Dict(tag, entries.into_iter().map(|(key, node)| (key, value(node))).collect())
         }
+    }
+}
+
+/// Whether there is anything to fill in, which is seldom and told without paths.
+fn has_placeholder(node: &Node) -> bool {
+    match node {
+        Node::Text(text) => text.contains("${"),
+        Node::List(items) => items.iter().any(has_placeholder),
+        Node::Map(entries) => entries.iter().any(|(_, value)| has_placeholder(value)),
+        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) => false,
     }
 }
 

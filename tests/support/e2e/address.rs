@@ -1,37 +1,48 @@
 //! Loopback addresses that no other test and no other process uses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The port that marks a block of addresses as taken by a process.
 const CLAIM_PORT: u16 = 40_047;
 
-/// Two octets that are this process's own: 127.a.b.0/24.
-fn block() -> (u8, u8) {
-    static CLAIMED: OnceLock<(u8, u8, UdpSocket)> = OnceLock::new();
-    let (a, b, _) = CLAIMED.get_or_init(|| {
+/// 127.a.b.0/24, of which nobody else hands out addresses.
+struct Block {
+    octets: (u8, u8),
+    next: u8,
+    /// Bound as long as the process lives.
+    _claim: UdpSocket,
+}
+
+impl Block {
+    fn claim() -> Self {
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         let [x, y, ..] = (nanos ^ std::process::id().rotate_left(13)).wrapping_mul(0x9E37_79B9).to_be_bytes();
-        (0..=u8::MAX)
-            .find_map(|step| {
-                let (a, b) = (16 + x % 200, y.wrapping_add(step));
-                let guard = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).ok()?;
-                Some((a, b, guard))
-            })
-            .expect("a block of loopback addresses is free")
-    });
-    (*a, *b)
+        let claim = |step| {
+            let octets = (16 + x % 200, y.wrapping_add(step));
+            let claim = UdpSocket::bind((Ipv4Addr::new(127, octets.0, octets.1, 254), CLAIM_PORT)).ok()?;
+            Some(Self { octets, next: 1, _claim: claim })
+        };
+        (0..=u8::MAX).find_map(claim).expect("a block of loopback addresses is free")
+    }
+
+    fn hand_out(&mut self) -> Option<Ipv4Addr> {
+        let last = self.next;
+        self.next = last.checked_add(1).filter(|_| last < 254)?;
+        Some(Ipv4Addr::new(127, self.octets.0, self.octets.1, last))
+    }
 }
 
 /// A loopback address handed out once.
 pub fn host() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let last = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(last < 254, "a test process uses at most 253 loopback addresses");
-    let (a, b) = block();
-    Ipv4Addr::new(127, a, b, last)
+    static BLOCKS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+    let mut blocks = BLOCKS.lock().expect("claiming does not panic");
+    if let Some(address) = blocks.last_mut().and_then(Block::hand_out) {
+        return address;
+    }
+    blocks.push(Block::claim());
+    blocks.last_mut().and_then(Block::hand_out).expect("a new block has addresses")
 }
 
 /// A loopback address handed out once, with a port free for UDP and TCP.

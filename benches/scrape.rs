@@ -19,6 +19,11 @@ fn scrape(c: &mut Criterion) {
         });
         rig.end();
     }
+    let mut rig = Rig::new(Shape { destinations: 1_000, detail: "full", ..Shape::default() });
+    (0..2_000).for_each(|_| rig.call());
+    group.throughput(Throughput::Bytes(rig.scrape() as u64));
+    group.bench_function("1000 destinations in full", |b| b.iter(|| black_box(rig.scrape())));
+    rig.end();
     group.finish();
 }
 

@@ -3,7 +3,7 @@
 //! | route | does |
 //! |---|---|
 //! | `GET /` | this table and every destination, for a person |
-//! | `GET /metrics` | metrics, Prometheus text format 0.0.4 |
+//! | `GET /metrics` | metrics: Prometheus text format 0.0.4, or OpenMetrics 1.0 if that is asked for |
 //! | `GET /-/healthy` | 200 while the process runs |
 //! | `GET /-/ready` | 200 once configured and bound, 503 before and while draining; not a matter of destinations |
 //! | `POST /-/reload` | reads the configuration again and applies it whole, or not at all (`?reset=true` also forgets states and wishes) |
@@ -17,6 +17,7 @@
 //! every error is `{error, hint}`. Knows the process through [`Control`] only; never a core, a
 //! socket of SIP or the configuration.
 
+mod accept;
 mod answer;
 mod auth;
 pub mod client;
@@ -28,7 +29,7 @@ pub mod probes;
 mod settings;
 
 pub use crate::facts::clock::Clock;
-pub use control::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
+pub use control::{Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 pub use settings::Settings;
 
 use crate::facts::Admin;
@@ -51,7 +52,7 @@ use tokio::task::JoinSet;
 /// The routes as told by `/`: method, path, purpose. The module header repeats them.
 const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/", "this table and every destination, for a person"),
-    ("GET", "/metrics", "metrics, Prometheus text format 0.0.4"),
+    ("GET", "/metrics", "metrics: Prometheus text format 0.0.4, or OpenMetrics 1.0 if that is asked for"),
     ("GET", "/-/healthy", "200 while the process runs"),
     (
         "GET",
@@ -265,10 +266,7 @@ impl Server {
         }
         match resource {
             Resource::Page => self.page().await,
-            Resource::Metrics => match self.control.metrics().await {
-                Ok(pieces) => Answer::pieces("text/plain; version=0.0.4; charset=utf-8", pieces),
-                Err(unavailable) => Answer::unavailable(unavailable),
-            },
+            Resource::Metrics => self.metrics(accept::format(&head.headers)).await,
             Resource::Healthy => Answer::text("text/plain; charset=utf-8", "healthy\n".to_owned()),
             Resource::Ready if self.control.is_ready() => {
                 Answer::text("text/plain; charset=utf-8", "ready\n".to_owned())
@@ -285,6 +283,17 @@ impl Server {
             },
             Resource::Probe { set, id } => self.probe(set, id).await,
             Resource::Explain => self.explain(head.uri.query()).await,
+        }
+    }
+
+    async fn metrics(&self, format: MetricsFormat) -> Answer {
+        let content_type = match format {
+            MetricsFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        };
+        match self.control.metrics(format).await {
+            Ok(pieces) => Answer::pieces(content_type, pieces).with(header::VARY, "Accept"),
+            Err(unavailable) => Answer::unavailable(unavailable),
         }
     }
 

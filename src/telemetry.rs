@@ -5,11 +5,12 @@
 //! destination of log lines, which [`init_logs`] sets once, and the count of panics. Never decides anything about traffic.
 
 pub mod docs;
+mod exemplars;
 mod logs;
 mod metrics;
 mod otlp;
+mod page;
 mod panics;
-mod process;
 mod reload;
 #[cfg(test)]
 mod samples;
@@ -21,15 +22,17 @@ mod table;
 mod ticks;
 pub mod values;
 
+pub use page::Format;
 pub use panics::count_panics;
 pub use scrape::Scrape;
-pub use settings::{LogFormat, OtlpProtocol, Settings};
+pub use settings::{LogFormat, MetricsDetail, MetricsSettings, OtlpProtocol, Settings};
 
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
 use crate::facts::event::Event;
 use crate::facts::event::Queue as QueueName;
 use crate::facts::snapshot::{QueueSnapshot, Snapshot, Surroundings};
+use exemplars::Marker;
 use metrics::{Index, Metrics};
 use otlp::Queue;
 use reload::Reloads;
@@ -84,7 +87,7 @@ impl Telemetry {
     /// Starts telemetry for a configuration: every bounded series exists from here on. Spans are
     /// exported by tasks on `handle`.
     pub fn start(settings: &Settings, directory: Arc<Directory>, handle: Handle) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(settings.metrics));
         metrics.apply(directory);
         let queue = match &settings.otlp {
             Some(endpoint) => {
@@ -108,6 +111,7 @@ impl Telemetry {
         Recorder {
             index: inner.metrics.index(),
             spans: spans::Writer::new(&inner.settings, lane, inner.clock, seed),
+            exemplars: inner.metrics.has_exemplars().then(|| Marker::new(inner.clock)),
             logs: logs::Writer::default(),
             telemetry: self.clone(),
         }
@@ -127,10 +131,16 @@ impl Telemetry {
     }
 
     /// The answer to a scrape, in pieces, from the snapshots of all workers and what is around them.
-    pub fn render(&self, snapshots: Vec<Snapshot>, mut surroundings: Surroundings) -> Scrape {
+    pub fn render(&self, snapshots: Vec<Snapshot>, mut surroundings: Surroundings, format: Format) -> Scrape {
         let (depth, capacity) = self.0.queue.as_ref().map_or((0, 0), |queue| queue.filled());
         surroundings.queues.push(QueueSnapshot { queue: QueueName::Traces, depth, capacity });
-        Scrape::new(Arc::clone(&self.0.metrics), View::new(snapshots, surroundings, self.0.clock))
+        Scrape::new(Arc::clone(&self.0.metrics), View::new(snapshots, surroundings, self.0.clock), format)
+    }
+
+    /// The detail of metrics in force, and the series that a configuration makes from the start.
+    pub fn exposure(directory: Arc<Directory>, settings: &MetricsSettings) -> (&'static str, u64) {
+        let exposure = Index::empty().follow(directory, settings).exposure;
+        (exposure.detail.as_str(), exposure.series)
     }
 
     /// Exports the spans finished so far; whether that ended within this time.
@@ -148,6 +158,7 @@ pub struct Recorder {
     telemetry: Telemetry,
     index: Arc<Index>,
     spans: spans::Writer,
+    exemplars: Option<Marker>,
     logs: logs::Writer,
 }
 
@@ -165,7 +176,10 @@ impl Recorder {
         let before = metrics.process.config_hash.load(Ordering::Relaxed);
         let reload = inner.reloads.as_ref().and_then(|reloads| reloads.on(event, before));
         metrics.on(&self.index, event);
-        self.spans.on(&self.index, metrics, event);
+        let kept = self.spans.on(&self.index, metrics, event);
+        if let Some(exemplars) = &mut self.exemplars {
+            exemplars.on(&self.index, event, kept);
+        }
         self.logs.on(&self.index, metrics, event, reload);
     }
 }

@@ -24,7 +24,7 @@ use sipwarden::facts::event::{
     AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
 };
 use sipwarden::facts::snapshot::Surroundings;
-use sipwarden::telemetry::{OtlpProtocol, Telemetry};
+use sipwarden::telemetry::{Format, OtlpProtocol, Telemetry};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::runtime::Handle;
@@ -124,7 +124,7 @@ async fn a_failed_over_call_arrives_over_http_as_a_tree_with_its_own_times() {
     telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(began))));
     assert!(telemetry.flush(DEADLINE).await);
     assert_tree(&spans(&mut exports, 6).await, wall);
-    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_failover\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"ok\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_spans_exported_total"), Some(6.0));
@@ -141,7 +141,7 @@ async fn a_failed_over_call_arrives_over_grpc_as_the_same_tree() {
     assert_tree(&spans(&mut exports, 6).await, wall);
     assert_eq!(
         sample(
-            &telemetry.render(vec![], Surroundings::default()).collect::<String>(),
+            &telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>(),
             "sipwarden_otlp_spans_exported_total"
         ),
         Some(6.0)
@@ -180,7 +180,7 @@ async fn a_probe_is_a_root_linked_to_the_probe_that_changed_the_state_before() {
     assert_eq!(text(&change.attributes, "to").as_deref(), Some("down"));
     assert_eq!(text(&spans[0].attributes, "sipwarden.probe.result").as_deref(), Some("timeout"));
     assert_eq!(value(&spans[0].attributes, "sipwarden.probe.lag_ms"), Some(&Value::DoubleValue(5.0)));
-    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_state_change\"}"), Some(2.0));
 }
 
@@ -287,7 +287,7 @@ async fn what_a_collector_refuses_is_counted() {
     telemetry.recorder().record(&Event::TransactionFinished(Box::new(failed_over_call(Instant::now()))));
     assert!(telemetry.flush(DEADLINE).await);
     assert_eq!(spans(&mut exports, 6).await.len(), 6);
-    let text = telemetry.render(vec![], Surroundings::default()).collect::<String>();
+    let text = telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_otlp_exports_total{result=\"error\"}"), Some(1.0));
     assert_eq!(sample(&text, "sipwarden_otlp_spans_dropped_total{reason=\"export_failed\"}"), Some(6.0));
     assert_eq!(sample(&text, "sipwarden_otlp_last_success_timestamp_seconds"), Some(0.0));
@@ -302,7 +302,8 @@ async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
     let mut recorder = telemetry.recorder();
     let event = Event::TransactionFinished(Box::new(failed_over_call(Instant::now())));
     let figure = |series: &str| {
-        sample(&telemetry.render(vec![], Surroundings::default()).collect::<String>(), series).unwrap()
+        sample(&telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>(), series)
+            .unwrap()
     };
     let lost = || figure("sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"}");
     let mut recorded = 0.0;

@@ -15,7 +15,7 @@ use sipwarden::facts::snapshot::{
 };
 use sipwarden::facts::trace::SpanRef;
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
-use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry, docs};
+use sipwarden::telemetry::{Format, LogFormat, MetricsSettings, OtlpProtocol, Settings, Telemetry, docs};
 use smallvec::smallvec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ fn samples(now: Instant) -> Vec<Row> {
             &[r#"dropped_messages_total{direction="received",reason="loop"}"#],
         ),
         (
-            Event::MessageForwarded { kind, delay: MS },
+            Event::MessageForwarded { kind, since: now, delay: MS },
             &[
                 r#"forward_delay_seconds_count{kind="request"}"#,
                 r#"forward_delay_seconds_bucket{kind="request",le="0.001"}"#,
@@ -432,6 +432,7 @@ fn telemetry() -> Telemetry {
         slow: Duration::from_secs(2),
         log_format: LogFormat::Json,
         log_level: "info".into(),
+        metrics: MetricsSettings::default(),
     };
     let mut names = Names::default();
     let id = names.intern_set("pbx");
@@ -507,7 +508,7 @@ fn surroundings() -> Surroundings {
 
 /// The samples of a scrape, by series without the prefix.
 fn scrape(telemetry: &Telemetry, now: Instant) -> BTreeMap<String, f64> {
-    let text = telemetry.render(vec![snapshot(now)], surroundings()).collect::<String>();
+    let text = telemetry.render(vec![snapshot(now)], surroundings(), Format::Text).collect::<String>();
     let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let series = series.strip_prefix("sipwarden_").unwrap_or(series);
@@ -566,8 +567,8 @@ async fn each_event_moves_the_metrics_that_its_row_names_and_no_others() {
 async fn every_family_of_the_table_is_exposed_with_its_type_and_nothing_else_is() {
     let now = Instant::now();
     let telemetry = telemetry();
-    telemetry.render(vec![snapshot(now)], surroundings()).for_each(drop);
-    let text = telemetry.render(vec![snapshot(now)], surroundings()).collect::<String>();
+    telemetry.render(vec![snapshot(now)], surroundings(), Format::Text).for_each(drop);
+    let text = telemetry.render(vec![snapshot(now)], surroundings(), Format::Text).collect::<String>();
     let exposed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let table = docs::families();

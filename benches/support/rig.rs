@@ -15,7 +15,7 @@ use sipwarden::facts::secret::Secret;
 use sipwarden::facts::snapshot::{Detail, Surroundings};
 use sipwarden::facts::{Hop, ListenerId, Transport, WorkerId};
 use sipwarden::proxy::{Core, Interfaces, Plan};
-use sipwarden::telemetry::{Recorder, Telemetry};
+use sipwarden::telemetry::{Format, Recorder, Telemetry};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Shape {
     pub records: bool,
     /// Whether the spans of every call are written; nobody exports them.
     pub traces: bool,
+    /// `metrics.detail`; what is not `auto` may have as many series as it makes.
+    pub detail: &'static str,
     /// Whether destinations are probed, in vain; calls need some that are not.
     pub probes: bool,
 }
@@ -56,6 +58,7 @@ impl Default for Shape {
             linger_mib: 256,
             records: true,
             traces: false,
+            detail: "auto",
             probes: false,
         }
     }
@@ -163,13 +166,16 @@ impl Rig {
     /// A whole scrape: snapshot and text; how long the text is.
     pub fn scrape(&self) -> usize {
         let snapshot = self.core.snapshot(self.now, Detail::Metrics);
-        self.telemetry.render(vec![snapshot], Surroundings::default()).map(|piece| piece.len()).sum()
+        self.telemetry
+            .render(vec![snapshot], Surroundings::default(), Format::OpenMetrics)
+            .map(|piece| piece.len())
+            .sum()
     }
 
     /// Spans that found the queue full.
     pub fn spans_lost(&self) -> u64 {
         const SERIES: &str = "sipwarden_otlp_spans_dropped_total{reason=\"queue_full\"} ";
-        let text: String = self.telemetry.render(vec![], Surroundings::default()).collect();
+        let text: String = self.telemetry.render(vec![], Surroundings::default(), Format::Text).collect();
         let value = text.lines().find_map(|line| line.strip_prefix(SERIES));
         value.and_then(|value| value.parse().ok()).expect("it is always there")
     }
@@ -239,10 +245,11 @@ mod product {
 }
 
 fn yaml(shape: Shape) -> String {
-    let Shape { destinations, algorithm, linger_mib, traces, probes, .. } = shape;
+    let Shape { destinations, algorithm, linger_mib, traces, detail, probes, .. } = shape;
+    let max_series = if detail == "auto" { 50_000 } else { 10_000_000 };
     let tracing = if traces { "tracing: {otlp: \"http://127.0.0.1:9\", ratio: 1.0}\n" } else { "" };
     let mut yaml = format!(
-        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\n{tracing}sip: {{mtu: 65535, timer_c: 1h}}\n\
+        "listen: [\"udp://{PROXY}\"]\nworkers: 1\nlog: {{level: error}}\n{tracing}metrics: {{detail: {detail}, max_series: {max_series}}}\nsip: {{mtu: 65535, timer_c: 1h}}\n\
          limits: {{linger: {linger_mib}MiB, transactions: 10000000}}\n\
          sets:\n  pbx:\n    algorithm: {algorithm}\n    probe: {{enabled: {probes}}}\n    destinations:\n"
     );

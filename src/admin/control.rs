@@ -24,7 +24,7 @@ impl Pieces {
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
     /// The text of `/metrics`.
-    async fn metrics(&self) -> Result<Pieces, Unavailable>;
+    async fn metrics(&self, format: MetricsFormat) -> Result<Pieces, Unavailable>;
     /// What every worker knows; only worker 0 tells sets and destinations.
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable>;
     /// Whether the configuration is loaded, the sockets are bound and no drain has begun; never a
@@ -41,6 +41,15 @@ pub trait Control: Send + Sync + 'static {
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet>;
     /// How instants of snapshots become times of day.
     fn clock(&self) -> Clock;
+}
+
+/// How `/metrics` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
 }
 
 /// A worker did not answer within a second.

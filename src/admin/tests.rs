@@ -26,7 +26,7 @@ struct Fake {
 
 #[async_trait]
 impl Control for Fake {
-    async fn metrics(&self) -> Result<Pieces, Unavailable> {
+    async fn metrics(&self, _: MetricsFormat) -> Result<Pieces, Unavailable> {
         let pieces = ["# TYPE x gauge\n", "x 1\n"].map(str::to_owned);
         if self.stuck { Err(Unavailable) } else { Ok(Pieces::new(pieces.into_iter())) }
     }

@@ -2,9 +2,13 @@
 
 use super::term;
 use crate::config::{self, Config};
+use crate::facts::names::Names;
+use crate::proxy::{Interfaces, Plan};
+use crate::telemetry::Telemetry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What `check` is told.
 #[derive(Debug, clap::Args)]
@@ -43,6 +47,10 @@ fn report(config: &Config, name: &str) -> String {
         let noun = if count == 1 { "destination" } else { "destinations" };
         text += &format!("#   {}: {detection} ({count} {noun})\n", set.dispatch.name);
     }
+    let plan = Plan::new(config.proxy.clone(), &Interfaces::default(), &mut Names::default());
+    let (detail, series) = Telemetry::exposure(Arc::clone(plan.directory()), &config.telemetry.metrics);
+    let max = config.telemetry.metrics.max_series;
+    text += &format!("# metrics: detail {detail}, {series} series of at most {max}\n");
     text
 }
 
@@ -56,6 +64,7 @@ mod tests {
         let config = config::from_str(text, "x.yaml", &BTreeMap::new()).unwrap();
         let report = report(&config, "x.yaml");
         assert!(report.contains("#   pbx: 19s (1 destination)"), "{report}");
+        assert!(report.contains("# metrics: detail full, "), "{report}");
         config::from_str(&report, "again.yaml", &BTreeMap::new()).unwrap();
     }
 }

@@ -4,13 +4,10 @@ use super::{allocator, term};
 use crate::config::{self, Config};
 use crate::facts::event::ReloadTrigger;
 use crate::runtime::{self, ConfigFile, Running};
-use crate::telemetry;
+use crate::telemetry::{self, MetricsSettings};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Threads of the control plane: one may be busy with a scrape while another reloads.
-const CONTROL_THREADS: usize = 2;
 
 /// Options of `run`.
 #[derive(Debug, Default, clap::Args)]
@@ -24,7 +21,7 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     allocator::give_memory_back();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
+        .worker_threads(usize::from(MetricsSettings::CONTROL_THREADS))
         .thread_name("control")
         .enable_all()
         .build();

@@ -8,7 +8,7 @@ use crate::dispatch::HashCompat;
 use crate::facts::{Admin, Algorithm, WhenAllDown};
 use crate::net::Family;
 use crate::proxy::{CaptureUris, OptionsReply, Propagation, TraceIdFrom};
-use crate::telemetry::{LogFormat, OtlpProtocol};
+use crate::telemetry::{LogFormat, MetricsDetail, OtlpProtocol};
 use crate::{dispatch, probe, transaction};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     &Access::SECTION,
     &Drain::SECTION,
     &Tracing::SECTION,
+    &Metrics::SECTION,
     &Log::SECTION,
 ];
 
@@ -70,10 +71,11 @@ section! {
         state_file: Option<String> = None, kamailio "none; OpenSIPS `persistent_state`", restart true;
         /// Spans.
         tracing: Tracing = Tracing::default();
+        /// Metrics.
+        metrics: Metrics = Metrics::default();
         /// Log lines.
         log: Log = Log::default();
     }
-    later ["metrics"]
 }
 
 section! {
@@ -373,6 +375,19 @@ section! {
         /// What spans of requests tell of the URIs of the request line, From and To: off, nothing; hashed, a hash keyed with `sip.secret_file`, so that calls of one party can be found without
         /// its name; plain, scheme, user, host and port.
         capture_uris: CaptureUris = CaptureUris::Off;
+    }
+}
+
+section! {
+    /// What `/metrics` tells. `sipwarden check` prints the detail in force and how many series it makes.
+    Metrics at "metrics" {
+        /// How much is told of each destination: full (about 450 series), basic (without exact status codes and four of its histograms, about 300), state (40: its state, probe results, selections,
+        /// failovers, requests, responses by class, calls); auto is the richest that fits into `max_series`.
+        detail: MetricsDetail = MetricsDetail::Auto, restart true;
+        /// Series at most. Beyond it what requests and calls are counted by is summed up under `other` (`sipwarden_metric_series_dropped_total`); states, sets and probes never are.
+        max_series: u32 = 50_000, from 1_000 => 10_000_000, restart true;
+        /// Whether histograms and counters carry the ids of kept traces when OpenMetrics is asked for.
+        exemplars: bool = true, restart true;
     }
 }
 

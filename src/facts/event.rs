@@ -30,8 +30,8 @@ pub enum Event {
     ParseFailed { transport: Transport, source: SocketAddr, reason: ParseReason, answered: Option<u16> },
     /// A message was dropped on purpose.
     MessageDropped { direction: Direction, reason: DropReason },
-    /// A message that was received left again, this long after its receipt.
-    MessageForwarded { kind: MessageKind, delay: Duration },
+    /// A message that was received left again, this long after the step began that took it in.
+    MessageForwarded { kind: MessageKind, since: Instant, delay: Duration },
     /// A new server transaction began.
     RequestReceived { listener: ListenerId, method: Method },
     /// A retransmitted request was absorbed.

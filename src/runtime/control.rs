@@ -6,14 +6,14 @@ use super::state_file::StateFile;
 use super::surroundings::Watched;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
-use crate::admin::{Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
+use crate::admin::{Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
 use crate::facts::clock::Clock;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Resolution;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use crate::facts::{Admin, Target, WorkerId};
 use crate::proxy::{self, Plan, Question};
-use crate::telemetry::{Recorder, Telemetry};
+use crate::telemetry::{Format, Recorder, Telemetry};
 use async_trait::async_trait;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -208,11 +208,15 @@ impl ControlPlane {
 
 #[async_trait]
 impl Control for ControlPlane {
-    async fn metrics(&self) -> Result<Pieces, Unavailable> {
+    async fn metrics(&self, format: MetricsFormat) -> Result<Pieces, Unavailable> {
+        let format = match format {
+            MetricsFormat::Text => Format::Text,
+            MetricsFormat::OpenMetrics => Format::OpenMetrics,
+        };
         // Looked at first: asking the workers fills their queues.
         let surroundings = self.watched.look(&self.commands);
         let snapshots = self.snapshots(Detail::Metrics).await?;
-        Ok(Pieces::new(self.telemetry.render(snapshots, surroundings)))
+        Ok(Pieces::new(self.telemetry.render(snapshots, surroundings, format)))
     }
 
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {

@@ -2,24 +2,38 @@
 //!
 //! `tests/vocabulary.rs` fails if the files differ from what is printed here.
 
+use super::exemplars;
+use super::metrics::least;
 use super::spans::SPANS;
-use super::table::{GROUPS, Kind, Scope, Spec, TABLE, Values};
+use super::table::{Family, GROUPS, Kind, Scope, Spec, TABLE, Values};
 use std::fmt::Write;
 
-const HEAD: &str = "| metric | type | unit | labels | help | changes | Kamailio | Envoy, HAProxy |\n\
-                    |---|---|---|---|---|---|---|---|\n";
+const HEAD: &str = "| metric | type | unit | labels | detail | help | changes | Kamailio | Envoy, HAProxy |\n\
+                    |---|---|---|---|---|---|---|---|---|\n";
 
 /// The page about metrics.
 pub fn metrics() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
         <!-- Generated from the tables in src/telemetry; `BLESS=1 cargo test --test vocabulary` rewrites it. -->\n\n\
-        Served at `/metrics` in the Prometheus text format 0.0.4. Label values come from the\n\
+        Served at `/metrics` in the Prometheus text format 0.0.4, or in OpenMetrics 1.0 when the `Accept`\n\
+        header asks for that, as Prometheus does. Bounds of buckets are written alike in both\n\
+        (`le=\"1.0\"`). OpenMetrics adds units and, unless `metrics.exemplars` is false, exemplars:\n\
+        the `trace_id` of a kept trace on the families that say so below. Label values come from the\n\
         configuration or from the closed lists below, never from the wire. Every bounded series exists\n\
         from the first scrape with value 0, so `rate()` and `increase()` see the first event; series of a\n\
         destination or set that a reload removes vanish with it. Of the exact status codes only the usual\n\
         ones exist from the start, of algorithms only the set's own; others appear when they happen.\n\n\
         A counter or histogram only ever grows by events; a gauge is built at scrape from what is.\n\n\
+        `metrics.detail` says how much is told of each destination; a family is there from the detail on\n\
+        that its column *detail* names. At `state` the labels `method` and `algorithm` are summed over, and\n\
+        a destination has at most 40 series. `auto` is the richest detail whose series fit into\n\
+        `metrics.max_series`; `sipwarden check` prints it. Where even that is too much, the families listed\n\
+        as label values of `sipwarden_metric_series_dropped_total` tell only the first destinations apart and\n\
+        sum up the others of a set as `destination=\"other\"`; a label set that appears later than the first\n\
+        scrape and finds no room is summed up under `other` likewise. States, sets and probes never are.\n\n\
+        `acl`, `rate_limit` and `rate_limited` are words of features that this version does not have:\n\
+        their series stay at 0. Every other series moves.\n\n\
         The last two columns name what says the same, or nearly, in Kamailio and in Envoy or HAProxy.\n",
     );
     for (name, rows) in GROUPS {
@@ -49,22 +63,21 @@ pub fn metrics() -> String {
 }
 
 fn row(page: &mut String, spec: &Spec) {
-    let kind = match spec.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram(_) => "histogram",
-    };
+    let kind = spec.kind.word();
     let labels = spec.scope.labels().iter().copied().chain(spec.labels.iter().map(|label| label.name));
     let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
     let none = match spec.scope {
         Scope::SetOrNone => " (`set` is empty where none was chosen)",
         Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => "",
     };
-    let (name, unit, labels) = (spec.full_name(), unit(spec.name), labels.join(" "));
+    let (name, unit, labels) = (spec.full_name(), spec.unit().unwrap_or_default(), labels.join(" "));
+    let is_of_destination = spec.scope == Scope::Destination || spec.family == Family::FailoverEdges;
+    let detail = if is_of_destination { least(spec).as_str() } else { "" };
+    let exemplars = if exemplars::FAMILIES.contains(&spec.family) { " Has exemplars." } else { "" };
     let (kamailio, others) = (code(spec.kamailio), code(spec.others));
     let _ = writeln!(
         page,
-        "| `{name}` | {kind} | {unit} | {labels}{none} | {} | {} | {kamailio} | {others} |",
+        "| `{name}` | {kind} | {unit} | {labels}{none} | {detail} | {}{exemplars} | {} | {kamailio} | {others} |",
         spec.help, spec.when
     );
 }
@@ -72,16 +85,6 @@ fn row(page: &mut String, spec: &Spec) {
 /// A name of somebody else's.
 fn code(text: &str) -> String {
     if text == "-" { String::new() } else { format!("`{text}`") }
-}
-
-fn unit(name: &str) -> &'static str {
-    let name = name.strip_suffix("_total").unwrap_or(name);
-    match name.rsplit('_').next() {
-        Some("seconds") => "seconds",
-        Some("bytes") => "bytes",
-        Some("ratio") => "ratio",
-        _ => "",
-    }
 }
 
 /// The page about spans.

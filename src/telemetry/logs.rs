@@ -105,7 +105,7 @@ impl Writer {
         match event {
             Event::MessageReceived { transport, kind, bytes } => trace!(%transport, %kind, bytes, "received"),
             Event::MessageSent { transport, kind, bytes } => trace!(%transport, %kind, bytes, "sent"),
-            Event::MessageForwarded { kind, delay } => trace!(%kind, ?delay, "forwarded"),
+            Event::MessageForwarded { kind, since: _, delay } => trace!(%kind, ?delay, "forwarded"),
             Event::ParseFailed { transport, source, reason, answered } => {
                 debug!(%transport, %source, %reason, answered = %Code(*answered), "message not understood");
             }

@@ -3,15 +3,20 @@
 //! Numbers are pushed by events only and live in blocks that are resolved once per configuration;
 //! recording one event is a few atomic adds. Never looks at states: those are built at scrape.
 
+mod admission;
 mod block;
-mod delays;
+pub mod delays;
 mod expose;
+mod exposure;
 mod index;
 
+pub use admission::Admission;
 pub use block::Block;
-pub use expose::{Families, collect, float, owners};
-pub use index::{Index, SetEntry};
+pub use expose::{Walk, float, owners};
+pub use exposure::least;
+pub use index::Index;
 
+use super::settings::MetricsSettings;
 use super::table::Family as F;
 use super::values::{self, Decision, ExportResult, Level, Loss, OtherMethod, code_index};
 use crate::facts::directory::Directory;
@@ -27,8 +32,10 @@ use std::time::{Duration, SystemTime};
 /// All counters of one process, shared by its recorders.
 #[derive(Debug)]
 pub struct Metrics {
+    settings: MetricsSettings,
     index: Mutex<Arc<Index>>,
     generation: AtomicU64,
+    admission: Mutex<Admission>,
     /// What the last events said about the process.
     pub process: ProcessFacts,
 }
@@ -50,6 +57,13 @@ pub struct ProcessFacts {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(MetricsSettings::default())
+    }
+}
+
+impl Metrics {
+    /// Numbers of nothing yet.
+    pub fn new(settings: MetricsSettings) -> Self {
         let process = ProcessFacts {
             reload_successful: AtomicU64::new(1),
             reload_accepted: AtomicU64::new(unix_millis()),
@@ -57,16 +71,20 @@ impl Default for Metrics {
             export_accepted: AtomicU64::new(0),
             closed: Default::default(),
         };
-        Self { index: Mutex::new(Arc::new(Index::empty())), generation: AtomicU64::new(0), process }
+        Self {
+            settings,
+            index: Mutex::new(Arc::new(Index::empty())),
+            generation: AtomicU64::new(0),
+            admission: Mutex::default(),
+            process,
+        }
     }
-}
 
-impl Metrics {
     /// Takes up a configuration: what is new starts at zero, what stays goes on, what is gone has
     /// no series any more.
     pub fn apply(&self, directory: Arc<Directory>) {
         let mut index = self.lock();
-        *index = Arc::new(index.follow(directory));
+        *index = Arc::new(index.follow(directory, &self.settings));
         self.generation.store(index.generation, Ordering::Release);
     }
 
@@ -81,6 +99,18 @@ impl Metrics {
         if self.generation.load(Ordering::Acquire) != index.generation {
             *index = self.index();
         }
+    }
+
+    /// Whether exemplars are wanted.
+    pub const fn has_exemplars(&self) -> bool {
+        self.settings.exemplars
+    }
+
+    /// What of this configuration may appear that was not expected.
+    pub fn admission(&self, index: &Index) -> MutexGuard<'_, Admission> {
+        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        admission.follow(index.generation, index.exposure.room);
+        admission
     }
 
     /// Counts the end of a trace.
@@ -138,7 +168,7 @@ impl Metrics {
             Event::MessageDropped { direction, reason } => {
                 process.count(F::Dropped, &[*direction as usize, *reason as usize]);
             }
-            Event::MessageForwarded { kind, delay } => {
+            Event::MessageForwarded { kind, since: _, delay } => {
                 process.observe(F::ForwardDelay, &[*kind as usize], *delay);
             }
             Event::RequestReceived { listener, method } => {
@@ -381,16 +411,18 @@ mod tests {
     use crate::facts::event::{Cause, SelectionReason};
     use crate::facts::record::WireText;
     use crate::facts::trace::SpanRef;
+    use crate::telemetry::page::{Format, Page};
     use crate::telemetry::samples;
     use crate::telemetry::table::Source;
 
     fn series(metrics: &Arc<Metrics>) -> Vec<String> {
-        let (index, mut families) = (metrics.index(), Families::default());
+        let (index, mut page) = (metrics.index(), Page::new(Format::Text));
         for family in F::ALL.iter().filter(|family| family.spec().source == Source::Event) {
-            collect(&index, *family, 0..owners(&index, *family), &mut families);
+            let mut admission = metrics.admission(&index);
+            let mut walk = Walk { index: &index, admission: &mut admission, page: &mut page };
+            walk.family(*family, 0..owners(&index, *family));
         }
-        let text = prometheus::TextEncoder::new().encode_to_string(&families.finish()).unwrap();
-        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        page.take(0).lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     }
 
     fn failed_over(from: u32, to: u32) -> Event {

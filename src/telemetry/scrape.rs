@@ -4,11 +4,10 @@
 //! what it is made of is ever in memory as a whole, and the thread is free in between. All pieces
 //! tell of one configuration; the numbers of a series are read when its piece is made.
 
-use super::metrics::{Families, Index, Metrics, collect, float, owners};
+use super::metrics::{Index, Metrics, Walk, float, owners};
+use super::page::{Format, Page};
 use super::state::View;
 use super::table::{Family, Source};
-use prometheus::TextEncoder;
-use prometheus::proto::{MetricFamily, MetricType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,14 +16,14 @@ const PIECE: usize = 32 * 1024;
 /// Series, by the table, that are made at a time.
 const SERIES: usize = 256;
 
-/// The text of one scrape, in format 0.0.4.
+/// The text of one scrape.
 #[derive(Debug)]
 pub struct Scrape {
     metrics: Arc<Metrics>,
     index: Arc<Index>,
     view: View,
+    page: Page,
     next: Next,
-    series: u64,
     /// Time that making it took, without that in between.
     spent: Duration,
 }
@@ -38,7 +37,6 @@ enum Next {
     Family {
         position: usize,
         owner: usize,
-        is_headed: bool,
     },
     /// How much there was.
     Total,
@@ -47,32 +45,26 @@ enum Next {
 
 impl Scrape {
     /// The text of what is counted, and of what this view tells.
-    pub(super) fn new(metrics: Arc<Metrics>, view: View) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, view: View, format: Format) -> Self {
         let index = metrics.index();
-        Self { metrics, index, view, next: Next::Process, series: 0, spent: Duration::ZERO }
+        Self { metrics, index, view, page: Page::new(format), next: Next::Process, spent: Duration::ZERO }
     }
 
     /// Adds what comes next.
-    fn step(&mut self, text: &mut String) {
+    fn step(&mut self) {
         match self.next {
             Next::Process => {
-                let mut out = Families::default();
-                self.view.process(&self.metrics, &self.index, &mut out);
-                for family in out.finish() {
-                    self.write(family, false, text);
-                }
-                self.next = Next::Family { position: 0, owner: 0, is_headed: false };
+                self.view.process(&self.metrics, &self.index, &mut self.page);
+                self.next = Next::Family { position: 0, owner: 0 };
             }
-            Next::Family { position, owner, is_headed } => match Family::ALL.get(position) {
-                Some(family) => self.family(position, *family, owner, is_headed, text),
+            Next::Family { position, owner } => match Family::ALL.get(position) {
+                Some(family) => self.next = self.family(position, *family, owner),
                 None => self.next = Next::Total,
             },
             Next::Total => {
-                let mut out = Families::default();
-                out.number(Family::Series, &[], float(self.series + 1));
-                for family in out.finish() {
-                    self.write(family, false, text);
-                }
+                let series = float(self.page.series() + 1);
+                self.page.number(Family::Series, "", &[], series);
+                self.page.end();
                 self.metrics.scraped(self.spent);
                 self.next = Next::Nothing;
             }
@@ -81,50 +73,24 @@ impl Scrape {
     }
 
     /// Adds what some owners have of a family.
-    fn family(
-        &mut self,
-        position: usize,
-        family: Family,
-        owner: usize,
-        mut is_headed: bool,
-        text: &mut String,
-    ) {
+    fn family(&mut self, position: usize, family: Family, owner: usize) -> Next {
+        let Self { metrics, index, view, page, .. } = self;
         let spec = family.spec();
         let upto = owner + (SERIES / (spec.combinations() * spec.width()).max(1)).max(1);
-        let mut out = Families::of(family);
         let all = match spec.source {
             Source::Event => {
-                collect(&self.index, family, owner..upto, &mut out);
-                owners(&self.index, family)
+                let mut admission = metrics.admission(index);
+                Walk { index, admission: &mut admission, page }.family(family, owner..upto);
+                owners(index, family)
             }
             Source::State => {
-                self.view.collect(&self.index, spec.scope, owner..upto, &mut out);
-                self.view.owners(spec.scope)
+                view.family(index, family, owner..upto, page);
+                view.owners(index, family)
             }
         };
-        for made in out.finish() {
-            self.write(made, is_headed, text);
-            is_headed = true;
-        }
-        self.next = if upto < all {
-            Next::Family { position, owner: upto, is_headed }
-        } else {
-            Next::Family { position: position + 1, owner: 0, is_headed: false }
-        };
-    }
-
-    /// Adds a family, or more of one that has its head.
-    fn write(&mut self, family: MetricFamily, is_headed: bool, text: &mut String) {
-        self.series += series(&family);
-        let start = text.len();
-        TextEncoder::new()
-            .encode_utf8(&[family], text)
-            .expect("writing into a string succeeds and every family has a name and a sample");
-        if is_headed {
-            // Two lines, HELP and TYPE: no text of the table has a line end.
-            let head: usize =
-                text.get(start..).unwrap_or_default().split_inclusive('\n').take(2).map(str::len).sum();
-            text.drain(start..start + head);
+        match upto < all {
+            true => Next::Family { position, owner: upto },
+            false => Next::Family { position: position + 1, owner: 0 },
         }
     }
 }
@@ -134,27 +100,14 @@ impl Iterator for Scrape {
 
     fn next(&mut self) -> Option<String> {
         let began = Instant::now();
-        let mut text = String::with_capacity(2 * PIECE);
-        while text.len() < PIECE && !matches!(self.next, Next::Nothing) {
-            self.step(&mut text);
+        while self.page.len() < PIECE && !matches!(self.next, Next::Nothing) {
+            self.step();
         }
+        let room = if matches!(self.next, Next::Nothing) { 0 } else { 2 * PIECE };
+        let text = self.page.take(room);
         self.spent += began.elapsed();
         (!text.is_empty()).then_some(text)
     }
-}
-
-/// How many sample lines a family makes.
-fn series(family: &MetricFamily) -> u64 {
-    let lines = match family.get_field_type() {
-        // Each bucket has one, and so have the one for all, the sum and the count.
-        MetricType::HISTOGRAM => |metric: &_| buckets(metric) + 3,
-        _ => |_: &_| 1,
-    };
-    u64::try_from(family.get_metric().iter().map(lines).sum::<usize>()).unwrap_or(u64::MAX)
-}
-
-fn buckets(metric: &prometheus::proto::Metric) -> usize {
-    metric.get_histogram().get_bucket().len()
 }
 
 #[cfg(test)]
@@ -163,16 +116,22 @@ mod tests {
     use crate::facts::clock::Clock;
     use crate::facts::snapshot::Surroundings;
     use crate::telemetry::samples;
+    use crate::telemetry::{MetricsDetail, MetricsSettings};
     use std::collections::BTreeSet;
     use std::time::SystemTime;
 
     fn pieces(destinations: usize) -> Vec<String> {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(MetricsSettings {
+            detail: MetricsDetail::Full,
+            max_series: 1_000_000,
+            ..MetricsSettings::default()
+        }));
         let names: Vec<String> = (0..destinations).map(|n| format!("d{n}")).collect();
         metrics.apply(samples::directory(&names.iter().map(String::as_str).collect::<Vec<_>>()));
         Scrape::new(
             metrics,
             View::new(vec![], Surroundings::default(), Clock::new(Instant::now(), SystemTime::now())),
+            Format::Text,
         )
         .collect()
     }

@@ -1,9 +1,9 @@
-//! What traces and logs can be told.
+//! What telemetry can be told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Traces and logs.
+/// Metrics, traces and logs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Where spans go; `None` turns tracing off.
@@ -20,6 +20,46 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The least severe level logged, or an `EnvFilter` directive. Default info.
     pub log_level: Arc<str>,
+    /// What is exposed.
+    pub metrics: MetricsSettings,
+}
+
+/// How much is exposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// How much is told of each destination. Default auto.
+    pub detail: MetricsDetail,
+    /// Series at most; what is above is summed up under `other`. Default 50,000.
+    pub max_series: u32,
+    /// Whether OpenMetrics has exemplars. Default true.
+    pub exemplars: bool,
+    /// Threads of all runtimes, each of which has a series.
+    pub threads: u16,
+}
+
+impl MetricsSettings {
+    /// Threads of the control plane: one may be busy with a scrape while another reloads.
+    pub const CONTROL_THREADS: u16 = 2;
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { detail: MetricsDetail::Auto, max_series: 50_000, exemplars: true, threads: 3 }
+    }
+}
+
+crate::words! {
+    /// How much is told of each destination.
+    MetricsDetail {
+        /// The richest that fits into `max_series`.
+        Auto => "auto",
+        /// Everything.
+        Full => "full",
+        /// All but exact status codes and four histograms.
+        Basic => "basic",
+        /// How it is and what it has to do.
+        State => "state",
+    }
 }
 
 crate::words! {

@@ -55,13 +55,13 @@ impl Writer {
         }
     }
 
-    /// Writes the spans that an event ends, if their trace is kept.
-    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) {
+    /// Writes the spans that an event ends, if their trace is kept; the span that stands for it then.
+    pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) -> Option<SpanRef> {
         match event {
             Event::TransactionFinished(record) | Event::RequestUnanswered(record) => {
-                self.transaction(index, metrics, record)
+                return self.transaction(index, metrics, record);
             }
-            Event::ProbeFinished(record) => self.probe(index, metrics, record),
+            Event::ProbeFinished(record) => return self.probe(index, metrics, record),
             // Told within the record of the transaction they belong to.
             Event::RequestReceived { .. }
             | Event::RequestAbsorbed { .. }
@@ -105,10 +105,16 @@ impl Writer {
             | Event::DrainStarted { .. }
             | Event::DrainEnded { .. } => {}
         }
+        None
     }
 
-    fn transaction(&mut self, index: &Index, metrics: &Metrics, record: &TransactionRecord) {
-        let Self { lane: Some(lane), ids, clock, .. } = self else { return };
+    fn transaction(
+        &mut self,
+        index: &Index,
+        metrics: &Metrics,
+        record: &TransactionRecord,
+    ) -> Option<SpanRef> {
+        let Self { lane: Some(lane), ids, clock, .. } = self else { return None };
         let decision = decision::of_transaction(record, self.slow, self.ratio);
         let decision = self.budget.limit(decision, record, self.ratio);
         metrics.trace_ended(index, decision);
@@ -116,14 +122,15 @@ impl Writer {
             let write = |bytes: &mut Vec<u8>| transaction::write(bytes, index, *clock, ids, record);
             lane.write(metrics, transaction::count(record), write);
         }
+        decision.is_kept().then_some(record.span)
     }
 
-    fn probe(&mut self, index: &Index, metrics: &Metrics, record: &ProbeRecord) {
-        let Some(lane) = &self.lane else { return };
+    fn probe(&mut self, index: &Index, metrics: &Metrics, record: &ProbeRecord) -> Option<SpanRef> {
+        let lane = self.lane.as_ref()?;
         let decision = decision::of_probe(record, self.probe_ratio);
         metrics.trace_ended(index, decision);
         if !decision.is_kept() {
-            return;
+            return None;
         }
         let cause = self.changed_by.get(&record.target).copied();
         lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, record, cause));
@@ -131,5 +138,6 @@ impl Writer {
             self.changed_by.retain(|target, _| index.target(*target).is_some());
             self.changed_by.insert(record.target, record.span);
         }
+        Some(record.span)
     }
 }

@@ -1,20 +1,21 @@
 //! State gauges, built at scrape from snapshots.
 //!
 //! A gauge here is a field of a snapshot put into words; nothing is remembered between scrapes, so
-//! a gauge cannot drift or outlive what it describes.
+//! a gauge cannot drift or outlive what it describes. Those of the process itself are in `process`.
 
-use super::metrics::{Families, Index, Metrics, float};
+mod process;
+mod usage;
+
+use super::metrics::{Index, Metrics, float, least};
+use super::page::{Page, owner};
 use super::table::{Family as F, Scope};
-use super::values::{DialogState, METHODS, ROLES, STATES};
-use super::{panics, process};
+use super::values::DialogState;
 use crate::facts::clock::Clock;
-use crate::facts::event::{ConnectionRole, Queue};
-use crate::facts::snapshot::{DestinationSnapshot, SetSnapshot, Snapshot, Surroundings};
-use crate::facts::{Admin, State, Target};
-use smallvec::SmallVec;
+use crate::facts::snapshot::{DestinationSnapshot, ReceiveBuffer, SetSnapshot, Snapshot, Surroundings};
+use crate::facts::{Admin, SetId, State, Target};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What is, as one scrape sees it.
@@ -28,6 +29,59 @@ pub struct View {
     /// Transactions that wait, by destination.
     waiting: HashMap<Target, u64>,
 }
+
+/// One destination, and when it was looked at.
+struct Member<'a> {
+    at: Instant,
+    clock: Clock,
+    set: &'a SetSnapshot,
+    is: &'a DestinationSnapshot,
+    waiting: u64,
+}
+
+/// A gauge of a destination that is one number, or absent.
+type OfMember = fn(&Member<'_>) -> Option<f64>;
+/// A gauge of a set that is one number.
+type OfSet = fn(&SetSnapshot) -> f64;
+
+const OF_MEMBERS: &[(F, OfMember)] = &[
+    (F::DestinationUp, |member| Some(flag(member.is.usable))),
+    (F::DestinationProbing, |member| Some(flag(member.is.probe.enabled))),
+    (F::DestinationWeight, |member| Some(f64::from(member.is.weight))),
+    (F::DestinationAdded, |member| Some(member.unix(member.is.added))),
+    (F::DestinationChanged, |member| Some(member.unix(member.is.since))),
+    (F::DestinationAddresses, |member| Some(count(member.is.addresses.len()))),
+    (F::DestinationDnsStale, |member| Some(flag(member.is.dns_stale))),
+    (F::DestinationEjected, |member| Some(flag(member.is.ejected_until.is_some()))),
+    (F::DestinationRetryAfter, |member| {
+        let pause = member.is.retry_after_until.map(|end| end.saturating_duration_since(member.at));
+        Some(pause.unwrap_or_default().as_secs_f64())
+    }),
+    (F::DestinationDamped, |member| Some(flag(member.is.probe.damped))),
+    (F::DestinationInFlight, |member| Some(float(member.waiting))),
+    (F::DestinationCalls, |member| Some(float(member.is.load.calls))),
+    (F::DestinationCallsLimit, |member| Some(f64::from(member.is.load.max_calls.unwrap_or(0)))),
+    (F::DestinationSlowStart, |member| Some(member.is.load.ramp)),
+    (F::ProbeLastRtt, |member| Some(seconds(member.is.probe.last_rtt))),
+    (F::ProbeEwma, |member| Some(seconds(member.is.load.response_time))),
+    (F::ProbeLastCode, |member| {
+        Some(member.is.probe.last_outcome.map_or(0.0, |outcome| f64::from(outcome.code())))
+    }),
+    (F::ProbeLast, |member| Some(member.unix(member.is.probe.last_finished?))),
+    (F::ProbeLastSuccess, |member| Some(member.unix(member.is.probe.last_success?))),
+    (F::ProbeFailures, |member| Some(f64::from(member.is.probe.consecutive_failures))),
+    (F::ProbeSuccesses, |member| Some(f64::from(member.is.probe.consecutive_successes))),
+    (F::ProbeInterval, |member| Some(member.is.probe.interval.as_secs_f64())),
+];
+
+const OF_SETS: &[(F, OfSet)] = &[
+    (F::SetAllDown, |set| flag(set.all_down)),
+    (F::SetConfigured, |set| count(set.destinations.len())),
+    (F::SetEnabled, |set| members(set, |member| member.admin == Admin::Enabled)),
+    (F::SetAvailable, |set| members(set, |member| member.usable)),
+    (F::SetObjective, |set| set.objective),
+    (F::SetDetection, |set| set.detection.as_secs_f64()),
+];
 
 impl View {
     /// Joins what the workers know.
@@ -46,18 +100,16 @@ impl View {
         Self { snapshots, surroundings, clock, members, waiting }
     }
 
-    /// Adds the families of the process.
-    pub fn process(&self, metrics: &Metrics, index: &Index, out: &mut Families) {
-        transactions(&self.snapshots, out);
-        let linger = self.snapshots.iter().map(|snapshot| snapshot.linger).sum();
-        out.number(F::LingerBytes, &[], float(linger));
-        process_gauges(metrics, index, out);
-        surrounding_gauges(&self.surroundings, out);
+    /// Writes the families of the process.
+    pub fn process(&self, metrics: &Metrics, index: &Index, page: &mut Page) {
+        process::write(&self.snapshots, &self.surroundings, metrics, index, page);
     }
 
-    /// How many owners the families of this scope have here.
-    pub fn owners(&self, scope: Scope) -> usize {
-        match scope {
+    /// How many owners a family has here.
+    pub fn owners(&self, index: &Index, family: F) -> usize {
+        let spec = family.spec();
+        match spec.scope {
+            _ if least(spec) > index.exposure.detail => 0,
             Scope::Process => 0,
             Scope::Listener => self.surroundings.receive.len(),
             Scope::Set | Scope::SetOrNone => self.sets().count(),
@@ -65,33 +117,69 @@ impl View {
         }
     }
 
-    /// Adds what is asked for of some of the owners of a scope.
-    pub fn collect(&self, index: &Index, scope: Scope, range: Range<usize>, out: &mut Families) {
-        let (skip, take) = (range.start, range.len());
-        match scope {
+    /// Writes what some of its owners have of a family.
+    pub fn family(&self, index: &Index, family: F, range: Range<usize>, page: &mut Page) {
+        let (skip, take) =
+            (range.start, range.end.min(self.owners(index, family)).saturating_sub(range.start));
+        match family.spec().scope {
             Scope::Process => {}
             Scope::Listener => {
                 for (id, buffer) in self.surroundings.receive.iter().skip(skip).take(take) {
-                    let Some(listener) = index.listeners.get(id.index()) else { continue };
-                    let own = ("listener", &*listener.name);
-                    out.number(F::UdpDrops, &[own], float(buffer.dropped));
-                    out.number(F::UdpQueue, &[own], float(buffer.waiting));
+                    if let Some(listener) = index.listeners.get(id.index()) {
+                        page.number(family, &listener.labels, &[], of_buffer(family, buffer));
+                    }
                 }
             }
             Scope::Set | Scope::SetOrNone => {
-                self.sets().skip(skip).take(take).for_each(|set| set_gauges(set, &self.snapshots, out));
-            }
-            Scope::Destination => {
-                for (at, set, destination) in
-                    self.members.iter().skip(skip).take(take).filter_map(|place| self.member(*place))
-                {
-                    let waiting = self.waiting.get(&destination.target).copied().unwrap_or(0);
-                    let owner = Owner { set: &set.name, id: &destination.id };
-                    destination_gauges(&owner, destination, waiting, self.clock, out);
-                    health_gauges(&owner, destination, at, out);
-                    probe_gauges(&owner, destination, self.clock, out);
+                let plain = find(OF_SETS, family);
+                for set in self.sets().skip(skip).take(take) {
+                    let own: Cow<'_, str> = match index.set(set.id) {
+                        Some(known) => known.labels.as_str().into(),
+                        None => owner(&[("set", &*set.name)]).into(),
+                    };
+                    match plain {
+                        Some(value) => page.number(family, &own, &[], value(set)),
+                        None => self.set(family, set, &own, page),
+                    }
                 }
             }
+            Scope::Destination => {
+                let plain = find(OF_MEMBERS, family);
+                for place in self.members.iter().skip(skip).take(take) {
+                    let Some(member) = self.member(*place) else { continue };
+                    let own: Cow<'_, str> = match index.target(member.is.target) {
+                        Some(known) => known.labels.as_str().into(),
+                        None => owner(&[("set", &*member.set.name), ("destination", &*member.is.id)]).into(),
+                    };
+                    match plain.map(|value| value(&member)) {
+                        Some(Some(value)) => page.number(family, &own, &[], value),
+                        Some(None) => {}
+                        None => member.write(family, &own, page),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The families of a set that are more than one number.
+    fn set(&self, family: F, set: &SetSnapshot, own: &str, page: &mut Page) {
+        let sum = |pick: fn(&Snapshot) -> &Vec<(SetId, u64)>| {
+            let counts = self.snapshots.iter().flat_map(pick).filter(|(id, _)| *id == set.id);
+            float(counts.map(|(_, count)| count).sum())
+        };
+        if family == F::SetDestinations {
+            for state in State::ALL {
+                let here = members(set, |member| member.state == *state);
+                page.number(family, own, &[("state", state.as_str())], here);
+            }
+        } else if family == F::SetInfo {
+            page.number(family, own, &[("algorithm", set.algorithm.as_str())], 1.0);
+        } else if family == F::ProbesInFlight {
+            page.number(family, own, &[], sum(|snapshot| &snapshot.probes_in_flight));
+        } else if family == F::Dialogs {
+            let state = |state: DialogState| [("state", state.as_str())];
+            page.number(family, own, &state(DialogState::Early), sum(|snapshot| &snapshot.early));
+            page.number(family, own, &state(DialogState::Confirmed), sum(|snapshot| &snapshot.dialogs));
         }
     }
 
@@ -99,200 +187,60 @@ impl View {
         self.snapshots.iter().flat_map(|snapshot| &snapshot.sets)
     }
 
-    fn member(
-        &self,
-        (worker, set, member): (u32, u32, u32),
-    ) -> Option<(Instant, &SetSnapshot, &DestinationSnapshot)> {
+    fn member(&self, (worker, set, member): (u32, u32, u32)) -> Option<Member<'_>> {
         let snapshot = self.snapshots.get(worker as usize)?;
         let set = snapshot.sets.get(set as usize)?;
-        Some((snapshot.at, set, set.destinations.get(member as usize)?))
+        let is = set.destinations.get(member as usize)?;
+        let waiting = self.waiting.get(&is.target).copied().unwrap_or(0);
+        Some(Member { at: snapshot.at, clock: self.clock, set, is, waiting })
     }
 }
 
-struct Owner<'a> {
-    set: &'a str,
-    id: &'a str,
-}
-
-impl Owner<'_> {
-    /// Adds a series of a family, if it is asked for.
-    fn number(&self, out: &mut Families, family: F, more: &[(&str, &str)], value: f64) {
-        if out.wants(family) {
-            let own = [("set", self.set), ("destination", self.id)];
-            let labels: SmallVec<[_; 6]> = own.into_iter().chain(more.iter().copied()).collect();
-            out.number(family, &labels, value);
+impl Member<'_> {
+    /// The families of a destination that are more than one number.
+    fn write(&self, family: F, own: &str, page: &mut Page) {
+        if family == F::DestinationState {
+            for state in State::ALL {
+                page.number(family, own, &[("state", state.as_str())], flag(*state == self.is.state));
+            }
+        } else if family == F::DestinationInfo {
+            let properties = [
+                ("uri", &*self.is.uri),
+                ("transport", self.is.transport.as_str()),
+                ("priority", &self.is.priority.to_string()),
+                ("source", "config"),
+            ];
+            page.number(family, own, &properties, 1.0);
+        } else if family == F::ProbeThreshold {
+            for (kind, value) in [("down", self.is.probe.down_after), ("up", self.is.probe.up_after)] {
+                page.number(family, own, &[("kind", kind)], f64::from(value));
+            }
         }
     }
-}
 
-fn transactions(snapshots: &[Snapshot], out: &mut Families) {
-    for (role_index, role) in ROLES.iter().enumerate() {
-        for (method_index, method) in METHODS.iter().enumerate() {
-            let mine = snapshots
-                .iter()
-                .flat_map(|snapshot| &snapshot.in_flight)
-                .filter(|(r, m, _)| *r as usize == role_index && *m as usize == method_index);
-            let count = mine.map(|(_, _, count)| count).sum();
-            out.number(F::InFlight, &[("role", role), ("method", method)], float(count));
-        }
+    fn unix(&self, at: Instant) -> f64 {
+        self.clock.wall(at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 }
 
-fn set_gauges(set: &SetSnapshot, snapshots: &[Snapshot], out: &mut Families) {
-    let own = ("set", &*set.name);
-    let members = &set.destinations;
-    let count = |wanted: &dyn Fn(&DestinationSnapshot) -> bool| {
-        float(u64::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(u64::MAX))
-    };
-    out.number(F::SetAllDown, &[own], flag(set.all_down));
-    for state in State::ALL {
-        let labels = [own, ("state", state.as_str())];
-        out.number(F::SetDestinations, &labels, count(&|member| member.state == *state));
-    }
-    out.number(F::SetConfigured, &[own], count(&|_| true));
-    out.number(F::SetEnabled, &[own], count(&|member| member.admin == Admin::Enabled));
-    out.number(F::SetAvailable, &[own], count(&|member| member.usable));
-    out.number(F::SetObjective, &[own], set.objective);
-    out.number(F::SetInfo, &[own, ("algorithm", set.algorithm.as_str())], 1.0);
-    out.number(F::SetDetection, &[own], set.detection.as_secs_f64());
-    let sum = |pick: fn(&Snapshot) -> &Vec<(crate::facts::SetId, u64)>| {
-        float(snapshots.iter().flat_map(pick).filter(|(id, _)| *id == set.id).map(|(_, count)| count).sum())
-    };
-    out.number(F::ProbesInFlight, &[own], sum(|snapshot| &snapshot.probes_in_flight));
-    let state = |state: DialogState| ("state", state.as_str());
-    out.number(F::Dialogs, &[own, state(DialogState::Early)], sum(|snapshot| &snapshot.early));
-    out.number(F::Dialogs, &[own, state(DialogState::Confirmed)], sum(|snapshot| &snapshot.dialogs));
+fn find<T: Copy>(table: &[(F, T)], family: F) -> Option<T> {
+    table.iter().find(|(known, _)| *known == family).map(|(_, value)| *value)
 }
 
-fn destination_gauges(
-    owner: &Owner<'_>,
-    destination: &DestinationSnapshot,
-    waiting: u64,
-    clock: Clock,
-    out: &mut Families,
-) {
-    for state in STATES {
-        let here = *state == destination.state.as_str();
-        owner.number(out, F::DestinationState, &[("state", state)], flag(here));
-    }
-    let priority = destination.priority.to_string();
-    let properties = [
-        ("uri", &*destination.uri),
-        ("transport", destination.transport.as_str()),
-        ("priority", &priority),
-        ("source", "config"),
-    ];
-    owner.number(out, F::DestinationInfo, &properties, 1.0);
-    let load = &destination.load;
-    let addresses = u64::try_from(destination.addresses.len()).unwrap_or(u64::MAX);
-    for (family, value) in [
-        (F::DestinationUp, flag(destination.usable)),
-        (F::DestinationProbing, flag(destination.probe.enabled)),
-        (F::DestinationWeight, f64::from(destination.weight)),
-        (F::DestinationAdded, unix(clock, destination.added)),
-        (F::DestinationChanged, unix(clock, destination.since)),
-        (F::DestinationAddresses, float(addresses)),
-        (F::DestinationDnsStale, flag(destination.dns_stale)),
-        (F::DestinationInFlight, float(waiting)),
-        (F::DestinationCalls, float(load.calls)),
-        (F::DestinationCallsLimit, f64::from(load.max_calls.unwrap_or(0))),
-        (F::DestinationSlowStart, load.ramp),
-    ] {
-        owner.number(out, family, &[], value);
-    }
+fn of_buffer(family: F, buffer: &ReceiveBuffer) -> f64 {
+    float(if family == F::UdpDrops { buffer.dropped } else { buffer.waiting })
 }
 
-/// What requests, and how often it fell, have made of it.
-fn health_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, at: Instant, out: &mut Families) {
-    let pause = destination.retry_after_until.map_or(Duration::ZERO, |end| end.saturating_duration_since(at));
-    for (family, value) in [
-        (F::DestinationEjected, flag(destination.ejected_until.is_some())),
-        (F::DestinationRetryAfter, pause.as_secs_f64()),
-        (F::DestinationDamped, flag(destination.probe.damped)),
-    ] {
-        owner.number(out, family, &[], value);
-    }
+fn members(set: &SetSnapshot, is: impl Fn(&DestinationSnapshot) -> bool) -> f64 {
+    count(set.destinations.iter().filter(|member| is(member)).count())
 }
 
-fn probe_gauges(owner: &Owner<'_>, destination: &DestinationSnapshot, clock: Clock, out: &mut Families) {
-    let probe = &destination.probe;
-    let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
-    for (family, value) in [
-        (F::ProbeLastRtt, seconds(probe.last_rtt)),
-        (F::ProbeEwma, seconds(destination.load.response_time)),
-        (F::ProbeLastCode, probe.last_outcome.map_or(0.0, |outcome| f64::from(outcome.code()))),
-        (F::ProbeFailures, f64::from(probe.consecutive_failures)),
-        (F::ProbeSuccesses, f64::from(probe.consecutive_successes)),
-        (F::ProbeInterval, probe.interval.as_secs_f64()),
-    ] {
-        owner.number(out, family, &[], value);
-    }
-    for (family, at) in [(F::ProbeLast, probe.last_finished), (F::ProbeLastSuccess, probe.last_success)] {
-        if let Some(at) = at {
-            owner.number(out, family, &[], unix(clock, at));
-        }
-    }
-    for (kind, value) in [("down", probe.down_after), ("up", probe.up_after)] {
-        owner.number(out, F::ProbeThreshold, &[("kind", kind)], f64::from(value));
-    }
+fn count(count: usize) -> f64 {
+    float(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-fn process_gauges(metrics: &Metrics, index: &Index, out: &mut Families) {
-    let facts = &metrics.process;
-    for role in ConnectionRole::ALL {
-        let labels = [("transport", "tcp"), ("role", role.as_str())];
-        out.number(F::Connections, &labels, float(metrics.open_connections(index, *role)));
-    }
-    let seconds = |millis: u64| float(millis) / 1_000.0;
-    for (family, value) in [
-        (F::ReloadSuccessful, float(facts.reload_successful.load(Ordering::Relaxed))),
-        (F::ReloadTimestamp, seconds(facts.reload_accepted.load(Ordering::Relaxed))),
-        (F::ConfigHash, float(facts.config_hash.load(Ordering::Relaxed))),
-        (F::ExportSuccess, seconds(facts.export_accepted.load(Ordering::Relaxed))),
-    ] {
-        out.number(family, &[], value);
-    }
-    let build = [
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("revision", env!("BUILD_REVISION")),
-        ("rustc", env!("BUILD_RUSTC")),
-        ("features", "default"),
-    ];
-    out.number(F::BuildInfo, &build, 1.0);
-    let Some(usage) = process::usage() else { return };
-    for (family, value) in [
-        (F::ProcessCpu, usage.cpu),
-        (F::ProcessResident, usage.resident),
-        (F::ProcessVirtual, usage.virtual_memory),
-        (F::ProcessFds, usage.fds),
-        (F::ProcessMaxFds, usage.max_fds),
-        (F::ProcessThreads, usage.threads),
-        (F::ProcessStart, usage.started),
-    ] {
-        out.number(family, &[], value);
-    }
-}
-
-fn surrounding_gauges(surroundings: &Surroundings, out: &mut Families) {
-    for name in Queue::ALL {
-        let known = surroundings.queues.iter().find(|known| known.queue == *name);
-        let (depth, capacity) = known.map_or((0, 0), |known| (known.depth, known.capacity));
-        let own = ("queue", name.as_str());
-        out.number(F::QueueDepth, &[own], float(depth));
-        out.number(F::QueueCapacity, &[own], float(capacity));
-    }
-    let threads = u64::try_from(surroundings.threads.len()).unwrap_or(u64::MAX);
-    out.number(F::RuntimeWorkers, &[], float(threads));
-    out.number(F::RuntimeTasks, &[], float(surroundings.tasks));
-    out.number(F::RuntimeQueue, &[], float(surroundings.waiting_tasks));
-    for (name, busy) in &surroundings.threads {
-        out.number(F::RuntimeBusy, &[("worker", name)], busy.as_secs_f64());
-    }
-    out.number(F::Panics, &[], float(panics::panics()));
-}
-
-fn unix(clock: Clock, at: Instant) -> f64 {
-    clock.wall(at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+fn seconds(time: Option<Duration>) -> f64 {
+    time.map_or(f64::NAN, |time| time.as_secs_f64())
 }
 
 fn flag(value: bool) -> f64 {
@@ -305,6 +253,8 @@ mod tests {
     use crate::facts::event::{ProbeOutcome, Role};
     use crate::facts::snapshot::{LoadSnapshot, ProbeSnapshot};
     use crate::facts::{Algorithm, Method, SetId, Transport, WorkerId};
+    use crate::telemetry::page::Format;
+    use crate::telemetry::table::Source;
     use std::time::SystemTime;
 
     fn snapshot(worker: u8, at: Instant, sets: Vec<SetSnapshot>) -> Snapshot {
@@ -380,12 +330,12 @@ mod tests {
             Surroundings::default(),
             clock,
         );
-        let mut families = Families::default();
-        view.process(&metrics, &metrics.index(), &mut families);
-        for scope in [Scope::Set, Scope::Destination] {
-            view.collect(&metrics.index(), scope, 0..view.owners(scope), &mut families);
+        let (index, mut page) = (metrics.index(), Page::new(Format::Text));
+        view.process(&metrics, &index, &mut page);
+        for family in F::ALL.iter().filter(|family| family.spec().source == Source::State) {
+            view.family(&index, *family, 0..view.owners(&index, *family), &mut page);
         }
-        let text = prometheus::TextEncoder::new().encode_to_string(&families.finish()).unwrap();
+        let text = page.take(0);
         for expected in [
             r#"sipwarden_destination_state{set="pbx",destination="a",state="down"} 1"#,
             r#"sipwarden_destination_state{set="pbx",destination="a",state="up"} 0"#,

@@ -120,6 +120,17 @@ pub enum Kind {
     Histogram(&'static [f64]),
 }
 
+impl Kind {
+    /// Its word in an exposition.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
 /// Whose series a family holds; decides its first labels and when its series appear and vanish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -165,6 +176,16 @@ pub enum Values {
     Configured(&'static str),
 }
 
+impl Values {
+    /// How many there are; 0 if they are not closed.
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Closed(words) => words.len(),
+            Self::Configured(_) => 0,
+        }
+    }
+}
+
 /// One label.
 #[derive(Debug, Clone, Copy)]
 pub struct Label {
@@ -207,6 +228,13 @@ impl Spec {
         if self.name.starts_with("process_") { self.name } else { self.prefixed }
     }
 
+    /// The base unit that ends the name, if one does.
+    pub fn unit(&self) -> Option<&'static str> {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        let last = name.rsplit('_').next()?;
+        ["seconds", "bytes", "ratio"].into_iter().find(|unit| *unit == last)
+    }
+
     /// Whether it counts events of destinations, sets or listeners, of which there may be too many.
     const fn is_foldable(&self) -> bool {
         matches!(self.source, Source::Event) && !matches!(self.scope, Scope::Process)
@@ -217,10 +245,7 @@ impl Spec {
         let mut product = 1;
         let mut rest = self.labels;
         while let [label, tail @ ..] = rest {
-            product *= match label.values {
-                Values::Closed(words) => words.len(),
-                Values::Configured(_) => 0,
-            };
+            product *= label.values.len();
             rest = tail;
         }
         product

@@ -20,7 +20,7 @@ use sipwarden::facts::record::{
 };
 use sipwarden::facts::trace::SpanRef;
 use sipwarden::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
-use sipwarden::telemetry::{LogFormat, OtlpProtocol, Settings, Telemetry};
+use sipwarden::telemetry::{LogFormat, MetricsSettings, OtlpProtocol, Settings, Telemetry};
 use smallvec::smallvec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -108,6 +108,7 @@ pub fn settings(endpoint: &str, protocol: OtlpProtocol) -> Settings {
         slow: Duration::from_secs(2),
         log_format: LogFormat::Json,
         log_level: "info".into(),
+        metrics: MetricsSettings::default(),
     }
 }
 

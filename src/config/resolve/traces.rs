@@ -80,6 +80,12 @@ pub(super) fn telemetry(root: &Root, problems: &Problems) -> telemetry::Settings
         slow: root.tracing.slow,
         log_format: root.log.format,
         log_level: root.log.level.as_str().into(),
+        metrics: telemetry::MetricsSettings {
+            detail: root.metrics.detail,
+            max_series: root.metrics.max_series,
+            exemplars: root.metrics.exemplars,
+            threads: telemetry::MetricsSettings::CONTROL_THREADS + u16::from(root.workers.count()),
+        },
     }
 }
 

@@ -151,7 +151,9 @@ impl Worker {
         let mut kinds = self.core.outbox().forwarded().peekable();
         if kinds.peek().is_some() {
             let delay = begun.elapsed();
-            kinds.for_each(|kind| self.recorder.record(&Event::MessageForwarded { kind, delay }));
+            kinds.for_each(|kind| {
+                self.recorder.record(&Event::MessageForwarded { kind, since: begun, delay })
+            });
         }
     }
 

@@ -3,20 +3,58 @@
 //! An addition is one relaxed atomic add at a computed place: no lock, no look-up, no allocation.
 //! Dropping the block of a removed destination drops all its series, whichever they were.
 
-use crate::telemetry::table::{BlockKind, Family, Kind, Values, block_len, offset};
+use crate::telemetry::exemplars::{self, Exemplar};
+use crate::telemetry::table::{BlockKind, Family, Kind, Values, block_len, block_of, offset};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The counters and histograms of one owner.
 #[derive(Debug)]
 pub struct Block {
+    kind: BlockKind,
     numbers: Box<[AtomicU64]>,
+    /// Empty until the first one; written with the call at hand if nobody reads them, else not.
+    exemplars: Mutex<Vec<Exemplar>>,
 }
 
 impl Block {
     /// A block of zeros.
     pub fn new(kind: BlockKind) -> Self {
-        Self { numbers: (0..block_len(kind)).map(|_| AtomicU64::new(0)).collect() }
+        let numbers = (0..block_len(kind)).map(|_| AtomicU64::new(0)).collect();
+        Self { kind, numbers, exemplars: Mutex::default() }
+    }
+
+    /// The numbers of one family, summed up over blocks of a kind; all others are 0.
+    pub fn sum(kind: BlockKind, family: Family, blocks: &[&Self]) -> Self {
+        let sum = Self::new(kind);
+        let start = offset(family);
+        let end = start + family.spec().combinations() * family.spec().width();
+        for block in blocks {
+            for place in start..end {
+                sum.bump(place, block.numbers.get(place).map_or(0, |number| number.load(Ordering::Relaxed)));
+            }
+        }
+        sum
+    }
+
+    /// Keeps an exemplar of a label set in place of the one before.
+    pub fn exemplify(&self, family: Family, labels: &[usize], exemplar: Exemplar) {
+        let Ok(mut exemplars) = self.exemplars.try_lock() else { return };
+        if exemplars.is_empty() {
+            exemplars.resize(slots_len(self.kind), Exemplar::default());
+        }
+        let start = slots(family).start + combination(family, labels) * slots_each(family);
+        if let Some(place) = exemplars.get_mut(start + exemplars::slot(family, exemplar.value())) {
+            *place = exemplar;
+        }
+    }
+
+    /// The exemplars of a family, if this block has any: those of the first label set first.
+    pub fn exemplars(&self, family: Family) -> Vec<Exemplar> {
+        let exemplars = self.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+        exemplars.get(slots(family)).map_or_else(Vec::new, <[_]>::to_vec)
     }
 
     /// Adds to the counter with these label values, given as positions in their lists.
@@ -60,6 +98,30 @@ impl Block {
     }
 }
 
+/// How many slots for exemplars a label set has: one for each bucket, or one for a counter.
+fn slots_each(family: Family) -> usize {
+    family.spec().width().saturating_sub(1).max(1)
+}
+
+/// The slots of a family among those of its block; none if it has no exemplars.
+fn slots(family: Family) -> Range<usize> {
+    let kind = block_of(family.spec().scope);
+    let before = exemplars::FAMILIES.iter().take_while(|other| **other != family);
+    let start =
+        before.filter(|other| block_of(other.spec().scope) == kind).map(|other| slots_of(*other)).sum();
+    let count = if exemplars::FAMILIES.contains(&family) { slots_of(family) } else { 0 };
+    start..start + count
+}
+
+fn slots_of(family: Family) -> usize {
+    family.spec().combinations() * slots_each(family)
+}
+
+fn slots_len(kind: BlockKind) -> usize {
+    let own = exemplars::FAMILIES.iter().filter(|family| block_of(family.spec().scope) == kind);
+    own.map(|family| slots_of(*family)).sum()
+}
+
 /// The position of a label set among all of its family: mixed radix, the last label fastest.
 #[inline]
 fn combination(family: Family, labels: &[usize]) -> usize {
@@ -85,7 +147,7 @@ pub fn label_positions(family: Family, mut combination: usize) -> [usize; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::table::{Source, TABLE, block_of};
+    use crate::telemetry::table::{Source, TABLE};
 
     #[test]
     fn label_sets_and_positions_are_inverse() {
@@ -123,5 +185,24 @@ mod tests {
         let numbers: Vec<u64> = block.read(Family::FirstResponse, 1).collect();
         assert_eq!(numbers, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 41_001_000_000]);
         assert!(block.read(Family::FirstResponse, 0).all(|number| number == 0));
+    }
+
+    #[test]
+    fn each_bucket_keeps_the_last_exemplar_of_its_own() {
+        let block = Block::new(BlockKind::Destination);
+        assert!(block.exemplars(Family::SetupDelay).is_empty(), "nothing is kept before the first");
+        let mark = |trace, value| Exemplar::new(trace, 1, value, 0.0);
+        for (trace, value) in [(1, 0.3), (2, 0.4), (3, 99.0)] {
+            block.exemplify(Family::SetupDelay, &[1], mark(trace, value));
+        }
+        block.exemplify(Family::Failovers, &[2], mark(4, 1.0));
+        let kept = block.exemplars(Family::SetupDelay);
+        let set: Vec<_> = kept.iter().enumerate().filter(|(_, kept)| kept.is_set()).collect();
+        // Fourteen buckets of `success`, then those of `failure`.
+        assert_eq!(set, [(14 + 3, &mark(2, 0.4)), (14 + 13, &mark(3, 99.0))]);
+        let failovers = block.exemplars(Family::Failovers);
+        assert_eq!(failovers.get(2), Some(&mark(4, 1.0)));
+        assert_eq!(block.exemplars(Family::ProbeRtt).iter().filter(|kept| kept.is_set()).count(), 0);
+        assert!(block.exemplars(Family::Probes).is_empty(), "none of a family that has none");
     }
 }

@@ -1,106 +1,24 @@
-//! Numbers as metric families of the Prometheus data model.
+//! Numbers as samples.
 //!
 //! Walks the blocks at scrape; what is bounded and expected is exposed from the start, what is
-//! merely possible (an odd status code, an algorithm the set no longer uses) once it happened.
+//! merely possible (an odd status code, an algorithm the set no longer uses) once it happened and
+//! while there is room. What there is no room for is summed up under `other`.
 
-use super::SetEntry;
+use super::admission::Admission;
 use super::block::{Block, label_positions};
-use super::index::{Index, TargetEntry};
-use crate::facts::{Algorithm, Method};
-use crate::telemetry::table::{BlockKind, Family, Kind, Scope, Values, block_of};
+use super::exposure::{Detail, foldable, least, tells};
+use super::index::{Index, SetEntry, TargetEntry};
+use crate::facts::{Algorithm, Method, SetId};
+use crate::telemetry::exemplars::Exemplar;
+use crate::telemetry::page::{Page, owner};
+use crate::telemetry::table::{BlockKind, Family, Kind, Label, Scope, Spec, Values, block_of};
 use crate::telemetry::values::{is_call_final, is_usual};
-use prometheus::proto;
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-/// Families under construction.
-#[derive(Debug, Default)]
-pub struct Families {
-    /// The one that is asked for; `None` for any.
-    only: Option<Family>,
-    made: BTreeMap<Family, Vec<proto::Metric>>,
-}
-
-impl Families {
-    /// Takes up one family and leaves out all others.
-    pub fn of(family: Family) -> Self {
-        Self { only: Some(family), made: BTreeMap::new() }
-    }
-
-    /// Whether a family is asked for.
-    pub fn wants(&self, family: Family) -> bool {
-        self.only.is_none_or(|only| only == family)
-    }
-
-    /// Adds a counter or gauge.
-    pub fn number(&mut self, family: Family, labels: &[(&str, &str)], value: f64) {
-        if !self.wants(family) {
-            return;
-        }
-        let mut metric = proto::Metric::from_label(pairs(labels));
-        if let Kind::Counter = family.spec().kind {
-            let mut counter = proto::Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
-        self.made.entry(family).or_default().push(metric);
-    }
-
-    fn histogram(&mut self, family: Family, labels: &[(&str, &str)], numbers: &[u64], bounds: &[f64]) {
-        let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(bounds.len());
-        for (bound, count) in bounds.iter().zip(numbers) {
-            cumulative += count;
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(cumulative);
-            buckets.push(bucket);
-        }
-        let above = numbers.get(bounds.len()).copied().unwrap_or(0);
-        let billionths = numbers.last().copied().unwrap_or(0);
-        let mut histogram = proto::Histogram::default();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulative + above);
-        histogram.set_sample_sum(float(billionths) / 1e9);
-        let mut metric = proto::Metric::from_label(pairs(labels));
-        metric.set_histogram(histogram);
-        self.made.entry(family).or_default().push(metric);
-    }
-
-    /// The families, in the order of the table.
-    pub fn finish(self) -> Vec<proto::MetricFamily> {
-        let family = |(family, metrics): (Family, Vec<proto::Metric>)| {
-            let spec = family.spec();
-            let mut made = proto::MetricFamily::default();
-            made.set_name(spec.full_name().to_owned());
-            made.set_help(spec.help.to_owned());
-            made.set_field_type(match spec.kind {
-                Kind::Counter => proto::MetricType::COUNTER,
-                Kind::Gauge => proto::MetricType::GAUGE,
-                Kind::Histogram(_) => proto::MetricType::HISTOGRAM,
-            });
-            made.set_metric(metrics);
-            made
-        };
-        self.made.into_iter().map(family).collect()
-    }
-}
-
-fn pairs(labels: &[(&str, &str)]) -> Vec<proto::LabelPair> {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    labels.iter().map(pair).collect()
-}
+/// The value of labels that stand for all that is not told apart.
+const OTHER: &str = "other";
 
 /// A count as a sample; exact up to 2^53.
 pub fn float(count: u64) -> f64 {
@@ -109,89 +27,258 @@ pub fn float(count: u64) -> f64 {
     value
 }
 
-/// How many owners a family of events has, by the order in which [`collect`] counts them.
+/// What is written, and from what.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    /// Who there is.
+    pub index: &'a Index,
+    /// What may appear that was not expected.
+    pub admission: &'a mut Admission,
+    /// Where it is written.
+    pub page: &'a mut Page,
+}
+
+/// Whose numbers are written.
+#[derive(Debug, Clone, Copy)]
+struct Owner<'a> {
+    /// Its position among those of the scope.
+    position: usize,
+    /// Its labels, as they are written.
+    labels: &'a str,
+    /// The algorithm whose series are expected.
+    algorithm: Option<Algorithm>,
+}
+
+/// How many owners a family of events has, by the order in which [`Walk::family`] counts them.
 pub fn owners(index: &Index, family: Family) -> usize {
-    if family == Family::FailoverEdges {
-        return index.targets.len();
+    let spec = family.spec();
+    if least(spec) > index.exposure.detail {
+        return 0;
     }
-    match block_of(family.spec().scope) {
+    match block_of(spec.scope) {
+        // Behind the destinations stand the sets, each for those of its that are not told apart.
+        _ if family == Family::FailoverEdges => index.targets.len() + index.sets.len(),
         BlockKind::Process => 1,
         BlockKind::Listener => index.listeners.len(),
         // The last one stands for the requests of no set.
         BlockKind::Set => index.sets.len() + 1,
-        BlockKind::Destination => index.targets.len(),
+        BlockKind::Destination => index.targets.len() + index.sets.len(),
     }
 }
 
-/// Adds the series that some of its owners have of a family of events.
-pub fn collect(index: &Index, family: Family, range: Range<usize>, out: &mut Families) {
-    let (skip, take) = (range.start, range.len());
-    let targets = || index.targets.iter().skip(skip).take(take).flatten();
-    if family == Family::FailoverEdges {
-        return targets().for_each(|entry| collect_edges(entry, out));
+impl Walk<'_> {
+    /// Writes what some of its owners have of a family of events.
+    pub fn family(&mut self, family: Family, range: Range<usize>) {
+        let (index, spec) = (self.index, family.spec());
+        let fold = foldable(spec);
+        let positions = range.start..range.end.min(owners(index, family));
+        for position in positions {
+            if family == Family::FailoverEdges {
+                self.edges(position);
+                continue;
+            }
+            match block_of(spec.scope) {
+                BlockKind::Process => {
+                    self.block(spec, &index.process, Owner { position, labels: "", algorithm: None });
+                }
+                BlockKind::Listener => {
+                    if let Some(listener) = index.listeners.get(position) {
+                        let owner = Owner { position, labels: &listener.labels, algorithm: None };
+                        self.block(spec, &listener.block, owner);
+                    }
+                }
+                BlockKind::Set => {
+                    let none = (spec.scope == Scope::SetOrNone).then_some(&index.no_set);
+                    let set = match index.sets.get(position) {
+                        Some(set) => set.as_ref(),
+                        None => none,
+                    };
+                    if let Some(set) = set {
+                        let owner = Owner { position, labels: &set.labels, algorithm: set.algorithm };
+                        self.block(spec, &set.block, owner);
+                    }
+                }
+                BlockKind::Destination => self.destination(spec, fold, position),
+            }
+        }
     }
-    match block_of(family.spec().scope) {
-        BlockKind::Process => collect_block(&index.process, family, &[], None, out),
-        BlockKind::Listener => {
-            for listener in index.listeners.iter().skip(skip).take(take) {
-                collect_block(&listener.block, family, &[&listener.name], None, out);
-            }
-        }
-        BlockKind::Set => {
-            let without = match family.spec().scope {
-                Scope::SetOrNone => Some(&index.no_set),
-                Scope::Process | Scope::Listener | Scope::Set | Scope::Destination => None,
-            };
-            let sets = index.sets.iter().map(Option::as_ref).chain([without]);
-            for SetEntry { name, algorithm, block } in sets.skip(skip).take(take).flatten() {
-                collect_block(block, family, &[name], *algorithm, out);
-            }
-        }
-        BlockKind::Destination => {
-            for entry in targets() {
-                let owner = [&*entry.set, &*entry.id];
-                collect_block(&entry.block, family, &owner, Some(entry.algorithm), out);
-            }
-        }
-    }
-}
 
-fn collect_block(
-    block: &Block,
-    family: Family,
-    owner: &[&str],
-    algorithm: Option<Algorithm>,
-    out: &mut Families,
-) {
-    let spec = family.spec();
-    let mut numbers = Vec::with_capacity(spec.width());
-    for combination in 0..spec.combinations() {
-        numbers.clear();
-        numbers.extend(block.read(family, combination));
-        let positions = label_positions(family, combination);
-        if !is_expected(family, &positions, algorithm) && numbers.iter().all(|number| *number == 0) {
-            continue;
+    fn destination(&mut self, spec: &Spec, fold: Option<usize>, position: usize) {
+        let index = self.index;
+        if let Some(place) = index.targets.get(position) {
+            if let Some(entry) = place.as_ref().filter(|entry| fold.is_none() || entry.is_apart) {
+                let owner = Owner { position, labels: &entry.labels, algorithm: Some(entry.algorithm) };
+                self.block(spec, &entry.block, owner);
+            }
+            return;
         }
-        let names = spec.scope.labels().iter().zip(owner).map(|(name, value)| (*name, *value));
-        let closed = spec.labels.iter().zip(positions).map(|(name, position)| match name.values {
-            Values::Closed(words) => (name.name, words.get(position).copied().unwrap_or_default()),
-            Values::Configured(_) => (name.name, ""),
-        });
-        let labels: SmallVec<[(&str, &str); 6]> = names.chain(closed).collect();
+        let set = set_behind(index, position);
+        let (Some(fold), Some(set)) = (fold, set) else { return };
+        let blocks: Vec<&Block> = folded(index, set.id).map(|entry| &*entry.block).collect();
+        if !blocks.is_empty() {
+            let sum = Block::sum(BlockKind::Destination, spec.family, &blocks);
+            let labels = owner(&[("set", &*set.name), ("destination", OTHER)]);
+            let others = Owner { position, labels: &labels, algorithm: set.algorithm };
+            let label_sets = self.block(spec, &sum, others);
+            self.dropped(fold, label_sets * blocks.len());
+        }
+    }
+
+    /// Writes the label sets that a block has of a family, and returns how many they are.
+    fn block(&mut self, spec: &Spec, block: &Block, owner: Owner<'_>) -> usize {
+        let detail = self.index.exposure.detail;
+        let exemplars = if self.page.has_exemplars() { block.exemplars(spec.family) } else { Vec::new() };
+        let slots = spec.width().saturating_sub(1).max(1);
+        let mut numbers: SmallVec<[u64; 20]> = SmallVec::new();
+        if spec.labels.iter().any(|label| !tells(detail, spec, label)) {
+            return self.summed(spec, block, owner);
+        }
+        let (mut written, mut rest) = (0, None);
+        for combination in 0..spec.combinations() {
+            numbers.clear();
+            numbers.extend(block.read(spec.family, combination));
+            let positions = label_positions(spec.family, combination);
+            if !is_expected(spec.family, &positions, owner.algorithm) {
+                if numbers.iter().all(|number| *number == 0) {
+                    continue;
+                }
+                if !self.admission.admits(spec, owner.position, combination) {
+                    add(rest.get_or_insert_with(|| vec![0; numbers.len()]), &numbers);
+                    continue;
+                }
+            }
+            let labels: SmallVec<[(&str, &str); 4]> = spec
+                .labels
+                .iter()
+                .zip(positions)
+                .map(|(label, position)| (label.name, word(label, position)))
+                .collect();
+            let exemplars = exemplars.get(combination * slots..(combination + 1) * slots).unwrap_or_default();
+            self.sample(spec, owner.labels, &labels, &numbers, exemplars);
+            written += 1;
+        }
+        if let Some(rest) = rest {
+            let labels: SmallVec<[_; 4]> = spec.labels.iter().map(|label| (label.name, OTHER)).collect();
+            self.sample(spec, owner.labels, &labels, &rest, &[]);
+            if let Some(fold) = foldable(spec) {
+                self.dropped(fold, 1);
+            }
+        }
+        written
+    }
+
+    /// Writes a family of counters without the labels that are not told apart.
+    fn summed(&mut self, spec: &Spec, block: &Block, owner: Owner<'_>) -> usize {
+        let detail = self.index.exposure.detail;
+        let kept = |label: &Label| tells(detail, spec, label);
+        let mut sums: SmallVec<[([usize; 4], u64); 8]> = SmallVec::new();
+        for combination in 0..spec.combinations() {
+            let mut positions = label_positions(spec.family, combination);
+            for (label, position) in spec.labels.iter().zip(&mut positions) {
+                *position = if kept(label) { *position } else { 0 };
+            }
+            let number = block.read(spec.family, combination).next().unwrap_or(0);
+            match sums.iter_mut().find(|(known, _)| *known == positions) {
+                Some((_, sum)) => *sum += number,
+                None => sums.push((positions, number)),
+            }
+        }
+        for (positions, sum) in &sums {
+            let labels: SmallVec<[(&str, &str); 4]> = spec
+                .labels
+                .iter()
+                .zip(positions)
+                .filter(|(label, _)| kept(label))
+                .map(|(label, position)| (label.name, word(label, *position)))
+                .collect();
+            self.page.count(spec.family, owner.labels, &labels, *sum, None);
+        }
+        sums.len()
+    }
+
+    fn sample(
+        &mut self,
+        spec: &Spec,
+        owner: &str,
+        labels: &[(&str, &str)],
+        numbers: &[u64],
+        exemplars: &[Exemplar],
+    ) {
         match spec.kind {
             Kind::Counter | Kind::Gauge => {
-                out.number(family, &labels, float(numbers.first().copied().unwrap_or(0)));
+                let number = numbers.first().copied().unwrap_or(0);
+                self.page.count(spec.family, owner, labels, number, exemplars.first());
             }
-            Kind::Histogram(bounds) => out.histogram(family, &labels, &numbers, bounds),
+            Kind::Histogram(_) => self.page.histogram(spec.family, owner, labels, numbers, exemplars),
         }
+    }
+
+    fn edges(&mut self, position: usize) {
+        let index = self.index;
+        let family = Family::FailoverEdges;
+        if let Some(place) = index.targets.get(position) {
+            for entry in place.iter().filter(|entry| entry.is_apart) {
+                for edge in &entry.edges {
+                    let labels = [("set", &*entry.set), ("from", &*entry.id), ("to", &*edge.name)];
+                    self.page.count(family, "", &labels, edge.count.load(Ordering::Relaxed), None);
+                }
+            }
+            return;
+        }
+        let Some(set) = set_behind(index, position) else { return };
+        let edges = folded(index, set.id).flat_map(|entry| &entry.edges);
+        let (count, sum) =
+            edges.fold((0, 0), |(count, sum), edge| (count + 1, sum + edge.count.load(Ordering::Relaxed)));
+        if count > 0 {
+            let labels = [("set", &*set.name), ("from", OTHER), ("to", OTHER)];
+            self.page.count(family, "", &labels, sum, None);
+            if let Some(fold) = foldable(family.spec()) {
+                self.dropped(fold, count);
+            }
+        }
+    }
+
+    fn dropped(&self, fold: usize, label_sets: usize) {
+        let count = u64::try_from(label_sets).unwrap_or(u64::MAX);
+        self.index.process.add(Family::SeriesDropped, &[fold], count);
     }
 }
 
-fn collect_edges(entry: &TargetEntry, out: &mut Families) {
-    for edge in &entry.edges {
-        let labels = [("set", &*entry.set), ("from", &*entry.id), ("to", &*edge.name)];
-        out.number(Family::FailoverEdges, &labels, float(edge.count.load(Ordering::Relaxed)));
+/// The set that stands at a position behind the destinations.
+fn set_behind(index: &Index, position: usize) -> Option<&SetEntry> {
+    index.sets.get(position - index.targets.len())?.as_ref()
+}
+
+/// The destinations of a set that are not told apart.
+fn folded(index: &Index, set: SetId) -> impl Iterator<Item = &TargetEntry> {
+    index.targets.iter().flatten().filter(move |entry| entry.set_id == set && !entry.is_apart)
+}
+
+fn word(label: &Label, position: usize) -> &'static str {
+    match label.values {
+        Values::Closed(words) => words.get(position).copied().unwrap_or_default(),
+        Values::Configured(_) => "",
     }
+}
+
+fn add(sums: &mut [u64], numbers: &[u64]) {
+    sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+}
+
+/// How many label sets of a family are exposed before anything happened.
+pub fn expected(spec: &Spec, algorithm: Option<Algorithm>, detail: Detail) -> usize {
+    let told = |label: &&Label| tells(detail, spec, label);
+    if spec.labels.iter().all(|label| told(&label)) {
+        let positions = (0..spec.combinations()).map(|combination| label_positions(spec.family, combination));
+        return positions.filter(|positions| is_expected(spec.family, positions, algorithm)).count();
+    }
+    spec.labels.iter().filter(told).map(|label| label.values.len()).product()
+}
+
+/// Whether further label sets may appear.
+pub fn has_unexpected(spec: &Spec, detail: Detail) -> bool {
+    let told = spec.labels.iter().all(|label| tells(detail, spec, label));
+    told && expected(spec, Some(Algorithm::RoundRobin), detail) < spec.combinations()
 }
 
 /// Whether a label set is exposed before anything happened.

@@ -3,8 +3,11 @@
 //! Built at load and at every reload; what stays keeps its block, what is gone loses it.
 
 use super::block::Block;
+use super::exposure::{Detail, Exposure};
 use crate::facts::directory::{Directory, DirectorySet};
 use crate::facts::{Algorithm, SetId, Target};
+use crate::telemetry::page::owner;
+use crate::telemetry::settings::MetricsSettings;
 use crate::telemetry::table::BlockKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,6 +20,8 @@ const MAX_EDGES: usize = 16;
 pub struct ListenerEntry {
     /// Its name.
     pub name: Arc<str>,
+    /// Its labels as they are written.
+    pub labels: String,
     /// Its numbers.
     pub block: Arc<Block>,
 }
@@ -24,8 +29,12 @@ pub struct ListenerEntry {
 /// One set, or the requests of none.
 #[derive(Debug)]
 pub struct SetEntry {
+    /// Its id; meaningless for no set.
+    pub id: SetId,
     /// Its name, empty for no set.
     pub name: Arc<str>,
+    /// Its labels as they are written.
+    pub labels: String,
     /// Its algorithm, none for no set.
     pub algorithm: Option<Algorithm>,
     /// Its numbers.
@@ -50,6 +59,10 @@ pub struct TargetEntry {
     pub set: Arc<str>,
     /// Its id.
     pub id: Arc<str>,
+    /// Its labels as they are written.
+    pub labels: String,
+    /// Whether it is told apart in the families that may be folded.
+    pub is_apart: bool,
     /// Its set.
     pub set_id: SetId,
     /// Its set's algorithm.
@@ -77,6 +90,8 @@ pub struct Index {
     pub sets: Vec<Option<SetEntry>>,
     /// The configured destinations, by target.
     pub targets: Vec<Option<TargetEntry>>,
+    /// How much of it is exposed.
+    pub exposure: Exposure,
 }
 
 impl Index {
@@ -87,26 +102,24 @@ impl Index {
             directory: Arc::default(),
             process: Arc::new(Block::new(BlockKind::Process)),
             listeners: vec![],
-            no_set: SetEntry {
-                name: "".into(),
-                algorithm: None,
-                block: Arc::new(Block::new(BlockKind::Set)),
-            },
+            no_set: no_set(Arc::new(Block::new(BlockKind::Set))),
             sets: vec![],
             targets: vec![],
+            exposure: Exposure { detail: Detail::Full, series: 0, apart: 0, room: 0 },
         }
     }
 
     /// The index of another configuration, with the blocks of all that stays.
-    pub fn follow(&self, directory: Arc<Directory>) -> Self {
+    pub fn follow(&self, directory: Arc<Directory>, settings: &MetricsSettings) -> Self {
         let mut next = Self {
             generation: self.generation + 1,
             process: Arc::clone(&self.process),
             listeners: self.listeners_of(&directory),
-            no_set: SetEntry { name: "".into(), algorithm: None, block: Arc::clone(&self.no_set.block) },
+            no_set: no_set(Arc::clone(&self.no_set.block)),
             sets: (0..directory.names.set_count()).map(|_| None).collect(),
             targets: (0..directory.names.target_count()).map(|_| None).collect(),
             directory: Arc::clone(&directory),
+            exposure: self.exposure,
         };
         for set in &directory.sets {
             let name: Arc<str> = directory.names.set(set.id).into();
@@ -121,8 +134,14 @@ impl Index {
                 None => Arc::new(Block::new(BlockKind::Set)),
             };
             if let Some(place) = next.sets.get_mut(set.id.index()) {
-                *place = Some(SetEntry { name, algorithm: Some(set.algorithm), block });
+                let labels = owner(&[("set", &*name)]);
+                *place = Some(SetEntry { id: set.id, name, labels, algorithm: Some(set.algorithm), block });
             }
+        }
+        next.exposure = Exposure::of(&next, settings);
+        let apart = next.exposure.apart;
+        for (position, entry) in next.targets.iter_mut().flatten().enumerate() {
+            entry.is_apart = position < apart;
         }
         next
     }
@@ -151,6 +170,7 @@ impl Index {
         let known = |name: &Arc<str>| self.listeners.iter().find(|entry| entry.name == *name);
         let entry = |name: &Arc<str>| ListenerEntry {
             name: Arc::clone(name),
+            labels: owner(&[("listener", &**name)]),
             block: match known(name) {
                 Some(entry) => Arc::clone(&entry.block),
                 None => Arc::new(Block::new(BlockKind::Listener)),
@@ -180,9 +200,12 @@ impl Index {
         if !is_small || set.has_fallback {
             edges.push(edge(None));
         }
+        let id: Arc<str> = directory.names.target(target).into();
         TargetEntry {
             set: Arc::clone(name),
-            id: directory.names.target(target).into(),
+            labels: owner(&[("set", &**name), ("destination", &*id)]),
+            id,
+            is_apart: true,
             set_id: set.id,
             algorithm: set.algorithm,
             block: known.map_or_else(
@@ -191,5 +214,15 @@ impl Index {
             ),
             edges,
         }
+    }
+}
+
+fn no_set(block: Arc<Block>) -> SetEntry {
+    SetEntry {
+        id: SetId::new(u16::MAX),
+        name: "".into(),
+        labels: owner(&[("set", "")]),
+        algorithm: None,
+        block,
     }
 }

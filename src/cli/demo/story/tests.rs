@@ -4,7 +4,9 @@ use super::super::text::{Text, address, uri};
 use super::*;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
-use crate::admin::{self, Clock, Control, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
+use crate::admin::{
+    self, Clock, Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable,
+};
 use crate::facts::snapshot::{
     DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
 };
@@ -82,7 +84,7 @@ impl Fake {
 
 #[async_trait]
 impl Control for Fake {
-    async fn metrics(&self) -> Result<Pieces, Unavailable> {
+    async fn metrics(&self, _: MetricsFormat) -> Result<Pieces, Unavailable> {
         let all_down = u8::from(!self.destinations.iter().any(|address| Self::is_alive(*address)));
         let mut text = format!("sipwarden_set_all_down{{set=\"pbx\"}} {all_down}\n");
         let failovers = self.failovers.load(Ordering::Relaxed);

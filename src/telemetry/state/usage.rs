@@ -28,7 +28,7 @@ pub struct ProcessUsage {
 }
 
 /// Reads the facts, if there is a `/proc` that has them.
-pub fn usage() -> Option<ProcessUsage> {
+pub fn read() -> Option<ProcessUsage> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The command in parentheses may hold blanks; fields are counted from behind it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn reads_this_process() {
-        let usage = usage().unwrap();
+        let usage = read().unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         assert!(usage.started > now - 86_400.0 && usage.started <= now + 2.0);
         assert!(usage.resident > 0.0 && usage.virtual_memory >= usage.resident);

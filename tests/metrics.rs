@@ -1,0 +1,17 @@
+//! What `/metrics` says, whatever happens: through the real core, the real readers of its events and the
+//! encoder of the scrape.
+
+#[path = "metrics/exposition.rs"]
+mod exposition;
+
+#[path = "metrics/invariants.rs"]
+mod invariants;
+#[path = "metrics/limits.rs"]
+mod limits;
+#[path = "metrics/openmetrics.rs"]
+mod openmetrics;
+#[path = "support/sim.rs"]
+#[expect(dead_code, reason = "shared with the flows, which use the rest")]
+mod sim;
+#[path = "metrics/watched.rs"]
+mod watched;

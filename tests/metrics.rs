@@ -1,5 +1,10 @@
 //! What `/metrics` says, whatever happens: through the real core, the real readers of its events and the
 //! encoder of the scrape.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test looks for is there, or the test fails"
+)]
 
 #[path = "metrics/exposition.rs"]
 mod exposition;

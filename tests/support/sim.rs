@@ -9,7 +9,6 @@ mod promises;
 use promises::Promises;
 use sipwarden::config;
 use sipwarden::dispatch::Loads;
-use sipwarden::facts::directory::Directory;
 use sipwarden::facts::event::{DnsResult, Event, ReloadTrigger, TransportReason};
 use sipwarden::facts::evidence::Evidence;
 use sipwarden::facts::lookup::{Found, Lookup, Resolution};
@@ -65,7 +64,7 @@ pub struct World {
     settings: Settings,
     answers: Answers,
     /// The plan of both.
-    expanded: Arc<Plan>,
+    pub expanded: Arc<Plan>,
     mailboxes: BTreeMap<SocketAddr, VecDeque<Sent>>,
     /// Sent and not yet where it goes.
     under_way: VecDeque<Sent>,
@@ -329,11 +328,6 @@ impl World {
     /// Takes everything sent to anybody.
     pub fn drain_all(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.mailboxes).into_values().flatten().collect()
-    }
-
-    /// Who is who in the configuration in force.
-    pub fn directory(&self) -> Arc<Directory> {
-        Arc::clone(self.expanded.directory())
     }
 
     pub fn target(&self, id: &str) -> Target {

@@ -8,6 +8,7 @@
 //! | `GET /-/ready` | 200 once configured and bound, 503 before and while draining; not a matter of destinations |
 //! | `POST /-/reload` | reads the configuration again and applies it whole, or not at all (`?reset=true` also forgets states and wishes) |
 //! | `GET /api/v1/destinations` | sets and destinations with state, probes and history (`?history=false` leaves it out) |
+//! | `GET /api/v1/config` | the configuration in force with every default, secrets cut, and its hash |
 //! | `POST /api/v1/destinations/{set}/{id}/state` | sets what the administrator wants: `{"state": "enabled\|draining\|disabled"}` |
 //! | `POST /api/v1/probe/{set}` | probes every destination of a set now |
 //! | `POST /api/v1/probe/{set}/{id}` | probes one destination now |
@@ -29,7 +30,9 @@ pub mod probes;
 mod settings;
 
 pub use crate::facts::clock::Clock;
-pub use control::{Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
+pub use control::{
+    Control, Effective, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable,
+};
 pub use settings::Settings;
 
 use crate::facts::Admin;
@@ -69,6 +72,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/api/v1/destinations",
         "sets and destinations with state, probes and history (`?history=false` leaves it out)",
     ),
+    ("GET", "/api/v1/config", "the configuration in force with every default, secrets cut, and its hash"),
     (
         "POST",
         "/api/v1/destinations/{set}/{id}/state",
@@ -203,6 +207,7 @@ enum Resource<'a> {
     Ready,
     Reload,
     Destinations,
+    Config,
     State { set: &'a str, id: &'a str },
     Probe { set: &'a str, id: Option<&'a str> },
     Explain,
@@ -217,6 +222,7 @@ impl<'a> Resource<'a> {
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
             "/api/v1/destinations" => Some(Self::Destinations),
+            "/api/v1/config" => Some(Self::Config),
             "/api/v1/explain" => Some(Self::Explain),
             _ if path.starts_with("/api/v1/probe/") => {
                 let inner = path.strip_prefix("/api/v1/probe/")?;
@@ -238,9 +244,13 @@ impl<'a> Resource<'a> {
     const fn is_change(&self) -> bool {
         match self {
             Self::Reload | Self::State { .. } | Self::Probe { .. } => true,
-            Self::Page | Self::Metrics | Self::Healthy | Self::Ready | Self::Destinations | Self::Explain => {
-                false
-            }
+            Self::Page
+            | Self::Metrics
+            | Self::Healthy
+            | Self::Ready
+            | Self::Destinations
+            | Self::Config
+            | Self::Explain => false,
         }
     }
 }
@@ -277,6 +287,10 @@ impl Server {
             }
             Resource::Reload => self.reload(head.uri.query()).await,
             Resource::Destinations => self.destinations(head.uri.query()).await,
+            Resource::Config => {
+                let Effective { hash, json } = self.control.config().await;
+                Answer::text("application/json", format!("{{\"hash\":{hash},\"config\":{json}}}\n"))
+            }
             Resource::State { set, id } => match read(body).await {
                 Ok(body) => self.set_admin(set, id, &body).await,
                 Err(refused) => refused,

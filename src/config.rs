@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a configuration is looked for, in this order.
@@ -58,9 +59,17 @@ pub struct Config {
     pub secret: Option<[u8; 16]>,
     /// Where states survive a restart, from `state_file`.
     pub state_file: Option<PathBuf>,
-    /// What is in force, with every default, as YAML; secrets are cut.
-    pub effective: String,
+    /// What is in force, with every default, as JSON (which is YAML); secrets are cut.
+    pub effective: Arc<str>,
     fixed: Vec<(String, String)>,
+}
+
+impl Config {
+    /// What is in force, with every default, as a file to read; secrets are cut.
+    pub fn effective_yaml(&self) -> String {
+        let shown: serde_yaml::Value = serde_yaml::from_str(&self.effective).unwrap_or_default();
+        serde_yaml::to_string(&shown).unwrap_or_default()
+    }
 }
 
 /// Finds the file to load: the one named, else the first of [`PLACES`].
@@ -165,7 +174,7 @@ fn add_independent(found: &mut Vec<Problem>, later: Vec<Problem>, value: &figmen
 fn finish(root: &Root, resolved: resolve::Resolved) -> Config {
     let mut shown = root.show();
     cut_secrets(&mut shown);
-    let effective = serde_yaml::to_string(&shown).unwrap_or_default();
+    let effective = serde_json::to_string(&shown).unwrap_or_default();
     let digest = Sha256::digest(effective.as_bytes());
     let mut proxy = resolved.proxy;
     proxy.hash = digest.iter().take(6).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
@@ -179,7 +188,7 @@ fn finish(root: &Root, resolved: resolve::Resolved) -> Config {
         drain_timeout: root.drain.timeout,
         secret: resolved.secret,
         state_file: resolved.state_file,
-        effective,
+        effective: effective.into(),
     }
 }
 

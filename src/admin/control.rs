@@ -9,6 +9,7 @@ use crate::facts::clock::Clock;
 use crate::facts::snapshot::{Detail, Snapshot};
 use crate::proxy::Question;
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// A text that is made while it is sent.
 pub struct Pieces(pub(super) Box<dyn Iterator<Item = String> + Send>);
@@ -27,6 +28,8 @@ pub trait Control: Send + Sync + 'static {
     async fn metrics(&self, format: MetricsFormat) -> Result<Pieces, Unavailable>;
     /// What every worker knows; only worker 0 tells sets and destinations.
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable>;
+    /// What is configured.
+    async fn config(&self) -> Effective;
     /// Whether the configuration is loaded, the sockets are bound and no drain has begun; never a
     /// matter of the destinations.
     fn is_ready(&self) -> bool;
@@ -41,6 +44,15 @@ pub trait Control: Send + Sync + 'static {
     async fn set_admin(&self, set: &str, id: &str, admin: Admin) -> Result<(), NotSet>;
     /// How instants of snapshots become times of day.
     fn clock(&self) -> Clock;
+}
+
+/// The configuration in force.
+#[derive(Debug, Clone)]
+pub struct Effective {
+    /// First 48 bits of its SHA-256, as `sipwarden_config_hash` says.
+    pub hash: u64,
+    /// All of it with every default, as JSON; secrets are cut.
+    pub json: Arc<str>,
 }
 
 /// How `/metrics` is written.

@@ -33,6 +33,9 @@ impl Control for Fake {
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {
         if self.stuck { Err(Unavailable) } else { Ok(vec![snapshot(self.started, detail)]) }
     }
+    async fn config(&self) -> Effective {
+        Effective { hash: 7, json: r#"{"workers":1}"#.into() }
+    }
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
@@ -245,6 +248,13 @@ async fn every_listed_route_exists_and_refuses_other_methods() {
     }
     let head = request(address, "HEAD", "/metrics", "").await;
     assert!(status(&head) == "200" && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn the_configuration_is_told_with_its_hash() {
+    let address = serve_fake(None, &fake(false));
+    let config: serde_json::Value = client(address, None).get("/api/v1/config").await.unwrap();
+    assert_eq!(config, serde_json::json!({"hash": 7, "config": {"workers": 1}}));
 }
 
 #[tokio::test]

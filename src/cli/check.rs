@@ -36,7 +36,7 @@ pub fn run(args: Args) -> ExitCode {
 /// The effective configuration and each set's worst-case detection time; comments but for the
 /// configuration, so that the whole can be loaded again.
 fn report(config: &Config, name: &str) -> String {
-    let mut text = format!("# {name}: valid; in force with every default:\n{}", config.effective);
+    let mut text = format!("# {name}: valid; in force with every default:\n{}", config.effective_yaml());
     text += "\n# worst-case time from the death of a destination to its state down:\n";
     for set in &config.proxy.sets {
         let detection = match set.detection() {

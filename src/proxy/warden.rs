@@ -97,9 +97,11 @@ impl Warden {
         let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
-        let is_configured = |target: &Target| plan.table().destination(*target).is_some();
-        self.exchanges.retain(|target, _| is_configured(target));
-        self.templates.retain(|target, _| is_configured(target));
+        if reconciled.removed > 0 {
+            let is_configured = |target: &Target| plan.table().destination(*target).is_some();
+            self.exchanges.retain(|target, _| is_configured(target));
+            self.templates.retain(|target, _| is_configured(target));
+        }
         self.is_unsaved = true;
         self.ask_for_names(&asked);
         self.follow_probes(engine);

@@ -6,7 +6,9 @@ use super::state_file::StateFile;
 use super::surroundings::Watched;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
-use crate::admin::{Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable};
+use crate::admin::{
+    Control, Effective, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable,
+};
 use crate::facts::clock::Clock;
 use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Resolution;
@@ -221,6 +223,12 @@ impl Control for ControlPlane {
 
     async fn snapshots(&self, detail: Detail) -> Result<Vec<Snapshot>, Unavailable> {
         self.commands.ask_all(|answer| Command::Snapshot(detail, answer)).await
+    }
+
+    async fn config(&self) -> Effective {
+        let reloader = self.reloader.lock().await;
+        let config = reloader.config();
+        Effective { hash: config.proxy.hash, json: Arc::clone(&config.effective) }
     }
 
     fn is_ready(&self) -> bool {

@@ -5,7 +5,8 @@ use super::*;
 use crate::admin::explain::Explanation;
 use crate::admin::probes::Probing;
 use crate::admin::{
-    self, Clock, Control, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset, Unavailable,
+    self, Clock, Control, Effective, MetricsFormat, NotExplained, NotSet, Pieces, ReloadReport, Reset,
+    Unavailable,
 };
 use crate::facts::snapshot::{
     DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot,
@@ -146,6 +147,9 @@ impl Control for Fake {
             probes_in_flight: vec![],
             sets: vec![set],
         }])
+    }
+    async fn config(&self) -> Effective {
+        unreachable!("the story does not ask")
     }
     fn is_ready(&self) -> bool {
         true

@@ -166,6 +166,8 @@ fn a_cause_elsewhere_suppresses_nothing() {
         alert(ONE, "warning", "a", "fax", "x"),
         alert(ONE, "warning", "b", "pbx", "x"),
         alert("SipwardenProbeLoss", "warning", "a", "fax", "y"),
+        alert("SipwardenProbeLoss", "warning", "a", "carriers", "x"),
+        alert("SipwardenProbeLoss", "warning", "b", "fax", "x"),
         alert(BURN, "critical", "", "fax", ""),
         alert(BURN, "warning", "", "carriers", ""),
         alert(DOWN, "critical", "c", "", ""),

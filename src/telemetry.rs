@@ -111,7 +111,8 @@ impl Telemetry {
         Recorder {
             index: inner.metrics.index(),
             spans: spans::Writer::new(&inner.settings, lane, inner.clock, seed),
-            exemplars: inner.metrics.has_exemplars().then(|| Marker::new(inner.clock)),
+            exemplars: (inner.metrics.has_exemplars() && inner.queue.is_some())
+                .then(|| Marker::new(inner.clock)),
             logs: logs::Writer::default(),
             telemetry: self.clone(),
         }

@@ -8,13 +8,17 @@
 
 #[path = "metrics/exposition.rs"]
 mod exposition;
-
+#[path = "metrics/hostile.rs"]
+mod hostile;
 #[path = "metrics/invariants.rs"]
 mod invariants;
 #[path = "metrics/limits.rs"]
 mod limits;
 #[path = "metrics/openmetrics.rs"]
 mod openmetrics;
+#[path = "otlp/rig.rs"]
+#[expect(dead_code, reason = "shared with the tests of the export, which use the rest")]
+mod rig;
 #[path = "support/sim.rs"]
 #[expect(dead_code, reason = "shared with the flows, which use the rest")]
 mod sim;

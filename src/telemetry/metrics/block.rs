@@ -4,7 +4,7 @@
 //! Dropping the block of a removed destination drops all its series, whichever they were.
 
 use crate::telemetry::exemplars::{self, Exemplar};
-use crate::telemetry::table::{BlockKind, Family, Kind, Values, block_len, block_of, offset};
+use crate::telemetry::table::{BlockKind, Family, Kind, Spec, TABLE, Values, block_len, block_of, offset};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -43,9 +43,10 @@ impl Block {
     pub fn exemplify(&self, family: Family, labels: &[usize], exemplar: Exemplar) {
         let Ok(mut exemplars) = self.exemplars.try_lock() else { return };
         if exemplars.is_empty() {
-            exemplars.resize(slots_len(self.kind), Exemplar::default());
+            let count = SLOTS.1.get(self.kind as usize).copied().unwrap_or(0);
+            exemplars.resize(count, Exemplar::default());
         }
-        let start = slots(family).start + combination(family, labels) * slots_each(family);
+        let start = slots(family).start + combination(family, labels) * slots_each(family.spec());
         if let Some(place) = exemplars.get_mut(start + exemplars::slot(family, exemplar.value())) {
             *place = exemplar;
         }
@@ -98,28 +99,35 @@ impl Block {
     }
 }
 
+/// Where the slots of each family begin among those of its block, and how many there are: none for a
+/// family without exemplars. Then how many the blocks of each kind have.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+const SLOTS: ([(usize, usize); TABLE.len()], [usize; 4]) = {
+    let (mut slots, mut ends) = ([(0, 0); TABLE.len()], [0; 4]);
+    let mut index = 0;
+    while index < exemplars::FAMILIES.len() {
+        let family = exemplars::FAMILIES[index] as usize;
+        let kind = block_of(TABLE[family].scope) as usize;
+        let count = TABLE[family].combinations() * slots_each(&TABLE[family]);
+        slots[family] = (ends[kind], count);
+        ends[kind] += count;
+        index += 1;
+    }
+    (slots, ends)
+};
+
 /// How many slots for exemplars a label set has: one for each bucket, or one for a counter.
-fn slots_each(family: Family) -> usize {
-    family.spec().width().saturating_sub(1).max(1)
+pub const fn slots_each(spec: &Spec) -> usize {
+    match spec.kind {
+        Kind::Counter | Kind::Gauge => 1,
+        Kind::Histogram(bounds) => bounds.len() + 1,
+    }
 }
 
-/// The slots of a family among those of its block; none if it has no exemplars.
+/// The slots of a family among those of its block.
 fn slots(family: Family) -> Range<usize> {
-    let kind = block_of(family.spec().scope);
-    let before = exemplars::FAMILIES.iter().take_while(|other| **other != family);
-    let start =
-        before.filter(|other| block_of(other.spec().scope) == kind).map(|other| slots_of(*other)).sum();
-    let count = if exemplars::FAMILIES.contains(&family) { slots_of(family) } else { 0 };
+    let (start, count) = SLOTS.0.get(family as usize).copied().unwrap_or((0, 0));
     start..start + count
-}
-
-fn slots_of(family: Family) -> usize {
-    family.spec().combinations() * slots_each(family)
-}
-
-fn slots_len(kind: BlockKind) -> usize {
-    let own = exemplars::FAMILIES.iter().filter(|family| block_of(family.spec().scope) == kind);
-    own.map(|family| slots_of(*family)).sum()
 }
 
 /// The position of a label set among all of its family: mixed radix, the last label fastest.
@@ -147,7 +155,7 @@ pub fn label_positions(family: Family, mut combination: usize) -> [usize; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::table::{Source, TABLE};
+    use crate::telemetry::table::Source;
 
     #[test]
     fn label_sets_and_positions_are_inverse() {

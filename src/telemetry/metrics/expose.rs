@@ -5,7 +5,7 @@
 //! while there is room. What there is no room for is summed up under `other`.
 
 use super::admission::Admission;
-use super::block::{Block, label_positions};
+use super::block::{Block, label_positions, slots_each};
 use super::exposure::{Detail, foldable, least, tells};
 use super::index::{Index, SetEntry, TargetEntry};
 use crate::facts::{Algorithm, Method, SetId};
@@ -128,7 +128,7 @@ impl Walk<'_> {
     fn block(&mut self, spec: &Spec, block: &Block, owner: Owner<'_>) -> usize {
         let detail = self.index.exposure.detail;
         let exemplars = if self.page.has_exemplars() { block.exemplars(spec.family) } else { Vec::new() };
-        let slots = spec.width().saturating_sub(1).max(1);
+        let slots = slots_each(spec);
         let mut numbers: SmallVec<[u64; 20]> = SmallVec::new();
         if spec.labels.iter().any(|label| !tells(detail, spec, label)) {
             return self.summed(spec, block, owner);

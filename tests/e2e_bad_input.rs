@@ -67,10 +67,7 @@ fn a_broken_configuration_is_refused_with_the_place_and_nothing_starts() {
             pbx(&format!("    fallback: pbx\n    destinations: [\"{DESTINATION}\"]")),
             "it comes back to itself: pbx → pbx",
         ),
-        (
-            pbx(&format!("    destinations: [\"{DESTINATION}\"]\ntracing: {{capture_uris: off}}")),
-            "not supported in this version",
-        ),
+        (pbx("    destinations: [\"sips:127.0.0.1:5999\"]"), "not supported in this version"),
     ];
     for (config, expected) in cases {
         let message = refused_by_both(&workspace, &config);

@@ -56,7 +56,9 @@ impl Writer {
     }
 
     /// Writes the spans that an event ends, if their trace is kept; the span that stands for it then.
+    #[inline]
     pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) -> Option<SpanRef> {
+        self.lane.as_ref()?;
         match event {
             Event::TransactionFinished(record) | Event::RequestUnanswered(record) => {
                 return self.transaction(index, metrics, record);

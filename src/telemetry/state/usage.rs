@@ -1,17 +1,14 @@
-//! The standard `process_*` facts, read from `/proc` at scrape.
+//! The standard `process_*` facts, by the collector of the `prometheus` crate, read at scrape.
 //!
 //! Absent where there is no `/proc`. Never cached.
 
-use std::fs;
-use std::time::Duration;
-
-/// Ticks a second in `/proc`: `USER_HZ`, 100 on every architecture that Rust's Linux targets run on.
-const TICKS: f64 = 100.0;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 
 /// What the kernel says about this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProcessUsage {
-    /// CPU seconds used, user and system.
+    /// CPU seconds used, user and system; whole ones.
     pub cpu: f64,
     /// Resident memory in bytes.
     pub resident: f64,
@@ -19,7 +16,7 @@ pub struct ProcessUsage {
     pub virtual_memory: f64,
     /// Open file descriptors.
     pub fds: f64,
-    /// Limit of file descriptors.
+    /// Limit of file descriptors; infinite without one.
     pub max_fds: f64,
     /// Threads.
     pub threads: f64,
@@ -29,30 +26,20 @@ pub struct ProcessUsage {
 
 /// Reads the facts, if there is a `/proc` that has them.
 pub fn read() -> Option<ProcessUsage> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The command in parentheses may hold blanks; fields are counted from behind it.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let field = |index: usize| fields.get(index)?.parse::<f64>().ok();
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = |name: &str| Some(after(&status, name)?.parse::<f64>().ok()? * 1024.0);
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let max_fds = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let booted = after(&fs::read_to_string("/proc/stat").ok()?, "btime")?.parse::<f64>().ok()?;
-    // Counting the descriptors opens one more.
-    let fds = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
+    let families = ProcessCollector::for_self().collect();
+    let metric = |name: &str| families.iter().find(|family| family.name() == name)?.get_metric().first();
+    let gauge = |name: &str| Some(metric(name)?.get_gauge().get_value());
+    let limit = gauge("process_max_fds")?;
     Some(ProcessUsage {
-        cpu: (field(11)? + field(12)?) / TICKS,
-        resident: kib("VmRSS:")?,
-        virtual_memory: kib("VmSize:")?,
-        fds: Duration::from_secs(u64::try_from(fds).ok()?).as_secs_f64(),
-        max_fds: max_fds.split_whitespace().next()?.parse().unwrap_or(f64::INFINITY),
-        threads: after(&status, "Threads:")?.parse().ok()?,
-        started: booted + field(19)? / TICKS,
+        cpu: metric("process_cpu_seconds_total")?.get_counter().get_value(),
+        resident: gauge("process_resident_memory_bytes")?,
+        virtual_memory: gauge("process_virtual_memory_bytes")?,
+        fds: gauge("process_open_fds")?,
+        // The crate says nothing of a limit that there is not.
+        max_fds: if limit > 0.0 { limit } else { f64::INFINITY },
+        threads: gauge("process_threads")?,
+        started: gauge("process_start_time_seconds")?,
     })
-}
-
-fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()
 }
 
 #[cfg(test)]

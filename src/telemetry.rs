@@ -2,7 +2,8 @@
 //!
 //! [`Recorder::record`] turns an event into counters, spans and a log line; [`Telemetry::render`]
 //! adds the gauges of a snapshot to the counters at scrape. Nothing here is global but the
-//! destination of log lines, which [`init_logs`] sets once, and the count of panics. Never decides anything about traffic.
+//! destination of log lines, which [`init_logs`] sets once, and the count of panics. Never decides
+//! anything about traffic.
 
 pub mod docs;
 mod exemplars;

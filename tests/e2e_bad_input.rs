@@ -5,6 +5,7 @@
 mod harness;
 
 use harness::address;
+use harness::http;
 use harness::metrics::is;
 use harness::process::Process;
 use harness::product::{self, Config, Sipwarden};
@@ -338,6 +339,11 @@ fn the_commands_speak_to_a_running_instance() {
         })
         .collect();
     assert_eq!(ids, [("a", "up"), ("b", "up")], "{}", listed.stdout);
+    let in_force = http::get(sipwarden.http, "/api/v1/config").expect("sipwarden answers").json();
+    let destinations = in_force.pointer("/config/sets/pbx/destinations").and_then(|list| list.as_array());
+    assert_eq!(destinations.map(Vec::len), Some(2), "{in_force}");
+    let hash = in_force.pointer("/hash").and_then(serde_json::Value::as_f64).expect("a hash");
+    assert!(is(sipwarden.scrape().sum("sipwarden_config_hash", &[]), hash), "{hash}");
     let table = sipwarden.ask(&["list", "pbx"]);
     assert!(table.code == Some(0) && table.stdout.contains("2 of 2 up"), "{table:?}");
     let unknown = sipwarden.ask(&["list", "pbxx"]);

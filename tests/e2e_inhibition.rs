@@ -5,59 +5,33 @@ mod harness;
 #[path = "alerts/rules.rs"]
 mod rules;
 
-use harness::process::Process;
+use harness::alertmanager::Alertmanager;
 use harness::workspace::Workspace;
-use harness::{address, http, wait};
+use harness::{http, wait};
 use rules::{Rule, alerts, list, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
-struct Alertmanager {
-    address: SocketAddr,
-    _process: Process,
+fn post(alertmanager: &Alertmanager, alerts: &[Value]) {
+    let body = json!(alerts).to_string();
+    let answer = http::post(alertmanager.address, "/api/v2/alerts", &body).expect("Alertmanager answers");
+    assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-impl Alertmanager {
-    fn start(workspace: &Workspace) -> Self {
-        let address = address::endpoint();
-        let config = rules::root().join("alerts/alertmanager.example.yml");
-        let mut command = Command::new("prometheus-alertmanager");
-        command
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", workspace.path("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--cluster.listen-address=");
-        let mut process = Process::start(workspace, "alertmanager", &mut command);
-        wait::until_true("Alertmanager is ready", Duration::from_secs(30), || {
-            process.expect_alive();
-            http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200)
-        });
-        Self { address, _process: process }
-    }
-
-    fn post(&self, alerts: &[Value]) {
-        let body = json!(alerts).to_string();
-        let answer = http::post(self.address, "/api/v2/alerts", &body).expect("Alertmanager answers");
-        assert_eq!(answer.status, 200, "{}", answer.body);
-    }
-
-    /// The alerts of an instance that are suppressed, and how many there are of it in all.
-    fn suppressed(&self, instance: &str) -> (BTreeSet<String>, usize) {
-        let answer = http::get(self.address, "/api/v2/alerts").expect("Alertmanager answers").json();
-        let all = answer.as_array().cloned().unwrap_or_default();
-        let label = |alert: &Value, key: &str| {
-            alert.pointer(&format!("/labels/{key}")).and_then(Value::as_str).unwrap_or("").to_owned()
-        };
-        let own: Vec<_> = all.into_iter().filter(|alert| label(alert, "case") == instance).collect();
-        let is_inhibited = |alert: &&Value| {
-            alert.pointer("/status/inhibitedBy").and_then(Value::as_array).is_some_and(|by| !by.is_empty())
-        };
-        let title = |alert: &Value| format!("{}{}", label(alert, "alertname"), label(alert, "window"));
-        (own.iter().filter(is_inhibited).map(title).collect(), own.len())
-    }
+/// The alerts of an instance that are suppressed, and how many there are of it in all.
+fn suppressed(alertmanager: &Alertmanager, instance: &str) -> (BTreeSet<String>, usize) {
+    let answer = http::get(alertmanager.address, "/api/v2/alerts").expect("Alertmanager answers").json();
+    let all = answer.as_array().cloned().unwrap_or_default();
+    let label = |alert: &Value, key: &str| {
+        alert.pointer(&format!("/labels/{key}")).and_then(Value::as_str).unwrap_or("").to_owned()
+    };
+    let own: Vec<_> = all.into_iter().filter(|alert| label(alert, "case") == instance).collect();
+    let is_inhibited = |alert: &&Value| {
+        alert.pointer("/status/inhibitedBy").and_then(Value::as_array).is_some_and(|by| !by.is_empty())
+    };
+    let title = |alert: &Value| format!("{}{}", label(alert, "alertname"), label(alert, "window"));
+    (own.iter().filter(is_inhibited).map(title).collect(), own.len())
 }
 
 /// The labels of an alert, as the promtool tests have them.
@@ -103,7 +77,7 @@ const BURN: &str = "SipwardenCallSetupErrorBudgetBurn";
 #[test]
 fn a_known_cause_suppresses_its_symptoms_and_nothing_else() {
     let workspace = Workspace::new("inhibition");
-    let alertmanager = Alertmanager::start(&workspace);
+    let alertmanager = Alertmanager::start(&workspace, str::to_owned);
     let symptoms = [
         "SipwardenDestinationNearCapacity",
         "SipwardenDestinationServerErrors",
@@ -142,11 +116,11 @@ fn a_known_cause_suppresses_its_symptoms_and_nothing_else() {
         ("no-cause", &[PAGE, ONE, DOWN, BURN][..], vec![]),
     ] {
         let sent = all_but(left_out, case);
-        alertmanager.post(&sent);
+        post(&alertmanager, &sent);
         let expected: BTreeSet<_> = expected.into_iter().collect();
         let mut seen = (BTreeSet::new(), 0);
         wait::stays_true(Duration::from_secs(10), || {
-            seen = alertmanager.suppressed(case);
+            seen = suppressed(&alertmanager, case);
             seen != (expected.clone(), sent.len())
         });
         assert_eq!(seen, (expected, sent.len()), "{case}");
@@ -156,7 +130,7 @@ fn a_known_cause_suppresses_its_symptoms_and_nothing_else() {
 #[test]
 fn a_cause_elsewhere_suppresses_nothing() {
     let workspace = Workspace::new("inhibition-elsewhere");
-    let alertmanager = Alertmanager::start(&workspace);
+    let alertmanager = Alertmanager::start(&workspace, str::to_owned);
     let alert = |name: &str, severity: &str, instance: &str, set: &str, destination: &str| {
         json!({"labels": {"alertname": name, "severity": severity, "component": "self", "job": "sipwarden", "case": "elsewhere",
             "instance": instance, "set": set, "destination": destination}})
@@ -175,8 +149,9 @@ fn a_cause_elsewhere_suppresses_nothing() {
         // The one that shows that inhibition is at work.
         alert(ONE, "warning", "a", "pbx", "x"),
     ];
-    alertmanager.post(&sent);
+    post(&alertmanager, &sent);
     wait::until("Alertmanager has all of them", Duration::from_secs(20), || {
-        (alertmanager.suppressed("elsewhere") == (BTreeSet::from([ONE.to_owned()]), sent.len())).then_some(())
+        (suppressed(&alertmanager, "elsewhere") == (BTreeSet::from([ONE.to_owned()]), sent.len()))
+            .then_some(())
     });
 }

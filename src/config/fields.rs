@@ -203,12 +203,11 @@ impl<T: Scalar> Scalar for Vec<T> {
     }
 }
 
-/// Reads one of a list of words; `later` are words that this version refuses.
+/// Reads one of a list of words.
 fn word<T: Copy>(
     cursor: &Cursor<'_>,
     all: &[T],
     as_str: fn(T) -> &'static str,
-    later: &[&str],
     hint: fn(&str) -> Option<String>,
 ) -> Option<T> {
     let listed = || all.iter().map(|word| as_str(*word)).collect::<Vec<_>>().join(", ");
@@ -218,10 +217,6 @@ fn word<T: Copy>(
     };
     if let Some(found) = all.iter().find(|word| as_str(**word) == written) {
         return Some(*found);
-    }
-    if later.contains(&written.as_str()) {
-        cursor.problem(format!("`{written}` is not supported in this version; expected one of {}", listed()));
-        return None;
     }
     let found = super::cursor::describe(cursor.value);
     let problem =
@@ -236,13 +231,13 @@ fn word<T: Copy>(
 }
 
 macro_rules! words_field {
-    ($type:ty, later [$($later:literal),*], $hint:expr) => {
+    ($type:ty, $hint:expr) => {
         impl Scalar for $type {
             fn kind() -> String {
                 Self::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(", ")
             }
             fn parse(cursor: &Cursor<'_>) -> Option<Self> {
-                word(cursor, Self::ALL, Self::as_str, &[$($later),*], $hint)
+                word(cursor, Self::ALL, Self::as_str, $hint)
             }
             fn show(&self) -> Yaml {
                 self.as_str().into()
@@ -251,18 +246,18 @@ macro_rules! words_field {
     };
 }
 
-words_field!(Algorithm, later [], kamailio_algorithm);
-words_field!(HashCompat, later [], |_| None);
-words_field!(WhenAllDown, later [], |_| None);
-words_field!(Admin, later [], kamailio_state);
-words_field!(Family, later[], |_| None);
-words_field!(OtlpProtocol, later [], |_| None);
-words_field!(MetricsDetail, later [], |_| None);
-words_field!(LogFormat, later [], |_| None);
-words_field!(OptionsReply, later [], |_| None);
-words_field!(Propagation, later [], |_| None);
-words_field!(CaptureUris, later [], |_| None);
-words_field!(TraceIdFrom, later [], |_| None);
+words_field!(Algorithm, kamailio_algorithm);
+words_field!(HashCompat, |_| None);
+words_field!(WhenAllDown, |_| None);
+words_field!(Admin, kamailio_state);
+words_field!(Family, |_| None);
+words_field!(OtlpProtocol, |_| None);
+words_field!(MetricsDetail, |_| None);
+words_field!(LogFormat, |_| None);
+words_field!(OptionsReply, |_| None);
+words_field!(Propagation, |_| None);
+words_field!(CaptureUris, |_| None);
+words_field!(TraceIdFrom, |_| None);
 
 /// What the algorithm numbers of Kamailio's `ds_select_dst` are called here.
 fn kamailio_algorithm(written: &str) -> Option<String> {

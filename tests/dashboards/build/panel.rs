@@ -122,6 +122,21 @@ impl Panel {
         self.overridden(json!({"id": "byRegexp", "options": pattern}), properties)
     }
 
+    /// Draws the field of one name as a thin line over the bars, on a scale of its own at the right.
+    pub fn overlaid(self, name: &str, unit: &str) -> Self {
+        self.named(
+            name,
+            &[
+                ("unit", json!(unit)),
+                ("custom.axisPlacement", json!("right")),
+                ("custom.drawStyle", json!("line")),
+                ("custom.lineWidth", json!(1)),
+                ("custom.fillOpacity", json!(0)),
+                ("custom.stacking", json!({"mode": "none", "group": "B"})),
+            ],
+        )
+    }
+
     /// Fixed colours for series by their names.
     pub fn painted(self, colors: &[(&str, &str)]) -> Self {
         let paint = |color: &&str| json!({"mode": "fixed", "fixedColor": color});

@@ -39,17 +39,7 @@ pub fn resolutions() -> Panel {
         .unit("ops")
         .query("{{result}}", "sum by (result) (rate(sipwarden_dns_resolutions_total{P}[R]))")
         .query("p95", &quantile("0.95", "", "sipwarden_dns_resolution_seconds_bucket{P}"))
-        .named(
-            "p95",
-            &[
-                ("unit", json!("s")),
-                ("custom.axisPlacement", json!("right")),
-                ("custom.drawStyle", json!("line")),
-                ("custom.lineWidth", json!(1)),
-                ("custom.fillOpacity", json!(0)),
-                ("custom.stacking", json!({"mode": "none", "group": "B"})),
-            ],
-        )
+        .overlaid("p95", "s")
 }
 
 pub fn fill() -> Panel {

@@ -21,17 +21,7 @@ pub fn exports() -> Panel {
         .unit("ops")
         .query("{{result}}", "sum by (result) (rate(sipwarden_otlp_exports_total{P}[R]))")
         .query("last accepted", "time() - max(sipwarden_otlp_last_success_timestamp_seconds{P} > 0)")
-        .named(
-            "last accepted",
-            &[
-                ("unit", json!("s")),
-                ("custom.axisPlacement", json!("right")),
-                ("custom.drawStyle", json!("line")),
-                ("custom.lineWidth", json!(1)),
-                ("custom.fillOpacity", json!(0)),
-                ("custom.stacking", json!({"mode": "none", "group": "B"})),
-            ],
-        )
+        .overlaid("last accepted", "s")
 }
 
 pub fn decisions() -> Panel {

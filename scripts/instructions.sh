@@ -47,7 +47,7 @@ program=$(cargo build --release --locked --quiet --bench instructions --message-
 # Whatever valgrind counts; its own words are shown if it fails.
 counted() { sed -n 's/^\(summary\|totals\): *//p' "$1" | tail -n 1; }
 # Set already, so that the process does not start itself again (src/cli/allocator.rs) away from valgrind.
-export MALLOC_MMAP_THRESHOLD_=16384
+export MALLOC_MMAP_THRESHOLD_=8192
 profile=(valgrind --tool=callgrind "--callgrind-out-file=$work/out")
 
 core() { # CALLS

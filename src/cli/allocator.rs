@@ -10,8 +10,9 @@ use std::process::Command;
 
 /// What glibc reads (mallopt(3)).
 const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
-/// Below the size of a page of any table of the core, which is what a burst leaves free.
-const BYTES: &str = "16384";
+/// Below the size of a page of any table of the core (that of timers takes 14 KiB), which is what a
+/// burst leaves free.
+const BYTES: &str = "8192";
 
 /// Starts the process again with a threshold, unless it has one or the C library is another.
 pub fn give_memory_back() {

@@ -87,6 +87,21 @@ const fn paced(name: &'static str, about: &'static str, rate: f64, destinations:
     Load { name, about, pace: Pace::Rate(rate), hold_ms: 50.0, destinations, ..BASE }
 }
 
+/// So many INVITEs ring at any time, 4,000 of them new each second.
+const fn ringing(name: &'static str, about: &'static str, in_flight: f64) -> Load {
+    let ring_ms = in_flight / 4.0;
+    let warm_s = WARM_S + ring_ms / 1000.0;
+    let settle_s = 4.0 + ring_ms / 1000.0;
+    Load {
+        ring_ms,
+        hold_ms: 0.0,
+        warm_s,
+        drain_s: settle_s,
+        patience_s: settle_s,
+        ..paced(name, about, 4000.0, 10)
+    }
+}
+
 const fn memory(name: &'static str, about: &'static str, memory: Memory) -> Load {
     Load { name, about, memory: Some(memory), warm_s: 0.0, count_s: 120.0, patience_s: 300.0, ..BASE }
 }
@@ -135,6 +150,11 @@ pub const LOADS: &[Load] = &[
     paced("r2000", "2,000 calls/s", 2000.0, 10),
     paced("r4000", "4,000 calls/s", 4000.0, 10),
     paced("r8000", "8,000 calls/s", 8000.0, 10),
+    ringing("ring100", "4,000 calls/s, 100 ring at any time", 100.0),
+    ringing("ring1000", "4,000 calls/s, 1,000 ring at any time", 1_000.0),
+    ringing("ring10000", "4,000 calls/s, 10,000 ring at any time", 10_000.0),
+    // `limits.transactions` is 100,000.
+    ringing("ring98000", "4,000 calls/s, 98,000 ring at any time", 98_000.0),
     paced("r1000_d1000", "1,000 calls/s over 1,000 destinations", 1000.0, 1000),
     paced("ok2_r1000", "1,000 calls/s, 2 destinations, both answer", 1000.0, 2),
     Load { behave: &["0=503"], ..paced("fo503_r1000", "1,000 calls/s, the first of 2 refuses", 1000.0, 2) },
@@ -213,6 +233,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("rates", &["r500", "r1000", "r2000", "r4000", "r8000"]),
+    ("ringing", &["ring100", "ring1000", "ring10000", "ring98000"]),
     ("memory", &["mem_pending", "mem_finished", "mem_established", "mem_back"]),
 ];
 

@@ -3,13 +3,10 @@
 /// Appends the lowest `digits` hexadecimal digits of a number.
 pub fn write_hex(value: u64, digits: u32, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 16];
-    for (place, digit) in (0..16).rev().zip(&mut text) {
+    out.extend((0..digits).rev().map(|place| {
         let nibble = value >> (4 * place) & 0xf;
-        *digit = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
-    }
-    let unused = 16 - (digits as usize).min(16);
-    out.extend_from_slice(text.get(unused..).unwrap_or_default());
+        DIGITS.get(nibble as usize).copied().unwrap_or(b'0')
+    }));
 }
 
 /// Reads lower-case hexadecimal digits, at most 16.

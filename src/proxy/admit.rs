@@ -48,7 +48,7 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
 
 /// Reads what routing needs; the only check for ACK, which is never answered.
 pub fn read<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection> {
-    let Some(uri) = Uri::parse(request.request_uri()) else {
+    let Some(uri) = request.uri() else {
         return Err(Rejection::new(400, Refusal::BadRequest, "the Request-URI cannot be read"));
     };
     let is_dialable = uri.is_sip() && !uri.is_secure() || uri.scheme.eq_ignore_ascii_case(b"tel");

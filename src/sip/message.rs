@@ -2,7 +2,7 @@
 
 use super::parse::{Index, Line, Name, compact};
 use super::scan::{Span, elements};
-use super::{Via, element_uri, list};
+use super::{Uri, Via, element_uri, list};
 use crate::facts::Method;
 use crate::facts::event::MessageKind;
 
@@ -42,6 +42,11 @@ impl<'a> Message<'a> {
     /// The Request-URI; empty for a response.
     pub fn request_uri(&self) -> &'a [u8] {
         self.text(self.index.uri)
+    }
+
+    /// The parts of the Request-URI; `None` if it cannot be read, and for a response.
+    pub fn uri(&self) -> Option<Uri<'a>> {
+        Some(self.index.uri_parts?.view(self.request_uri()))
     }
 
     /// The status code; 0 for a request.
@@ -132,25 +137,20 @@ impl<'a> Message<'a> {
 
     /// The value of the first header line of this name, its compact form included.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        match Name::of(name.as_bytes()) {
-            Name::Other => self.headers(name).next(),
-            slotted => self.index.first(slotted).map(|line| self.text(line.value)),
-        }
+        self.headers(name).next()
     }
 
     /// The values of all header lines of this name, its compact form included; see [`super::list`]
     /// for those that are comma lists.
     pub fn headers<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let message = *self;
+        let wanted = Name::of(name.as_bytes());
         let is_named = move |line: &&Line| {
             let found = message.text(Span { start: line.start, end: line.name_end });
-            match found {
-                [letter] => {
-                    compact(name) == Some(letter.to_ascii_lowercase())
-                        || found.eq_ignore_ascii_case(name.as_bytes())
-                }
-                _ => found.eq_ignore_ascii_case(name.as_bytes()),
-            }
+            let is_compact =
+                || matches!(found, [letter] if compact(name) == Some(letter.to_ascii_lowercase()));
+            line.name == wanted
+                && (wanted != Name::Other || found.eq_ignore_ascii_case(name.as_bytes()) || is_compact())
         };
         self.index.lines.iter().filter(is_named).map(move |line| message.text(line.value))
     }

@@ -123,10 +123,11 @@ impl Reader<'_, '_> {
 
     fn keep_start_line(&mut self, start: usize, read: StartLine) {
         match read {
-            StartLine::Request { method, uri, fault } => {
+            StartLine::Request { method, uri, parts, fault } => {
                 self.index.kind = Some(MessageKind::Request);
                 self.index.method_token = method.shifted(start);
                 self.index.uri = uri.shifted(start);
+                self.index.uri_parts = parts;
                 self.check(fault.map_or(Ok(()), Err));
             }
             StartLine::Response { status, phrase } => {
@@ -158,15 +159,13 @@ impl Reader<'_, '_> {
     }
 
     fn line_end(&self, start: usize, dirty: &mut bool) -> Result<super::scan::LineEnd, Fault> {
-        let end = line_end(self.bytes, start, Some(self.index.bare), dirty);
-        // What a stream gives of a head without an end is cut at the limit.
-        let is_cut = self.bytes.len() - self.index.whole.start as usize >= limits::HEAD;
-        let fault = if is_cut { (ParseReason::TooLarge, 513) } else { (ParseReason::Header, 400) };
-        let end = end.ok_or(fault)?;
-        if end.next - self.index.whole.start as usize > limits::HEAD {
-            return Err((ParseReason::TooLarge, 513));
+        let whole = self.index.whole.start as usize;
+        match line_end(self.bytes, start, Some(self.index.bare), dirty) {
+            Some(end) if end.next - whole <= limits::HEAD => Ok(end),
+            // What a stream gives of a head without an end is cut at the limit.
+            None if self.bytes.len() - whole < limits::HEAD => Err((ParseReason::Header, 400)),
+            Some(_) | None => Err((ParseReason::TooLarge, 513)),
         }
-        Ok(end)
     }
 
     fn keep_header(&mut self, start: usize, end: super::scan::LineEnd, dirty: bool) {
@@ -174,8 +173,10 @@ impl Reader<'_, '_> {
         let length = run(Class::Token, text, 0);
         let name = text.get(..length).unwrap_or_default();
         // No fold before the colon (RFC 3261 §25.1, HCOLON): some would see a line without one.
-        let blanks = text.get(length..).unwrap_or_default();
-        let colon = length + blanks.iter().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
+        let mut colon = length;
+        while matches!(at(text, colon), b' ' | b'\t') {
+            colon += 1;
+        }
         let is_header = length > 0 && at(text, colon) == b':';
         let line = Line {
             // What is no clean header is kept out of the slots, so that no answer repeats it.

@@ -2,7 +2,7 @@
 //!
 //! Nothing is unescaped: `%` sequences stay what they are (RFC 3261 §19.1.2).
 
-use super::scan::{Class, at, is_all, is_name, port};
+use super::scan::{Class, Span, at, is_name, long_run, port};
 use crate::facts::Transport;
 use memchr::{memchr, memchr2};
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,7 +19,17 @@ pub struct Uri<'a> {
     /// The port.
     pub port: Option<u16>,
     params: &'a [u8],
-    headers: &'a [u8],
+}
+
+/// Where the parts of a URI lie in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct UriSpans {
+    scheme: Span,
+    user: Option<Span>,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+    headers: Span,
 }
 
 /// Cuts `bytes` in two at `position`; the byte there belongs to neither half.
@@ -85,12 +95,10 @@ pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
         let host = text.get(1..close).filter(|host| is_ipv6(host))?;
         (host, text.get(close + 1..)?)
     } else {
-        let end = memchr(b':', text).unwrap_or(text.len());
-        let host = text.get(..end)?;
-        if !is_all(Class::Host, host) {
-            return None;
+        match text.split_at_checked(long_run(Class::Host, text, 0))? {
+            (b"", _) => return None,
+            parts => parts,
         }
-        (host, text.get(end..)?)
     };
     match rest.split_first() {
         None => Some((host, None)),
@@ -99,38 +107,75 @@ pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
     }
 }
 
-impl<'a> Uri<'a> {
-    /// Reads a URI; `None` if it has no scheme, or is a SIP URI with a broken host or port.
-    pub fn parse(uri: &'a [u8]) -> Option<Self> {
-        let (scheme, rest) = match uri.split_at_checked(4) {
-            Some((b"sip:", rest)) => (uri.get(..3)?, rest),
-            Some(_) | None => cut(uri, memchr(b':', uri)?),
-        };
+fn is_sip_scheme(scheme: &[u8]) -> bool {
+    is_name(scheme, b"sip") || is_name(scheme, b"sips")
+}
+
+impl UriSpans {
+    /// See [`Uri::parse`].
+    pub fn parse(uri: &[u8]) -> Option<Self> {
+        let colon = if uri.starts_with(b"sip:") { 3 } else { memchr(b':', uri)? };
+        let scheme = uri.get(..colon)?;
         let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         if !at(scheme, 0).is_ascii_alphabetic() || !scheme.iter().all(valid) {
             return None;
         }
-        let mut parsed = Self { scheme, user: None, host: b"", port: None, params: b"", headers: b"" };
-        if !parsed.is_sip() {
-            return Some(parsed);
+        let mut spans = Self { scheme: Span::new(0, colon), ..Self::default() };
+        if !is_sip_scheme(scheme) {
+            return Some(spans);
         }
-        let rest = match memchr(b'@', rest) {
-            Some(sign) => {
-                let (userinfo, rest) = cut(rest, sign);
-                let (user, _password) = cut(userinfo, memchr(b':', userinfo).unwrap_or(userinfo.len()));
-                if user.is_empty() || memchr(b'@', rest).is_some() {
-                    return None;
-                }
-                parsed.user = Some(user);
-                rest
-            }
-            None => rest,
+        let host = match memchr(b'@', uri.get(colon + 1..)?) {
+            Some(length) => spans.read_user(uri, colon + 1, length)?,
+            None => colon + 1,
         };
-        let (rest, headers) = cut(rest, memchr(b'?', rest).unwrap_or(rest.len()));
-        let (host, params) = cut(rest, memchr(b';', rest).unwrap_or(rest.len()));
-        (parsed.host, parsed.port) = host_port(host)?;
-        (parsed.params, parsed.headers) = (params, headers);
-        Some(parsed)
+        let rest = uri.get(host..)?;
+        let end = memchr2(b';', b'?', rest).unwrap_or(rest.len());
+        let text = rest.get(..end)?;
+        let (name, port) = host_port(text)?;
+        let bracket = usize::from(text.first() == Some(&b'['));
+        spans.host = Span::new(bracket, bracket + name.len()).shifted(host);
+        spans.port = port;
+        let end = host + end;
+        let question = memchr(b'?', uri.get(end..)?).map_or(uri.len(), |ahead| end + ahead);
+        spans.params = Span::new((end + 1).min(question), question);
+        spans.headers = Span::new((question + 1).min(uri.len()), uri.len());
+        Some(spans)
+    }
+
+    /// Reads a user of so many bytes; gives where the host begins.
+    fn read_user(&mut self, uri: &[u8], start: usize, length: usize) -> Option<usize> {
+        let host = start + length + 1;
+        let userinfo = uri.get(start..start + length)?;
+        let user = memchr(b':', userinfo).unwrap_or(length);
+        if user == 0 || memchr(b'@', uri.get(host..)?).is_some() {
+            return None;
+        }
+        self.user = Some(Span::new(start, start + user));
+        Some(host)
+    }
+
+    /// Whether headers (`?name=value`) are attached, which a Request-URI must not have (RFC 3261
+    /// §19.1.1).
+    pub fn has_headers(&self) -> bool {
+        self.headers.start < self.headers.end
+    }
+
+    /// The parts as slices of the URI that was read.
+    pub fn view<'a>(&self, uri: &'a [u8]) -> Uri<'a> {
+        Uri {
+            scheme: self.scheme.get(uri),
+            user: self.user.map(|user| user.get(uri)),
+            host: self.host.get(uri),
+            port: self.port,
+            params: self.params.get(uri),
+        }
+    }
+}
+
+impl<'a> Uri<'a> {
+    /// Reads a URI; `None` if it has no scheme, or is a SIP URI with a broken host or port.
+    pub fn parse(uri: &'a [u8]) -> Option<Self> {
+        Some(UriSpans::parse(uri)?.view(uri))
     }
 
     /// The parameters in their order: name, and value, empty for a flag.
@@ -159,18 +204,12 @@ impl<'a> Uri<'a> {
 
     /// Whether the scheme is `sip` or `sips`.
     pub fn is_sip(&self) -> bool {
-        is_name(self.scheme, b"sip") || self.is_secure()
+        is_sip_scheme(self.scheme)
     }
 
     /// Whether the scheme is `sips`.
     pub fn is_secure(&self) -> bool {
         is_name(self.scheme, b"sips")
-    }
-
-    /// Whether headers (`?name=value`) are attached, which a Request-URI must not have (RFC 3261
-    /// §19.1.1).
-    pub fn has_headers(&self) -> bool {
-        !self.headers.is_empty()
     }
 
     /// The transport parameter: `None` if absent, `Some(None)` if it is one we do not speak.
@@ -195,7 +234,7 @@ mod tests {
         assert_eq!(uri.param("maddr"), Some(&b"[::1]"[..]));
         assert_eq!(uri.param("ttl"), None);
         assert_eq!(uri.transport(), Some(Some(Transport::Tcp)));
-        assert!(uri.is_sip() && uri.is_secure() && !uri.has_headers());
+        assert!(uri.is_sip() && uri.is_secure());
     }
 
     #[test]
@@ -270,8 +309,9 @@ mod tests {
 
     #[test]
     fn sees_attached_headers_and_unknown_transports() {
-        let uri = Uri::parse(b"sip:a@h;transport=sctp?Route=%3Csip:x%3E").unwrap();
-        assert!(uri.has_headers());
-        assert_eq!(uri.transport(), Some(None));
+        let text = b"sip:a@h;transport=sctp?Route=%3Csip:x%3E";
+        let has_headers = |uri: &[u8]| UriSpans::parse(uri).unwrap().has_headers();
+        assert!(has_headers(text) && !has_headers(b"sips:a;x=1?y@h:5061;lr"));
+        assert_eq!(Uri::parse(text).unwrap().transport(), Some(None));
     }
 }

@@ -3,7 +3,7 @@
 //! A value with two `branch`, `received` or `rport` parameters could be read in two ways and is
 //! refused.
 
-use super::scan::{Class, Param, Span, at, is_name, params, port, run, skip_space};
+use super::scan::{Class, Param, Span, at, is_name, long_run, params, port, run, skip_space};
 use super::uri::host_port;
 
 /// One Via value.
@@ -72,9 +72,7 @@ impl ViaSpans {
     }
 
     fn read_sent_by(&mut self, raw: &[u8], start: usize) -> Option<usize> {
-        let rest = raw.get(start..)?;
-        let length =
-            rest.iter().take_while(|byte| !matches!(**byte, b';' | b' ' | b'\t' | b'\r' | b'\n')).count();
+        let length = long_run(Class::Value, raw, start);
         let mut end = start + length;
         let colon = skip_space(raw, end);
         // White space is allowed on both sides of the colon (RFC 3261 §25.1, COLON).
@@ -135,15 +133,23 @@ impl ViaSpans {
 /// The transport of `SIP/2.0/transport`, and where sent-by begins. Any version is read, so that a
 /// request of another one can be answered 505.
 fn sent_protocol(raw: &[u8]) -> Option<(Span, usize)> {
+    const USUAL: &[u8] = b"SIP/2.0/";
+    let start = if raw.starts_with(USUAL) { skip_space(raw, USUAL.len()) } else { behind_version(raw)? };
+    let transport = run(Class::Token, raw, start);
+    let end = start + transport;
+    let host = skip_space(raw, end);
+    (transport > 0 && host > end).then_some((Span::new(start, end), host))
+}
+
+fn behind_version(raw: &[u8]) -> Option<usize> {
     let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
     let name = raw.get(..3).filter(|name| is_name(name, b"SIP"))?.len();
     let version = behind_slash(raw, name)?;
     let length = raw.get(version..)?.iter().take_while(|byte| is_version(byte)).count();
-    let start = behind_slash(raw, version + length)?;
-    let transport = run(Class::Token, raw, start);
-    let end = start + transport;
-    let host = skip_space(raw, end);
-    (length > 0 && transport > 0 && host > end).then_some((Span::new(start, end), host))
+    if length == 0 {
+        return None;
+    }
+    behind_slash(raw, version + length)
 }
 
 fn behind_slash(raw: &[u8], from: usize) -> Option<usize> {

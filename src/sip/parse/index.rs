@@ -3,6 +3,7 @@
 use crate::facts::Method;
 use crate::facts::event::MessageKind;
 use crate::sip::scan::{Span, is_name};
+use crate::sip::uri::UriSpans;
 use crate::sip::via::ViaSpans;
 
 /// Headers that a proxy acts on.
@@ -114,6 +115,8 @@ pub struct Index {
     pub(in crate::sip) status: u16,
     pub(in crate::sip) method_token: Span,
     pub(in crate::sip) uri: Span,
+    /// The parts of the URI, if it can be read.
+    pub(in crate::sip) uri_parts: Option<UriSpans>,
     pub(in crate::sip) phrase: Span,
     /// The line end of the start line.
     pub(in crate::sip) start_end: Span,
@@ -144,6 +147,7 @@ impl Default for Index {
             status: 0,
             method_token: Span::default(),
             uri: Span::default(),
+            uri_parts: None,
             phrase: Span::default(),
             start_end: Span::default(),
             whole: Span::default(),

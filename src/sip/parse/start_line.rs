@@ -2,14 +2,14 @@
 
 use super::{Fault, limits};
 use crate::facts::event::ParseReason;
-use crate::sip::Uri;
 use crate::sip::scan::{Class, Span, is_all, is_name, number};
+use crate::sip::uri::UriSpans;
 use memchr::{memchr, memrchr};
 
 /// What the first line says; spans are of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartLine {
-    Request { method: Span, uri: Span, fault: Option<Fault> },
+    Request { method: Span, uri: Span, parts: Option<UriSpans>, fault: Option<Fault> },
     Response { status: u16, phrase: Span },
 }
 
@@ -28,16 +28,17 @@ pub(super) fn read(line: &[u8]) -> Option<StartLine> {
     }
     if uri_end <= method_end || trimmed.len() != line.len() {
         let uri = Span::new(method_end, method_end);
-        return Some(StartLine::Request { method, uri, fault: Some((ParseReason::StartLine, 400)) });
+        let fault = Some((ParseReason::StartLine, 400));
+        return Some(StartLine::Request { method, uri, parts: None, fault });
     }
     let uri = Span::new(method_end + 1, uri_end);
-    let fault = if is_name(version, b"SIP/2.0") {
-        check_uri(uri.get(line)).err()
+    let (parts, fault) = if is_name(version, b"SIP/2.0") {
+        read_uri(uri.get(line)).map_or_else(|fault| (None, Some(fault)), |parts| (Some(parts), None))
     } else {
         // RFC 3261 §21.5.6.
-        Some((ParseReason::StartLine, 505))
+        (None, Some((ParseReason::StartLine, 505)))
     };
-    Some(StartLine::Request { method, uri, fault })
+    Some(StartLine::Request { method, uri, parts, fault })
 }
 
 fn is_version(text: &[u8]) -> bool {
@@ -51,15 +52,15 @@ fn is_version(text: &[u8]) -> bool {
 }
 
 /// Checks a Request-URI. A scheme that is not ours is no fault here: 416 is for the core to say.
-fn check_uri(uri: &[u8]) -> Result<(), Fault> {
+fn read_uri(uri: &[u8]) -> Result<UriSpans, Fault> {
     if uri.len() > limits::URI {
         return Err((ParseReason::TooLarge, 414));
     }
     if uri.is_empty() || memchr::memchr2(b' ', b'\t', uri).is_some() {
         return Err((ParseReason::StartLine, 400));
     }
-    let is_usable = is_all(Class::Uri, uri) && Uri::parse(uri).is_some_and(|uri| !uri.has_headers());
-    if is_usable { Ok(()) } else { Err((ParseReason::Uri, 400)) }
+    let parts = if is_all(Class::Uri, uri) { UriSpans::parse(uri) } else { None };
+    parts.filter(|parts| !parts.has_headers()).ok_or((ParseReason::Uri, 400))
 }
 
 /// A response that is not well-formed is dropped, so nothing of it is kept.

@@ -3,7 +3,6 @@
 use crate::build::kinds::{areas, bars, lines};
 use crate::build::panel::Panel;
 use crate::build::query::quantile;
-use serde_json::json;
 
 pub fn spans() -> Panel {
     lines(

@@ -22,7 +22,7 @@ impl Secret {
         let mut hasher =
             Gathering { hasher: SipHasher24::new_with_key(&self.0), buffer: [0; GATHERED], len: 0 };
         for part in parts {
-            hasher.put(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            hasher.put(&part.len().to_le_bytes());
             hasher.put(part);
         }
         hasher.flush();
@@ -113,7 +113,7 @@ mod tests {
         for count in 0..=parts.len() {
             let mut hasher = SipHasher24::new_with_key(&[7; 16]);
             for part in &parts[..count] {
-                hasher.write(&u32::try_from(part.len()).unwrap().to_le_bytes());
+                hasher.write_usize(part.len());
                 hasher.write(part);
             }
             assert_eq!(Secret::new([7; 16]).mac(&parts[..count]), hasher.finish128().as_u128());

@@ -230,14 +230,15 @@ impl Selector {
     }
 
     /// A selection whose first destination was settled elsewhere, by affinity; it takes no turn.
-    /// `None` if that is full. It is the same call that the destination answered before, so that no
-    /// rate is asked for.
-    pub fn resume(&self, set: SetId, first: Target, ask: Ask<'_>) -> Option<Selection> {
+    /// `None` if that is full. `is_counted` says that its rate has been asked for, as for a call that the
+    /// destination challenged and that comes again.
+    pub fn resume(&self, set: SetId, first: Target, is_counted: bool, ask: Ask<'_>) -> Option<Selection> {
         let destination = self.table.destination(first)?;
         let within = self.table.set(destination.set)?;
         let request = Request { key: (ask.key_for)(within.id()), nonce: ask.nonce };
         let order = algorithm::of(within, ask.basis).order(request);
-        let limits = Limits { rate: None, ..Limits::of(&destination.settings) };
+        let mut limits = Limits::of(&destination.settings);
+        limits.rate = limits.rate.filter(|_| !is_counted);
         let call = match ask.is_call && !self.means.is_trial {
             true => Some(self.loads().admit(first, limits, ask.now)?),
             false => None,
@@ -340,14 +341,19 @@ pub fn skipped(
     })
 }
 
+/// What each member is owed, which is measured in weights: of other weights nothing is carried on.
 fn carry_credits(old_set: &Set, old: &Cursor, set: &Set, table: &Table) -> Vec<i64> {
     if old.credits.is_empty() {
         return vec![];
     }
     let mut credits = vec![0; set.members().len()];
-    for (target, credit) in old_set.members().iter().zip(&old.credits) {
+    for ((position, target), credit) in (0..).zip(old_set.members()).zip(&old.credits) {
         let kept = table.destination(*target).filter(|destination| destination.set == set.id());
-        if let Some(slot) = kept.and_then(|destination| credits.get_mut(destination.position as usize)) {
+        let Some(kept) = kept else { continue };
+        if set.weight(kept.position) != old_set.weight(position) {
+            return vec![];
+        }
+        if let Some(slot) = credits.get_mut(kept.position as usize) {
             *slot = *credit;
         }
     }
@@ -459,7 +465,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let mut bench = bench(&mut Names::default(), *algorithm, &[("a", 0), ("b", 0), ("c", 1)]);
             let all = bench.verdicts(&[]);
-            let mut selection = bench.selector.resume(bench.set, bench.target(1), ask()).unwrap();
+            let mut selection = bench.selector.resume(bench.set, bench.target(1), true, ask()).unwrap();
             let rest: Vec<_> = std::iter::from_fn(|| bench.selector.next(&mut selection, ask(), &all))
                 .map(Target::index)
                 .collect();

@@ -7,6 +7,7 @@ use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, Skip
 use super::trace::{SpanRef, TraceParent};
 use super::{Algorithm, ListenerId, Method, SetId, Target, Transport};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,6 @@ pub const MAX_NOTES: usize = 16;
 pub const MAX_TEXT: usize = 128;
 
 /// Text from the wire, cut to [`MAX_TEXT`] bytes; bytes that are not UTF-8 are replaced.
-/// Readers escape it before it reaches a terminal or a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WireText(String);
 
@@ -33,9 +33,24 @@ impl WireText {
         self.0.clear();
         self.0.push_str(&String::from_utf8_lossy(cut));
     }
-    /// The kept text, unescaped.
+    /// The kept text, for readers that escape it before it reaches a terminal or a log.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+    /// The same for readers that do not: controls and what turns the direction of writing (Bidi_Control
+    /// of Unicode) are replaced by U+FFFD.
+    pub fn printable(&self) -> Cow<'_, str> {
+        if self.0.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Cow::Borrowed(&self.0);
+        }
+        let replaced = |letter: char| match letter {
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                char::REPLACEMENT_CHARACTER
+            }
+            letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+            letter => letter,
+        };
+        self.0.chars().map(replaced).collect::<String>().into()
     }
 }
 
@@ -217,6 +232,13 @@ mod tests {
 
     const LOCAL: &str = "ab30317f1a784dc48ff824d0d3715d86";
     const REMOTE: &str = "47755a9de7794ba387653f2099600ef2";
+
+    #[test]
+    fn controls_and_what_turns_the_direction_of_writing_are_replaced() {
+        let text = WireText::new(b"a\xc2\x9b31m\xe2\x80\xaeb\xff\x07\xc3\xa4");
+        assert_eq!(text.printable(), "a\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{e4}");
+        assert_eq!(WireText::new(b"call-1@h").printable(), "call-1@h");
+    }
 
     #[test]
     fn a_session_id_has_one_or_two_uuids() {

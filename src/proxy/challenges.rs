@@ -24,6 +24,18 @@ struct Challenge {
     target: Target,
     cseq: u32,
     until: Instant,
+    /// Whether a repeated request has come already.
+    is_answered: bool,
+}
+
+/// Who challenged an earlier version of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Challenger {
+    /// The destination.
+    pub target: Target,
+    /// Whether this is the first repetition: it is the call that was counted when it came without
+    /// credentials. Who goes on is counted again, or one challenge would let in any number.
+    pub is_first: bool,
 }
 
 impl Challenges {
@@ -49,19 +61,24 @@ impl Challenges {
         self.expire(now);
         let key = self.key(request);
         let until = now + lifetime;
-        self.by_request.insert(key, Challenge { set, target, cseq: request.cseq(), until });
+        let is_answered = self.by_request.get(&key).is_some_and(|before| before.is_answered);
+        self.by_request.insert(key, Challenge { set, target, cseq: request.cseq(), until, is_answered });
         self.by_age.push_back((until, key));
     }
 
     /// The destination of a set that challenged an earlier version of this request: same Call-ID,
     /// From tag and method, higher CSeq, no To tag.
-    pub fn find(&self, request: Message<'_>, set: SetId, now: Instant) -> Option<Target> {
+    pub fn find(&mut self, request: Message<'_>, set: SetId, now: Instant) -> Option<Challenger> {
         if self.by_request.is_empty() || request.to_tag().is_some() {
             return None;
         }
-        let challenge = self.by_request.get(&self.key(request))?;
-        let holds = challenge.set == set && challenge.cseq < request.cseq() && now < challenge.until;
-        holds.then_some(challenge.target)
+        let key = self.key(request);
+        let challenge = self.by_request.get_mut(&key)?;
+        if challenge.set != set || challenge.cseq >= request.cseq() || challenge.until <= now {
+            return None;
+        }
+        let is_first = !std::mem::replace(&mut challenge.is_answered, true);
+        Some(Challenger { target: challenge.target, is_first })
     }
 
     fn expire(&mut self, now: Instant) {

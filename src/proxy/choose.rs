@@ -2,6 +2,7 @@
 //!
 //! Which destination it is, is for `dispatch` to say; whether another attempt may start, for `attempt`.
 
+use super::challenges::Challenger;
 use super::context::Context;
 use super::engine::{Engine, Loan};
 use super::key::hash_key_of;
@@ -71,10 +72,11 @@ impl Engine {
         let basis = basis_of(request.method());
         let key_for = |set| hash_key_of(plan.table().set(set)?, basis, request, source);
         let ask = Ask { basis, key_for: &key_for, nonce: nonces.next_u64(), now, is_call: is_call(request) };
-        let challenger = challenges.find(request, set, now).filter(|target| verdicts.is_usable(*target));
-        if let Some(target) = challenger
+        let challenger = challenges.find(request, set, now);
+        if let Some(Challenger { target, is_first }) = challenger
+            && verdicts.is_usable(target)
             && let Some(hop) = hop_of(plan, verdicts, target, from.listener)
-            && let Some(selection) = selector.resume(set, target, ask)
+            && let Some(selection) = selector.resume(set, target, is_first, ask)
         {
             return Ok(Selected { selection, target, hop, reason: SelectionReason::Affinity });
         }

@@ -94,8 +94,8 @@ impl Dialogs {
         }
     }
 
-    /// Remembers the dialog that a 2xx to an INVITE confirms, unless there are too many or its
-    /// Contacts are absurdly long: then only its Route set carries it. A repetition changes
+    /// Remembers the dialog that a 2xx to an INVITE confirms, unless there are too many; without its
+    /// Contacts if they are absurdly long: then only its Route set carries it. A repetition changes
     /// nothing. Returns whether it is remembered.
     pub fn confirm(&mut self, response: Message<'_>, mut dialog: Dialog) -> bool {
         let Some((from, to)) = tags(response) else {
@@ -104,7 +104,10 @@ impl Dialogs {
         };
         let key = key(&self.secret, response.call_id(), from, to);
         let is_absurd = dialog.caller.contact.len() + dialog.callee.contact.len() > MAX_CONTACTS;
-        let has_room = !is_absurd && self.by_key.len() < MAX || self.by_key.contains_key(&key);
+        if is_absurd {
+            self.forget_parties(&mut dialog);
+        }
+        let has_room = self.by_key.len() < MAX || self.by_key.contains_key(&key);
         if has_room && let Entry::Vacant(place) = self.by_key.entry(key) {
             if let Some(set) = dialog.set {
                 self.counts.add(set);
@@ -193,11 +196,11 @@ impl Dialogs {
         self.contacts.free(contact);
     }
 
-    /// The Contact of a party.
-    pub fn contact(&self, party: &Party) -> Box<[u8]> {
+    /// The Contact of a party; `None` if it was too long to be kept.
+    pub fn contact(&self, party: &Party) -> Option<Box<[u8]>> {
         let mut contact = Vec::with_capacity(party.contact.len());
         self.contacts.copy(&party.contact, &mut contact);
-        contact.into()
+        (!contact.is_empty()).then(|| contact.into())
     }
 
     /// Chunks of Contacts kept: those of the dialogs alive, and of calls that may become one.

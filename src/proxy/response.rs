@@ -76,7 +76,9 @@ impl Engine {
         self.note_response(context, index, code, now);
         self.weigh_response(context, index, response);
         self.close_attempt(context, index, AttemptOutcome::Answered, code, now);
-        if matches!(code, 200..=299 | 408 | 481) {
+        // The session is over for whoever sent a BYE, whatever becomes of it (RFC 3261 §15.1.1), but for
+        // one that is sent again with credentials.
+        if !Challenges::is_challenge(code) {
             self.end_dialog(context);
         }
 

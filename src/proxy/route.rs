@@ -322,11 +322,13 @@ fn matches(route: &PlannedRoute, request: Message<'_>, uri: Uri<'_>, hop: Hop, s
 
 /// A request of a dialog whose sender lost the Route set.
 fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'_>) -> Routed {
-    let Some((dialog, party)) = view.dialogs.find(request) else {
+    let found = view.dialogs.find(request);
+    let known = found.and_then(|(dialog, party)| Some((dialog, party, view.dialogs.contact(party)?)));
+    let Some((dialog, party, contact)) = known else {
         let rejection = Rejection::new(481, Refusal::BadRequest, "the dialog is not known");
         return Routed { decision: Decision::Reject(rejection), edits, dialog_target: None };
     };
-    edits.request_uri = Some(view.dialogs.contact(party));
+    edits.request_uri = Some(contact);
     Routed { decision: to_party(dialog, party, view), edits, dialog_target: dialog.target }
 }
 
@@ -334,7 +336,7 @@ fn by_dialog_table<'a>(request: Message<'a>, mut edits: RouteEdits, view: View<'
 /// that party's messages come from, if the dialog is known.
 fn to_named_party(request: Message<'_>, uri: Uri<'_>, view: View<'_>) -> Option<Decision> {
     let (dialog, party) = view.dialogs.find(request)?;
-    let contact = view.dialogs.contact(party);
+    let contact = view.dialogs.contact(party)?;
     let contact = Uri::parse(&contact).filter(|contact| contact.is_sip() && !contact.is_secure())?;
     let is_named = uri.host_ip().is_none() && uri.maddr_ip().is_none();
     (is_named && uri.is_sip() && contact.host.eq_ignore_ascii_case(uri.host))

@@ -260,3 +260,53 @@ fn response_times_are_those_of_probes_and_of_first_responses() {
     world.receive(D1, &reply(&invite.text, 183, "callee", ""));
     assert_eq!(world.destination("d1").load.response_time.unwrap().as_millis(), 100, "the first one only");
 }
+
+#[test]
+fn a_refused_bye_ends_the_call_and_a_challenged_one_does_not() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "refused", D1);
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    world.receive(D1, &reply(&bye.text, 401, "callee", ""));
+    assert_eq!(world.calls("d1"), 1, "it comes again with credentials");
+    world.receive(CALLER, &call.request_with("BYE", "Authorization: Digest x\r\n"));
+    let bye = world.sent_to(D1, "BYE");
+    world.receive(D1, &reply(&bye.text, 500, "callee", ""));
+    assert_eq!((world.calls("d1"), expired(&world)), (0, 0));
+}
+
+#[test]
+fn a_call_with_a_contact_too_long_to_keep_counts_as_any_other() {
+    let mut world = World::new(TWO);
+    let (mut call, invite) = begin(&mut world, "long", D1);
+    let contact = format!("sip:{}@10.0.1.1:5060", "c".repeat(600));
+    world.receive(D1, &reply(&invite.text, 200, "callee", &contact));
+    call.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK");
+    assert_eq!((world.calls("d1"), expired(&world)), (1, 0));
+    world.receive(CALLER, &call.request("BYE"));
+    let bye = world.sent_to(D1, "BYE");
+    world.receive(D1, &reply(&bye.text, 200, "callee", ""));
+    assert_eq!(world.calls("d1"), 0);
+    world.settle();
+}
+
+#[test]
+fn one_challenge_lets_one_call_past_the_rate() {
+    let mut world = World::new(&limited("max_cps: 1"));
+    let (mut call, mut invite) = begin(&mut world, "again", D1);
+    world.receive(CALLER, &Call::new("other").request("INVITE"));
+    world.sent_to(D2, "INVITE");
+    for round in 0..3 {
+        world.receive(D1, &reply(&invite.text, 401, "asks", ""));
+        world.receive(CALLER, &call.companion("ACK"));
+        world.drain_all();
+        world.receive(CALLER, &call.request_with("INVITE", "Authorization: Digest x\r\n"));
+        if round > 0 {
+            world.sent_to(CALLER, "SIP/2.0 503");
+            return;
+        }
+        invite = world.sent_to(D1, "INVITE");
+    }
+}

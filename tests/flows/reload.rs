@@ -185,3 +185,21 @@ fn what_belongs_to_a_request_is_sent_under_the_name_that_it_was_sent_under() {
     world.sent_to(D1, "ACK");
     world.settle();
 }
+
+#[test]
+fn credits_of_other_weights_do_not_outlive_a_reload() {
+    let config = |weight: u32| {
+        TWO.replace("priority", "weighted_round_robin")
+            .replace("5060\"}", &format!("5060\", weight: {weight}}}"))
+    };
+    let mut world = World::new(&config(1_000));
+    let mut place = |world: &mut World, number: usize| {
+        world.drain_all();
+        world.receive(CALLER, &Call::new(&format!("weighed{number}")).request("INVITE"));
+        world.core_sent(D1)
+    };
+    (0..7).for_each(|number| drop(place(&mut world, number)));
+    world.reload(&config(1));
+    let first = (7..27).filter(|number| place(&mut world, *number)).count();
+    assert_eq!(first, 10, "of 20 calls");
+}

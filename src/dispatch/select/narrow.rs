@@ -225,10 +225,10 @@ mod tests {
         let mut bench = bench(vec![limited("pbx", &[("a", 1), ("b", 0)])]);
         let (held, _) = bench.call("pbx");
         let (set, ask) = (bench.set("pbx"), bench.ask(true));
-        assert!(bench.selector.resume(set, held.target(), ask).is_none());
+        assert!(bench.selector.resume(set, held.target(), true, ask).is_none());
         let target = held.target();
         drop(held);
-        let mut selection = bench.selector.resume(set, target, ask).unwrap();
+        let mut selection = bench.selector.resume(set, target, true, ask).unwrap();
         assert_eq!(bench.selector.loads().calls(target), 1);
         assert_eq!(bench.next(&mut selection).as_deref(), Some("b"));
     }

@@ -72,7 +72,7 @@ impl Tree<'_> {
         span.set("client.address", AddressText::of(record.client.ip()).value());
         span.set("client.port", i64::from(record.client.port()));
         span.set("sip.request.method", record.method.as_str());
-        span.set("sip.call_id", record.call_id.as_str());
+        span.set("sip.call_id", &*record.call_id.printable());
         if let Some(session) = &record.session {
             span.set("sip.session_id.local", session.local.as_str());
             if let Some(remote) = &session.remote {
@@ -80,9 +80,9 @@ impl Tree<'_> {
             }
         }
         if let Some(uris) = &record.uris {
-            span.set("sip.request.uri", uris.request.as_str());
-            span.set("sip.from.uri", uris.from.as_str());
-            span.set("sip.to.uri", uris.to.as_str());
+            span.set("sip.request.uri", &*uris.request.printable());
+            span.set("sip.from.uri", &*uris.from.printable());
+            span.set("sip.to.uri", &*uris.to.printable());
         }
         span.set("sip.cseq", i64::from(record.cseq));
         if record.code != 0 {

@@ -193,12 +193,14 @@ fn credits_of_other_weights_do_not_outlive_a_reload() {
             .replace("5060\"}", &format!("5060\", weight: {weight}}}"))
     };
     let mut world = World::new(&config(1_000));
-    let mut place = |world: &mut World, number: usize| {
+    let place = |world: &mut World, number: usize| {
         world.drain_all();
         world.receive(CALLER, &Call::new(&format!("weighed{number}")).request("INVITE"));
         world.core_sent(D1)
     };
-    (0..7).for_each(|number| drop(place(&mut world, number)));
+    for number in 0..7 {
+        place(&mut world, number);
+    }
     world.reload(&config(1));
     let first = (7..27).filter(|number| place(&mut world, *number)).count();
     assert_eq!(first, 10, "of 20 calls");

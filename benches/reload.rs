@@ -1,5 +1,5 @@
 //! Reload of a file with 10,000 destinations in 100 sets: what the control plane takes to read and
-//! compile it, and for how long worker 0 takes no calls meanwhile. Prints figures, asserts nothing.
+//! compile it, and for how long the workers take no calls meanwhile. Prints figures, asserts nothing.
 
 use sipwarden::config;
 use sipwarden::dispatch::Loads;
@@ -17,13 +17,14 @@ const SETS: u32 = 100;
 const MEMBERS: u32 = 100;
 const ROUNDS: u32 = 10;
 
-/// The file; `changed` gives every tenth destination another weight.
-fn file(changed: bool) -> String {
+/// The file; `changed` gives every tenth destination another weight. What is `new` has one destination
+/// more, and another weight for all.
+fn file(changed: bool, new: bool) -> String {
     let mut text = "listen: [\"udp://10.255.0.1:5060\"]\nroutes: [{set: set-0}]\nsets:\n".to_owned();
     for set in 0..SETS {
         let _ = writeln!(text, "  set-{set}:\n    destinations:");
-        for member in 0..MEMBERS {
-            let weight = if changed && member % 10 == 0 { 2 } else { 1 };
+        for member in 0..MEMBERS + u32::from(new && set == 0) {
+            let weight = if new || changed && member % 10 == 0 { 2 } else { 1 };
             let address = format!("10.{set}.{member}.1");
             let _ =
                 writeln!(text, "      - {{id: d{member}, uri: \"sip:{address}:5060\", weight: {weight}}}");
@@ -33,18 +34,27 @@ fn file(changed: bool) -> String {
 }
 
 fn main() {
-    let (as_is, changed) = (file(false), file(true));
+    measure("every tenth changes its weight", &file(true, false));
+    measure("all change their weights, and one comes or goes", &file(false, true));
+}
+
+fn measure(what: &str, changed: &str) {
+    let as_is = file(false, false);
     let mut names = Names::default();
-    let mut compile = |text: &str| {
+    let mut compile = |text: &str, former: Option<&Plan>| {
         let begun = Instant::now();
         let config = config::from_str(text, "bench.yaml", &BTreeMap::new()).expect("the file is valid");
         let read = begun.elapsed();
         let mut added = names.clone();
-        let plan = Arc::new(Plan::new(config.proxy, &Interfaces::default(), &mut added));
+        let mut plan = Plan::new(config.proxy, &Interfaces::default(), &mut added);
+        if let Some(former) = former {
+            plan = plan.after(former);
+        }
+        let plan = Arc::new(plan);
         names = added;
         (plan, read, begun.elapsed())
     };
-    let (plan, ..) = compile(&as_is);
+    let (plan, ..) = compile(&as_is, None);
     let start = Instant::now();
     let secret = Secret::new([7; 16]);
     let loads = Loads::new(start);
@@ -63,16 +73,17 @@ fn main() {
             owner.outbox().clear();
         }
         let _ = owner.take_verdicts();
-        let (plan, read, compiled) = compile(if round % 2 == 0 { &as_is } else { &changed });
-        let reload = || Input::Reload { plan: Arc::clone(&plan), trigger: ReloadTrigger::Api };
+        let (plan, read, compiled) = compile(if round % 2 == 0 { &as_is } else { changed }, Some(&running));
+        let reload = Input::Reload { plan: Arc::clone(&plan), trigger: ReloadTrigger::Api };
+        let replan = Input::Replan(Arc::clone(&plan));
         let mut begun = Instant::now();
-        owner.handle_input(reload(), now);
+        owner.handle_input(reload, now);
         let verdicts = owner.take_verdicts().expect("a reload gives verdicts");
         let owned = begun.elapsed();
         owner.outbox().drain_events();
         owner.outbox().clear();
         begun = Instant::now();
-        follower.handle_input(reload(), now);
+        follower.handle_input(replan, now);
         follower.handle_input(Input::Verdicts(verdicts), now);
         let followed = begun.elapsed();
         follower.outbox().drain_events();
@@ -83,7 +94,7 @@ fn main() {
         }
     }
     let [read, compiled, owned, followed, all] = worst;
-    println!("reload of {} destinations in {SETS} sets, the longest of {ROUNDS}:", SETS * MEMBERS);
+    println!("reload of {} destinations in {SETS} sets, {what}, the longest of {ROUNDS}:", SETS * MEMBERS);
     println!("  file read and checked      {read:>10.1?}");
     println!("  the same and compiled      {compiled:>10.1?}");
     println!("  worker 0 takes no calls    {owned:>10.1?}");

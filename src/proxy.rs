@@ -419,7 +419,7 @@ impl Core {
         let attempts = self.contexts.iter().flat_map(|(_, context)| &context.attempts);
         let in_use = attempts.map(|attempt| attempt.epoch).collect();
         let former = std::mem::replace(&mut self.engine.plan, Arc::clone(&plan));
-        let [changed, sets_added, sets_removed] = former.difference(&plan);
+        let (sets_added, sets_removed) = (plan.sets_missing_in(&former), former.sets_missing_in(&plan));
         self.engine.earlier.push(former, &in_use);
         self.with_warden(|warden, engine| {
             let reconciled = warden.reload(engine, &plan, now);
@@ -432,7 +432,7 @@ impl Core {
                 added: reconciled.added,
                 removed: reconciled.removed,
                 kept: reconciled.kept,
-                changed,
+                changed: reconciled.changed,
                 sets_added,
                 sets_removed,
                 needs_restart: Vec::new(),

@@ -34,8 +34,6 @@ pub struct Health {
     members: Vec<Option<Member>>,
     /// The answers for the names of the table that have been looked up.
     answers: BTreeMap<Lookup, Answer>,
-    /// The names of the table, and whose they are.
-    named: BTreeMap<Lookup, Vec<Target>>,
     publication: Publication,
     /// When an ejection or a pause of a destination ends next.
     expiries: BTreeSet<(Instant, Target)>,
@@ -52,6 +50,8 @@ pub struct Reconciled {
     pub removed: u32,
     /// Destinations that stay.
     pub kept: u32,
+    /// Those of them that have other settings.
+    pub changed: u32,
 }
 
 /// What a finished probe meant for one destination.
@@ -93,8 +93,7 @@ impl Health {
     /// state counts only where it changed. A new destination of a known name gets its addresses, and
     /// what is known of them where another of the same owner stood for them.
     pub fn reconcile(&mut self, table: Arc<Table>, now: Instant) -> Reconciled {
-        self.named = table.lookups();
-        self.answers.retain(|lookup, _| self.named.contains_key(lookup));
+        self.answers.retain(|lookup, _| table.lookups().contains_key(lookup));
         let newcomers = self.newcomers(&table, now);
         let mut reconciled = Reconciled { added: count(newcomers.len()), ..Reconciled::default() };
         for slot in &mut self.members {
@@ -107,8 +106,8 @@ impl Health {
                 continue;
             };
             reconciled.kept += 1;
-            let known = destination.settings.lookup.as_ref().and_then(|lookup| self.answers.get(lookup));
-            let change = member.reconfigure(destination, set, known, now);
+            let (is_changed, change) = member.reconfigure(destination, set, &self.answers, now);
+            reconciled.changed += u32::from(is_changed);
             self.changes.extend(change.map(Change::Destination));
         }
         self.members.resize_with(table.target_bound(), || None);
@@ -240,20 +239,25 @@ impl Health {
     /// The members that a table has and we have not. Where a name stands for other addresses than
     /// before, those of one owner follow each other.
     fn newcomers(&self, table: &Table, now: Instant) -> Vec<Member> {
-        let named = self.table.destinations().filter(|destination| destination.settings.lookup.is_some());
+        let is_new = |destination: &&Destination| self.table.destination(destination.target).is_none();
+        let new: Vec<&Destination> = table.destinations().filter(is_new).collect();
+        if new.is_empty() {
+            return vec![];
+        }
+        let named = self.table.lookups().values().flatten();
+        let named = named.filter_map(|target| self.table.destination(*target));
         let mut elders: HashMap<(SetId, &str), Vec<&Member>> = HashMap::new();
         for destination in named {
             let elder = self.member(destination.target);
             elders.entry((destination.set, &destination.settings.owner)).or_default().extend(elder);
         }
-        let new = table.destinations().filter(|new| self.member(new.target).is_none());
         let newcomer = |destination: &Destination| {
             let mut member = Member::new(destination, self.answer(destination), now);
             let owner = (destination.set, &*destination.settings.owner);
             elders.get(&owner).into_iter().flatten().for_each(|elder| member.inherit(elder));
             member
         };
-        new.map(newcomer).collect()
+        new.into_iter().map(newcomer).collect()
     }
 
     fn answer(&self, destination: &Destination) -> Option<&Answer> {
@@ -283,14 +287,15 @@ impl Health {
         is_failure: bool,
         now: Instant,
     ) -> Vec<Target> {
-        let Some(named) = self.named.get(lookup).cloned() else { return vec![] };
+        let table = Arc::clone(&self.table);
+        let Some(named) = table.lookups().get(lookup) else { return vec![] };
         let mut answer = self.answers.remove(lookup).unwrap_or_default();
         answer.update(addresses, is_failure, now);
         let mut changed = Vec::new();
         for target in named {
-            self.update(target, now, |member, _| {
+            self.update(*target, now, |member, _| {
                 let (is_changed, change) = member.set_answer(&answer, now);
-                changed.extend(is_changed.then_some(target));
+                changed.extend(is_changed.then_some(*target));
                 change
             });
         }
@@ -301,9 +306,9 @@ impl Health {
         changed
     }
 
-    /// The names of the table.
-    pub fn lookups(&self) -> impl Iterator<Item = &Lookup> {
-        self.named.keys()
+    /// The configuration.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     /// Whether a destination has a name for which no look-up has ended yet.
@@ -654,7 +659,7 @@ mod tests {
         bench.probe(A, OK);
         bench.admin(A, Admin::Draining);
         let reconciled = bench.reload(vec![destination("a"), destination("c")]);
-        assert_eq!(reconciled, Reconciled { added: 1, removed: 1, kept: 1 });
+        assert_eq!(reconciled, Reconciled { added: 1, removed: 1, kept: 1, changed: 0 });
         assert_eq!(bench.state(A), State::Draining);
         assert_eq!(bench.health.state(B), None);
         assert_eq!(bench.snapshot().destinations[0].changes.len(), 2, "history stays");

@@ -45,7 +45,7 @@ pub struct SetSettings {
 }
 
 /// One destination of a set.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationSettings {
     /// Its id, unique in the set.
     pub id: Arc<str>,
@@ -113,6 +113,13 @@ pub enum Host {
     Address(IpAddr),
     /// A host name, in lower case.
     Name(Arc<str>),
+}
+
+impl Host {
+    /// Whether it has to be looked up.
+    pub const fn is_name(&self) -> bool {
+        matches!(self, Self::Name(_))
+    }
 }
 
 /// What decides how a request is spread over a set.

@@ -5,8 +5,8 @@
 
 use super::load::Limits;
 use super::{
-    Basis, DestinationSettings, FailoverSettings, HashCompat, HashPart, PassiveSettings, RetryAfterSettings,
-    SetSettings,
+    Basis, DestinationSettings, Endpoints, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings,
 };
 use crate::facts::lookup::Lookup;
 use crate::facts::names::Names;
@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hasher;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Table {
     by_id: Vec<Option<usize>>,
     by_name: HashMap<Arc<str>, SetId>,
     destinations: Vec<Option<Destination>>,
+    lookups: BTreeMap<Lookup, Vec<Target>>,
+    literal: Arc<Endpoints>,
     shape: u64,
 }
 
@@ -96,6 +99,7 @@ impl Table {
             }
         }
         table.link_fallbacks();
+        table.index_endpoints();
         table.shape = table.hash_shape();
         table
     }
@@ -151,6 +155,34 @@ impl Table {
         }
     }
 
+    /// Lists the literal addresses, and the names that the others are found by.
+    fn index_endpoints(&mut self) {
+        let mut lookups: BTreeMap<Lookup, Vec<Target>> = BTreeMap::new();
+        let mut literal = Endpoints::default();
+        for destination in self.destinations() {
+            let settings = &destination.settings;
+            if let Some(lookup) = &settings.lookup {
+                lookups.entry(lookup.clone()).or_default().push(destination.target);
+            }
+            if let Host::Address(address) = settings.endpoint.host {
+                let address = SocketAddr::new(address, settings.endpoint.port);
+                literal.entry((settings.transport, address)).or_default().push(destination.target);
+            }
+        }
+        (self.lookups, self.literal) = (lookups, Arc::new(literal));
+    }
+
+    /// Has the settings of a destination in common with the table before it where they are equal, so that
+    /// whoever goes from one to the other sees at a glance what stays.
+    pub fn share(&mut self, former: &Self) {
+        for destination in self.destinations.iter_mut().flatten() {
+            let known = former.destination(destination.target).map(|former| &former.settings);
+            if let Some(known) = known.filter(|known| **known == destination.settings) {
+                destination.settings = Arc::clone(known);
+            }
+        }
+    }
+
     fn hash_shape(&self) -> u64 {
         let mut hasher = SipHasher13::new();
         for set in &self.sets {
@@ -182,14 +214,20 @@ impl Table {
     }
 
     /// The names that addresses of destinations are found by, and of which destinations.
-    pub fn lookups(&self) -> BTreeMap<Lookup, Vec<Target>> {
-        let mut lookups: BTreeMap<Lookup, Vec<Target>> = BTreeMap::new();
-        for destination in self.destinations() {
-            if let Some(lookup) = &destination.settings.lookup {
-                lookups.entry(lookup.clone()).or_default().push(destination.target);
-            }
-        }
-        lookups
+    pub fn lookups(&self) -> &BTreeMap<Lookup, Vec<Target>> {
+        &self.lookups
+    }
+
+    /// The destinations at literal addresses; those of one address in the order of
+    /// [`Table::destinations`].
+    pub fn literal(&self) -> &Arc<Endpoints> {
+        &self.literal
+    }
+
+    /// Where a target comes in the order of [`Table::destinations`].
+    pub fn order_of(&self, target: Target) -> Option<(usize, u32)> {
+        let destination = self.destination(target)?;
+        Some(((*self.by_id.get(destination.set.index())?)?, destination.position))
     }
 
     /// Finds a set by its name.

@@ -77,19 +77,19 @@ impl Plan {
         }
     }
 
-    /// What the configuration that follows changes of this one: how many destinations of both have other
-    /// settings, how many sets are new, and how many are gone.
-    pub fn difference(&self, next: &Self) -> [u32; 3] {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let changed = next.table.destinations().filter(|new| {
-            let old = self.table.destination(new.target);
-            old.is_some_and(|old| old.settings != new.settings)
-        });
-        let missing = |of: &Table, here: &Table| {
-            of.sets().filter(|set| here.sets().all(|other| other.id() != set.id())).count()
-        };
-        let (added, removed) = (missing(&next.table, &self.table), missing(&self.table, &next.table));
-        [count(changed.count()), count(added), count(removed)]
+    /// The same plan, which has in common with the one before it what is equal. It is for those who
+    /// compile: workers then need not compare.
+    pub fn after(mut self, former: &Self) -> Self {
+        if let Some(table) = Arc::get_mut(&mut self.table) {
+            table.share(&former.table);
+        }
+        self
+    }
+
+    /// How many sets of the plan another one has not.
+    pub fn sets_missing_in(&self, other: &Self) -> u32 {
+        let missing = self.table.sets().filter(|set| other.table.set(set.id()).is_none());
+        u32::try_from(missing.count()).unwrap_or(u32::MAX)
     }
 
     /// The settings it was compiled from.

@@ -6,7 +6,7 @@ mod template;
 
 use super::engine::Engine;
 use super::plan::Plan;
-use crate::dispatch::{Change, Health, Reconciled};
+use crate::dispatch::{Change, Health, Reconciled, Table};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
 use crate::facts::evidence::Evidence;
 use crate::facts::lookup::{Lookup, Resolution};
@@ -88,13 +88,13 @@ impl Warden {
             is_unsaved: false,
         };
         warden.plan_probes(plan, now);
-        warden.ask_for_names(&[]);
+        warden.ask_for_names(&Table::default());
         warden
     }
 
     /// Takes a new configuration; destinations that stay keep state, history and probe phase.
     pub fn reload(&mut self, engine: &mut Engine, plan: &Plan, now: Instant) -> Reconciled {
-        let asked: Vec<Lookup> = self.health.lookups().cloned().collect();
+        let former = Arc::clone(self.health.table());
         let reconciled = self.health.reconcile(Arc::clone(plan.table()), now);
         self.plan_probes(plan, now);
         if reconciled.removed > 0 {
@@ -103,7 +103,7 @@ impl Warden {
             self.templates.retain(|target, _| is_configured(target));
         }
         self.is_unsaved = true;
-        self.ask_for_names(&asked);
+        self.ask_for_names(&former);
         self.follow_probes(engine);
         self.tell_changes(engine);
         reconciled
@@ -299,10 +299,11 @@ impl Warden {
         self.prober.reconcile(plan.roster(), now, &mut self.nonces);
     }
 
-    /// Has the names looked up, if they are others than those asked for.
-    fn ask_for_names(&mut self, asked: &[Lookup]) {
-        if !self.health.lookups().eq(asked) {
-            self.lookups = Some(self.health.lookups().cloned().collect());
+    /// Has the names looked up, if they are others than before.
+    fn ask_for_names(&mut self, former: &Table) {
+        let names = || self.health.table().lookups().keys();
+        if !names().eq(former.lookups().keys()) {
+            self.lookups = Some(names().cloned().collect());
         }
     }
 

@@ -20,7 +20,10 @@ use async_trait::async_trait;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between two looks whether a former plan is still in use.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the HTTP server, the signals and the file watcher act on.
 #[derive(Debug)]
@@ -102,7 +105,7 @@ impl ControlPlane {
             }
             (Ok(Change::Next(next)), _) => {
                 let report = self.apply(trigger, memory, &next).await?;
-                reloader.accept(*next);
+                retire(reloader.accept(*next));
                 report
             }
         };
@@ -177,7 +180,7 @@ impl ControlPlane {
             return self.telemetry.apply(Arc::clone(reloader.plan().directory()));
         }
         self.set_plan(&next.plan);
-        reloader.accept_endpoints(next);
+        retire(reloader.accept_endpoints(next));
         changes.iter().for_each(|change| self.record(change));
     }
 
@@ -206,6 +209,16 @@ impl ControlPlane {
         let is_one_of_several = members.iter().any(|target| plan.directory().names.target(*target) == id);
         Err(if is_one_of_several { NotSet::OneOfSeveral } else { NotSet::NoDestination })
     }
+}
+
+/// Keeps a plan until no worker has it any more: to let go of a large one takes longer than calls may
+/// wait.
+fn retire(plan: Arc<Plan>) {
+    tokio::spawn(async move {
+        while Arc::strong_count(&plan) > 1 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    });
 }
 
 #[async_trait]

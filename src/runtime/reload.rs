@@ -139,7 +139,7 @@ impl Reloader {
         share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
         let expanded = settings.expanded(&self.answers);
-        let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names));
+        let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names).after(&self.plan));
         Ok(Change::Next(Box::new(Next {
             plan,
             settings,
@@ -163,12 +163,12 @@ impl Reloader {
         }
     }
 
-    /// Takes over what the workers have taken.
-    pub(super) fn accept(&mut self, next: Next) {
+    /// Takes over what the workers have taken; gives the plan before it.
+    pub(super) fn accept(&mut self, next: Next) -> Arc<Plan> {
         let Next { plan, config, settings, names, .. } = next;
-        (self.plan, self.config, self.settings, self.names) = (plan, config, settings, names);
-        let wanted = self.plan.table().lookups();
-        self.answers.retain(|lookup, _| wanted.contains_key(lookup));
+        (self.config, self.settings, self.names) = (config, settings, names);
+        self.answers.retain(|lookup, _| plan.table().lookups().contains_key(lookup));
+        std::mem::replace(&mut self.plan, plan)
     }
 
     /// Takes in the ends of look-ups. Only an answer that is not empty takes the place of another.
@@ -191,13 +191,14 @@ impl Reloader {
         }
         let changes = pairs().flat_map(|(old, new)| self.changes(&old.dispatch, &new.dispatch)).collect();
         let mut names = self.names.clone();
-        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names));
+        let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names).after(&self.plan));
         Some((Replanned { plan, names }, changes))
     }
 
-    /// Takes over endpoints that the workers have taken.
-    pub(super) fn accept_endpoints(&mut self, next: Replanned) {
-        (self.plan, self.names) = (next.plan, next.names);
+    /// Takes over endpoints that the workers have taken; gives the plan before it.
+    pub(super) fn accept_endpoints(&mut self, next: Replanned) -> Arc<Plan> {
+        self.names = next.names;
+        std::mem::replace(&mut self.plan, next.plan)
     }
 
     fn changes(&self, old: &SetSettings, new: &SetSettings) -> Vec<Event> {

@@ -11,10 +11,11 @@ use crate::dispatch::{
     Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{ProbeNote, ProbeSnapshot};
 use crate::facts::{Admin, State, Target};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,29 +95,33 @@ impl Member {
 
     /// Takes a new configuration of the same destination. What was set at run time stays unless
     /// the configured value itself changed; what probes and requests said stays unless the URI
-    /// changed. No ejection or pause lasts longer than the configuration allows from now on.
+    /// changed. No ejection or pause lasts longer than the configuration allows from now on. Tells
+    /// whether its settings changed, and the change of state.
     pub fn reconfigure(
         &mut self,
         destination: &Destination,
         set: &Set,
-        known: Option<&Answer>,
+        answers: &BTreeMap<Lookup, Answer>,
         now: Instant,
-    ) -> Option<StateChange> {
+    ) -> (bool, Option<StateChange>) {
         let settings = Arc::clone(&destination.settings);
         let old = std::mem::replace(&mut self.settings, settings);
         let new = &self.settings;
+        // A reload leaves most as they were, in one memory with before; then nothing is looked at twice.
+        let is_changed = old != *new;
         let mut facts = self.facts;
-        if old.admin != new.admin {
+        if is_changed && old.admin != new.admin {
             facts.admin = new.admin;
         }
-        let is_elsewhere =
-            (&old.uri, &old.endpoint, old.transport) != (&new.uri, &new.endpoint, new.transport);
-        if is_elsewhere || old.thresholds.is_some() != new.thresholds.is_some() {
+        let is_elsewhere = is_changed
+            && (&old.uri, &old.endpoint, old.transport) != (&new.uri, &new.endpoint, new.transport);
+        if is_changed && (is_elsewhere || old.thresholds.is_some() != new.thresholds.is_some()) {
             facts.probe = initial_probe(new);
             self.stats.consecutive_failures = 0;
             self.stats.consecutive_successes = 0;
         }
         if is_elsewhere {
+            let known = new.lookup.as_ref().and_then(|lookup| answers.get(lookup));
             self.addresses = Addresses::new(&new.endpoint, known);
             facts.resolution = resolution(&self.addresses, known);
             self.flaps = Flaps::default();
@@ -131,7 +136,7 @@ impl Member {
         let clamp = |until: Option<Instant>, max: Duration| until.map(|until| until.min(now + max));
         facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
         facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
-        self.settle(facts, ChangeReason::Reload, None, now)
+        (is_changed, self.settle(facts, ChangeReason::Reload, None, now))
     }
 
     /// Forgets what was learned and wished at run time; what happened stays on record.

@@ -73,11 +73,11 @@ impl Publication {
                 tiers.resize(set.tiers().len(), vec![]);
             }
         }
-        for destination in table.destinations() {
-            self.count(destination, members);
-        }
-        for destination in table.destinations() {
-            self.place(destination, members);
+        // Set by set, while its members are at hand.
+        for set in table.sets() {
+            let peers = || set.members().iter().filter_map(|target| table.destination(*target));
+            peers().for_each(|destination| self.count(destination, members));
+            peers().for_each(|destination| self.place(destination, members));
         }
         self.is_changed = true;
         self.are_addresses_changed = true;
@@ -109,7 +109,7 @@ impl Publication {
             return None;
         }
         if std::mem::take(&mut self.are_addresses_changed) {
-            self.verdicts.endpoints = Arc::new(endpoints(table, members));
+            self.verdicts.endpoints = endpoints(table, members);
         }
         self.verdicts.generation += 1;
         Some(Arc::new(self.verdicts.clone()))
@@ -257,14 +257,18 @@ fn facts(target: Target, members: &[Option<Member>]) -> Option<&Facts> {
     Some(members.get(target.index())?.as_ref()?.facts())
 }
 
-fn endpoints(table: &Table, members: &[Option<Member>]) -> Endpoints {
-    let mut endpoints = Endpoints::with_capacity_and_hasher(members.len(), Default::default());
-    for destination in table.destinations() {
+/// Those of the table, and what its names stand for.
+fn endpoints(table: &Table, members: &[Option<Member>]) -> Arc<Endpoints> {
+    let mut endpoints = Arc::clone(table.literal());
+    let looked_up = table.lookups().values().flatten().filter_map(|target| table.destination(*target));
+    for destination in looked_up.filter(|looked_up| looked_up.settings.endpoint.host.is_name()) {
         let member = members.get(destination.target.index()).and_then(Option::as_ref);
         for address in member.into_iter().flat_map(Member::sources) {
+            let endpoints = Arc::make_mut(&mut endpoints);
             let targets = endpoints.entry((destination.settings.transport, address)).or_default();
             if !targets.contains(&destination.target) {
                 targets.push(destination.target);
+                targets.sort_unstable_by_key(|target| table.order_of(*target));
             }
         }
     }

@@ -83,6 +83,8 @@ pub struct Destination {
     pub tier: usize,
     /// A hash of the names of set and destination, equal in every process and after every reload.
     pub seed: u64,
+    /// Whether it gets new requests at all: its weight is not 0.
+    pub has_weight: bool,
     /// What is configured.
     pub settings: Arc<DestinationSettings>,
 }
@@ -127,8 +129,8 @@ impl Table {
             };
             set.members.push(target);
             set.lots.push(Lot { seed, weight: settings.weight, target });
-            let settings = Arc::new(settings);
-            let destination = Destination { target, set: id, position, tier, seed, settings };
+            let (has_weight, settings) = (settings.weight > 0, Arc::new(settings));
+            let destination = Destination { target, set: id, position, tier, seed, has_weight, settings };
             *slot_at(&mut self.destinations, target.index()) = Some(destination);
         }
         self.by_name.insert(Arc::clone(&set.settings.name), id);

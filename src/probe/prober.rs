@@ -24,7 +24,14 @@ const FIRST_ROUND_EACH: Duration = Duration::from_millis(1);
 pub struct Prober {
     /// When the first configuration came; the rounds of every endpoint are counted from it.
     epoch: Option<Instant>,
-    endpoints: Vec<Endpoint>,
+    /// What the endpoints were made of last.
+    roster: Arc<Roster>,
+    /// Each stays in its place, whatever comes and goes around it.
+    endpoints: Vec<Option<Endpoint>>,
+    /// Positions in `endpoints`, by identity.
+    places: HashMap<Identity, usize, RandomState>,
+    /// Positions in `endpoints` that nobody has.
+    free: Vec<usize>,
     /// Endpoints that wait, by the time of their next probe; positions in `endpoints`.
     waiting: BTreeSet<(Instant, usize)>,
     /// Probes under way, by the time at which they run out.
@@ -101,73 +108,103 @@ impl Prober {
 
     /// Takes a new list of endpoints. Those that stay keep their times and their probe under way; a
     /// new one, or one that counts for a new destination, is probed within the first round.
-    pub fn reconcile(&mut self, roster: &Roster, now: Instant, nonces: &mut Nonces) {
+    pub fn reconcile(&mut self, roster: &Arc<Roster>, now: Instant, nonces: &mut Nonces) {
         self.epoch.get_or_insert(now);
-        let same =
-            |(old, new): (&Endpoint, &Post)| (old.identity, &old.targets) == (new.identity, &new.targets);
-        if self.endpoints.len() == roster.posts().len() && self.endpoints.iter().zip(roster.posts()).all(same)
-        {
+        let former = std::mem::replace(&mut self.roster, Arc::clone(roster));
+        if former.is_like(roster) {
             return;
         }
-        let old = std::mem::take(&mut self.endpoints);
-        let places: HashMap<Identity, usize, RandomState> =
-            (0..).zip(&old).map(|(place, endpoint)| (endpoint.identity, place)).collect();
-        let mut fresh = Vec::new();
-        for Post { identity, settings, targets } in roster.posts() {
-            let known = places.get(identity).and_then(|place| old.get(*place));
-            let counted = known.map_or(&[][..], |known| &known.targets);
-            if !targets.iter().all(|target| counted.contains(target)) {
-                fresh.push(self.endpoints.len());
+        let (mut stays, mut fresh) = (vec![false; self.endpoints.len()], Vec::new());
+        self.by_target.clear();
+        for post in roster.posts() {
+            let (place, is_fresh) = self.adopt(post, now);
+            fresh.extend(is_fresh.then_some(place));
+            if let Some(stays) = stays.get_mut(place) {
+                *stays = true;
             }
-            let phase = known.map_or(Phase::Waiting { due: now + FIRST_ROUND }, |known| known.phase);
-            let (settings, targets) = (Arc::clone(settings), targets.clone());
-            self.endpoints.push(Endpoint { identity: *identity, settings, targets, phase });
+            for target in &post.targets {
+                if self.by_target.len() <= target.index() {
+                    self.by_target.resize(target.index() + 1, None);
+                }
+                if let Some(slot) = self.by_target.get_mut(target.index()) {
+                    *slot = Some(place);
+                }
+            }
+        }
+        for (place, _) in stays.into_iter().enumerate().filter(|(_, stays)| !stays) {
+            self.remove(place);
         }
         self.pace(&fresh, now, nonces);
-        self.index();
+    }
+
+    /// Finds the place of an endpoint or gives it one, and tells whether it is to be probed anew. One
+    /// that has just come does not wait yet.
+    fn adopt(&mut self, post: &Post, now: Instant) -> (usize, bool) {
+        let Post { identity, settings, targets } = post;
+        if let Some(place) = self.places.get(identity).copied()
+            && let Some(endpoint) = self.endpoint_mut(place)
+        {
+            let is_fresh = !targets.iter().all(|target| endpoint.targets.contains(target));
+            if endpoint.targets != *targets {
+                endpoint.targets.clone_from(targets);
+            }
+            return (place, is_fresh);
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.endpoints.push(None);
+            self.endpoints.len() - 1
+        });
+        self.places.insert(*identity, place);
+        if let Some(slot) = self.endpoints.get_mut(place) {
+            let phase = Phase::Waiting { due: now + FIRST_ROUND };
+            let (settings, targets) = (Arc::clone(settings), targets.clone());
+            *slot = Some(Endpoint { identity: *identity, settings, targets, phase });
+        }
+        (place, true)
+    }
+
+    fn remove(&mut self, place: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(place).and_then(Option::take) else { return };
+        self.free.push(place);
+        self.places.remove(&endpoint.identity);
+        match endpoint.phase {
+            Phase::Waiting { due } => {
+                self.waiting.remove(&(due, place));
+            }
+            Phase::InFlight { probe, started, .. } => {
+                self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
+                self.flights.remove(&probe);
+            }
+        }
     }
 
     /// Spreads the probes of these endpoints over the first round.
     fn pace(&mut self, fresh: &[usize], now: Instant, nonces: &mut Nonces) {
         let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         let step = FIRST_ROUND.min(FIRST_ROUND_EACH.saturating_mul(count)) / count.max(1);
-        for (place, index) in (0_u32..).zip(fresh) {
+        for (turn, place) in (0_u32..).zip(fresh) {
             let shift = nonces.below(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX));
-            let paced = now + step * place + Duration::from_nanos(shift);
-            if let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = self.endpoints.get_mut(*index) {
-                *due = paced.min(*due);
-            }
+            let paced = now + step * turn + Duration::from_nanos(shift);
+            self.wait_until(*place, |due| paced.min(due));
         }
     }
 
-    fn index(&mut self) {
-        let counted = || (0..).zip(&self.endpoints);
-        let targets =
-            counted().flat_map(|(index, one)| one.targets.iter().map(move |it| (it.index(), index)));
-        let bound = targets.clone().map(|(target, _)| target + 1).max().unwrap_or(0);
-        let mut by_target = vec![None; bound];
-        for (target, index) in targets {
-            if let Some(slot) = by_target.get_mut(target) {
-                *slot = Some(index);
-            }
+    /// Moves the next probe of an endpoint that waits.
+    fn wait_until(&mut self, place: usize, move_to: impl FnOnce(Instant) -> Instant) {
+        let endpoint = self.endpoints.get_mut(place).and_then(Option::as_mut);
+        if let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = endpoint {
+            self.waiting.remove(&(*due, place));
+            *due = move_to(*due);
+            self.waiting.insert((*due, place));
         }
-        let waiting = counted().filter_map(|(index, endpoint)| match endpoint.phase {
-            Phase::Waiting { due } => Some((due, index)),
-            Phase::InFlight { .. } => None,
-        });
-        let flights = || {
-            counted().filter_map(|(index, endpoint)| match endpoint.phase {
-                Phase::InFlight { probe, started, .. } => {
-                    Some((probe, index, started + endpoint.settings.timeout))
-                }
-                Phase::Waiting { .. } => None,
-            })
-        };
-        let deadlines = flights().map(|(probe, _, deadline)| (deadline, probe)).collect();
-        let waiting = waiting.collect();
-        let flights = flights().map(|(probe, index, _)| (probe, index)).collect();
-        (self.by_target, self.waiting, self.deadlines, self.flights) =
-            (by_target, waiting, deadlines, flights);
+    }
+
+    fn endpoint(&self, place: usize) -> Option<&Endpoint> {
+        self.endpoints.get(place)?.as_ref()
+    }
+
+    fn endpoint_mut(&mut self, place: usize) -> Option<&mut Endpoint> {
+        self.endpoints.get_mut(place)?.as_mut()
     }
 
     fn place_of(&self, target: Target) -> Option<usize> {
@@ -187,7 +224,7 @@ impl Prober {
         self.waiting.pop_first();
         self.last = self.last.wrapping_add(1);
         let probe = ProbeId(self.last);
-        let endpoint = self.endpoints.get_mut(index)?;
+        let endpoint = self.endpoints.get_mut(index)?.as_mut()?;
         endpoint.phase = Phase::InFlight { probe, scheduled, started: now, again: false };
         self.deadlines.insert((now + endpoint.settings.timeout, probe));
         self.flights.insert(probe, index);
@@ -213,7 +250,7 @@ impl Prober {
         nonces: &mut Nonces,
     ) -> Option<Finished> {
         let index = self.flights.remove(&probe)?;
-        let endpoint = self.endpoints.get_mut(index)?;
+        let endpoint = self.endpoints.get_mut(index)?.as_mut()?;
         let Phase::InFlight { scheduled, started, again, .. } = endpoint.phase else { return None };
         self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
         let schedule = Schedule::new(self.epoch.unwrap_or(now), endpoint.identity.0, &endpoint.settings);
@@ -232,7 +269,7 @@ impl Prober {
     /// Takes back a probe that could not be tried: it is due again after `delay`.
     pub fn postpone(&mut self, probe: ProbeId, delay: Duration, now: Instant) {
         let Some(index) = self.flights.remove(&probe) else { return };
-        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(index).and_then(Option::as_mut) else { return };
         let Phase::InFlight { started, .. } = endpoint.phase else { return };
         self.deadlines.remove(&(started + endpoint.settings.timeout, probe));
         endpoint.phase = Phase::Waiting { due: now + delay };
@@ -242,14 +279,8 @@ impl Prober {
     /// Makes the next probe of a destination due at once, for instance because its name has its
     /// first address; one under way goes on.
     pub fn hasten(&mut self, target: Target, now: Instant) {
-        let Some(index) = self.place_of(target) else { return };
-        let Some(Endpoint { phase: Phase::Waiting { due }, .. }) = self.endpoints.get_mut(index) else {
-            return;
-        };
-        if *due > now {
-            self.waiting.remove(&(*due, index));
-            *due = now;
-            self.waiting.insert((now, index));
+        if let Some(place) = self.place_of(target) {
+            self.wait_until(place, |due| due.min(now));
         }
     }
 
@@ -261,12 +292,10 @@ impl Prober {
         wanted.dedup();
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
         let step = FIRST_ROUND_EACH.min(FIRST_ROUND / count);
-        for (place, index) in (0_u32..).zip(wanted) {
-            match self.endpoints.get_mut(index).map(|endpoint| &mut endpoint.phase) {
-                Some(Phase::Waiting { due }) => {
-                    self.waiting.remove(&(*due, index));
-                    *due = (now + step * place).min((*due).max(now));
-                    self.waiting.insert((*due, index));
+        for (turn, place) in (0_u32..).zip(wanted) {
+            match self.endpoint_mut(place).map(|endpoint| &mut endpoint.phase) {
+                Some(Phase::Waiting { .. }) => {
+                    self.wait_until(place, |due| (now + step * turn).min(due.max(now)));
                 }
                 Some(Phase::InFlight { again, .. }) => *again = true,
                 None => {}
@@ -277,18 +306,18 @@ impl Prober {
     /// The destinations that a probe under way counts for; `None` if it has ended or a reload
     /// dropped it.
     pub fn targets_of(&self, probe: ProbeId) -> Option<&[Target]> {
-        Some(&self.endpoints.get(*self.flights.get(&probe)?)?.targets)
+        Some(&self.endpoint(*self.flights.get(&probe)?)?.targets)
     }
 
     /// The destinations of each probe under way.
     pub fn in_flight(&self) -> impl Iterator<Item = &[Target]> {
-        let endpoints = self.flights.values().filter_map(|index| self.endpoints.get(*index));
+        let endpoints = self.flights.values().filter_map(|place| self.endpoint(*place));
         endpoints.map(|endpoint| endpoint.targets.as_slice())
     }
 
     /// How a destination is probed; `None` if it is not.
     pub fn settings_of(&self, target: Target) -> Option<&Settings> {
-        Some(&self.endpoints.get(self.place_of(target)?)?.settings)
+        Some(&self.endpoint(self.place_of(target)?)?.settings)
     }
 }
 
@@ -339,7 +368,7 @@ mod tests {
 
     impl Bench {
         fn reconcile(&mut self, wanted: Vec<Wanted>, now: Instant) {
-            self.prober.reconcile(&roster(&wanted), now, &mut self.nonces);
+            self.prober.reconcile(&Arc::new(roster(&wanted)), now, &mut self.nonces);
         }
         /// Waits for the next due probe and starts it.
         fn start_next(&mut self) -> (Due, Instant) {

@@ -78,6 +78,16 @@ impl Roster {
         Self { posts }
     }
 
+    /// Whether it has the same endpoints, for the same destinations, in the same order.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.posts.iter(), other.posts.iter());
+        // An identity says the settings, too.
+        ours.len() == theirs.len()
+            && ours
+                .zip(theirs)
+                .all(|(our, their)| (our.identity, &our.targets) == (their.identity, &their.targets))
+    }
+
     pub(super) fn posts(&self) -> &[Post] {
         &self.posts
     }

@@ -23,7 +23,7 @@ pub struct Plan {
     routes: Vec<PlannedRoute>,
     sources: Vec<(IpNet, SetId)>,
     by_mark: HashMap<MarkId, Target>,
-    roster: Roster,
+    roster: Arc<Roster>,
 }
 
 /// A route with its sets numbered.
@@ -66,7 +66,7 @@ impl Plan {
             Some(PlannedRoute { conditions: route.clone(), from_set: from_set.flatten(), set })
         });
         Self {
-            roster: roster(&table, &settings),
+            roster: Arc::new(roster(&table, &settings)),
             routes: routes.collect(),
             local: Local::new(&settings.listeners, interfaces),
             directory: Arc::new(directory),
@@ -108,7 +108,7 @@ impl Plan {
     }
 
     /// Who is to be probed, and how.
-    pub fn roster(&self) -> &Roster {
+    pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
 

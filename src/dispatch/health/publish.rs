@@ -70,7 +70,7 @@ impl Publication {
                 group.all_down = was;
             }
             if let Some(tiers) = self.verdicts.usable.get_mut(index) {
-                tiers.resize(set.tiers().len(), vec![]);
+                *tiers = set.tiers().iter().map(|tier| Vec::with_capacity(tier.members.len())).collect();
             }
         }
         // Set by set, while its members are at hand.
@@ -161,8 +161,7 @@ impl Publication {
         let (Some(counted), Some(group)) = (slot, self.groups.get_mut(destination.set.index())) else {
             return;
         };
-        let has_weight = destination.settings.weight > 0;
-        let is_known_up = is_enabled && has_weight && facts.is_known_up();
+        let is_known_up = is_enabled && destination.has_weight && facts.is_known_up();
         let after = Counted {
             is_enabled,
             is_ejected: is_enabled && facts.ejected_until.is_some(),
@@ -191,7 +190,7 @@ impl Publication {
         let skip = facts.skip(others_up);
         adjust(&mut group.usable, counted.is_usable, skip.is_none());
         counted.is_usable = skip.is_none();
-        let unweighted = (destination.settings.weight == 0).then_some(SkipReason::Admin);
+        let unweighted = (!destination.has_weight).then_some(SkipReason::Admin);
         let member = members.get(index).and_then(Option::as_ref);
         let verdict = Verdict {
             skip: skip.or(unweighted),

@@ -95,20 +95,13 @@ impl Health {
     pub fn reconcile(&mut self, table: Arc<Table>, now: Instant) -> Reconciled {
         self.answers.retain(|lookup, _| table.lookups().contains_key(lookup));
         let newcomers = self.newcomers(&table, now);
+        let former = std::mem::replace(&mut self.table, Arc::clone(&table));
         let mut reconciled = Reconciled { added: count(newcomers.len()), ..Reconciled::default() };
-        for slot in &mut self.members {
-            let Some(member) = slot else { continue };
-            let place = table.destination(member.target());
-            let place = place.and_then(|place| Some((place, table.set(place.set)?)));
-            let Some((destination, set)) = place else {
+        for old in former.destinations().filter(|old| table.destination(old.target).is_none()) {
+            if let Some(slot) = self.members.get_mut(old.target.index()) {
                 *slot = None;
                 reconciled.removed += 1;
-                continue;
-            };
-            reconciled.kept += 1;
-            let (is_changed, change) = member.reconfigure(destination, set, &self.answers, now);
-            reconciled.changed += u32::from(is_changed);
-            self.changes.extend(change.map(Change::Destination));
+            }
         }
         self.members.resize_with(table.target_bound(), || None);
         for newcomer in newcomers {
@@ -117,22 +110,25 @@ impl Health {
                 *slot = Some(newcomer);
             }
         }
-        self.table = table;
-        self.republish(ChangeReason::Reload, now);
+        self.update_all(ChangeReason::Reload, now, |health, destination, set| {
+            let member = health.members.get_mut(destination.target.index())?.as_mut()?;
+            let (is_changed, change) = member.reconfigure(destination, set, &health.answers, now);
+            reconciled.kept += 1;
+            reconciled.changed += u32::from(is_changed);
+            change
+        });
+        reconciled.kept -= reconciled.added;
         reconciled
     }
 
     /// Forgets, of every destination, what was learned and wished at run time: each is as after a
     /// start. What happened stays on record, and names keep what they were found to stand for.
     pub fn forget(&mut self, now: Instant) {
-        let table = Arc::clone(&self.table);
-        for destination in table.destinations() {
-            let known = destination.settings.lookup.as_ref().and_then(|lookup| self.answers.get(lookup));
-            let member = self.members.get_mut(destination.target.index()).and_then(Option::as_mut);
-            let change = member.and_then(|member| member.forget(destination, known, now));
-            self.changes.extend(change.map(Change::Destination));
-        }
-        self.republish(ChangeReason::Reload, now);
+        self.update_all(ChangeReason::Reload, now, |health, destination, _| {
+            let known = destination.settings.lookup.as_ref().and_then(|lookup| health.answers.get(lookup));
+            let member = health.members.get_mut(destination.target.index())?.as_mut()?;
+            member.forget(destination, known, now)
+        });
     }
 
     /// What of every configured destination is to survive a restart. One that stands for several
@@ -153,30 +149,38 @@ impl Health {
     /// Takes back what was remembered over a restart; tells of how many destinations that are still
     /// configured. To be called before any probe has ended.
     pub fn restore(&mut self, remembered: &[Remembered], now: Instant) -> u32 {
-        let table = Arc::clone(&self.table);
         let by_name: HashMap<(&str, &str), &Remembered> =
             remembered.iter().map(|remembered| ((&*remembered.set, &*remembered.id), remembered)).collect();
         let mut restored = 0;
-        for set in table.sets() {
-            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
-                let found = by_name.get(&(&**set.name(), &*destination.settings.owner));
-                let member = self.members.get_mut(destination.target.index()).and_then(Option::as_mut);
-                if let (Some(remembered), Some(member)) = (found, member) {
-                    restored += 1;
-                    self.changes.extend(member.restore(remembered, now).map(Change::Destination));
-                }
-            }
-        }
-        self.republish(ChangeReason::Restored, now);
+        self.update_all(ChangeReason::Restored, now, |health, destination, set| {
+            let remembered = by_name.get(&(&**set.name(), &*destination.settings.owner))?;
+            let member = health.members.get_mut(destination.target.index())?.as_mut()?;
+            restored += 1;
+            member.restore(remembered, now)
+        });
         restored
     }
 
-    /// Brings everything that follows from the members in step with them, after many have changed.
-    fn republish(&mut self, reason: ChangeReason, now: Instant) {
+    /// Applies an update to every destination and brings everything that follows from it in step; set by
+    /// set, while its members are at hand.
+    fn update_all(
+        &mut self,
+        reason: ChangeReason,
+        now: Instant,
+        mut update: impl FnMut(&mut Self, &Destination, &Set) -> Option<StateChange>,
+    ) {
         let table = Arc::clone(&self.table);
-        self.expiries = self.members.iter().flatten().filter_map(Member::expiry_of).collect();
-        self.publication.rebuild(&table, &self.members);
+        self.expiries.clear();
+        self.publication.start_over(&table);
         for set in table.sets() {
+            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
+                if let Some(change) = update(self, destination, set) {
+                    self.changes.push_back(Change::Destination(change));
+                }
+                let expiry = self.member(destination.target).and_then(Member::expiry_of);
+                self.expiries.extend(expiry);
+            }
+            self.publication.add(&table, set, &self.members);
             self.settle(&table, set, reason, now);
         }
         self.check_all();

@@ -111,7 +111,7 @@ impl Prober {
     pub fn reconcile(&mut self, roster: &Arc<Roster>, now: Instant, nonces: &mut Nonces) {
         self.epoch.get_or_insert(now);
         let former = std::mem::replace(&mut self.roster, Arc::clone(roster));
-        if former.is_like(roster) {
+        if Arc::ptr_eq(&former, roster) || former.is_like(roster) {
             return;
         }
         let (mut stays, mut fresh) = (vec![false; self.endpoints.len()], Vec::new());

@@ -79,7 +79,7 @@ impl Roster {
     }
 
     /// Whether it has the same endpoints, for the same destinations, in the same order.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub fn is_like(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.posts.iter(), other.posts.iter());
         // An identity says the settings, too.
         ours.len() == theirs.len()

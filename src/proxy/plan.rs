@@ -83,6 +83,9 @@ impl Plan {
         if let Some(table) = Arc::get_mut(&mut self.table) {
             table.share(&former.table);
         }
+        if self.roster.is_like(&former.roster) {
+            self.roster = Arc::clone(&former.roster);
+        }
         self
     }
 

@@ -5,7 +5,7 @@
 
 use super::facts::Facts;
 use super::member::Member;
-use crate::dispatch::{Destination, Endpoints, Table, Verdict, Verdicts};
+use crate::dispatch::{Destination, Endpoints, Set, Table, Verdict, Verdicts};
 use crate::facts::event::SkipReason;
 use crate::facts::{Admin, SetId, Target};
 use std::sync::Arc;
@@ -54,33 +54,32 @@ struct Counted {
 }
 
 impl Publication {
-    /// Starts over with a table; sets that stay remember whether all was down.
-    pub fn rebuild(&mut self, table: &Table, members: &[Option<Member>]) {
-        let old = std::mem::take(&mut self.groups);
+    /// Starts over with a table, whose sets are then to be added; those that stay remember whether all
+    /// was down.
+    pub fn start_over(&mut self, table: &Table) {
         let gone = Verdict { skip: Some(SkipReason::Admin), ..Verdict::default() };
-        self.verdicts.shape = table.shape();
-        self.verdicts.by_target = vec![gone; table.target_bound()];
-        self.verdicts.usable = vec![vec![]; table.set_bound()];
-        self.counted = vec![Counted::default(); table.target_bound()];
-        self.groups = vec![Group::default(); table.set_bound()];
-        for set in table.sets() {
-            let index = set.id().index();
-            let was = old.get(index).is_some_and(|group| group.all_down);
-            if let Some(group) = self.groups.get_mut(index) {
-                group.all_down = was;
-            }
-            if let Some(tiers) = self.verdicts.usable.get_mut(index) {
-                *tiers = set.tiers().iter().map(|tier| Vec::with_capacity(tier.members.len())).collect();
-            }
-        }
-        // Set by set, while its members are at hand.
-        for set in table.sets() {
-            let peers = || set.members().iter().filter_map(|target| table.destination(*target));
-            peers().for_each(|destination| self.count(destination, members));
-            peers().for_each(|destination| self.place(destination, members));
+        let Verdicts { by_target, usable, shape, .. } = &mut self.verdicts;
+        *shape = table.shape();
+        refill(by_target, table.target_bound(), gone);
+        refill(usable, table.set_bound(), vec![]);
+        refill(&mut self.counted, table.target_bound(), Counted::default());
+        self.groups.resize(table.set_bound(), Group::default());
+        for (index, group) in (0_u16..).zip(&mut self.groups) {
+            let stays = table.set(SetId::new(index)).is_some();
+            *group = Group { all_down: stays && group.all_down, ..Group::default() };
         }
         self.is_changed = true;
         self.are_addresses_changed = true;
+    }
+
+    /// Takes in the members of a set of the table.
+    pub fn add(&mut self, table: &Table, set: &Set, members: &[Option<Member>]) {
+        if let Some(tiers) = self.verdicts.usable.get_mut(set.id().index()) {
+            *tiers = set.tiers().iter().map(|tier| Vec::with_capacity(tier.members.len())).collect();
+        }
+        let peers = || set.members().iter().filter_map(|target| table.destination(*target));
+        peers().for_each(|destination| self.count(destination, members));
+        peers().for_each(|destination| self.place(destination, members));
     }
 
     /// Takes in that the facts or the address of one destination changed.
@@ -272,6 +271,12 @@ fn endpoints(table: &Table, members: &[Option<Member>]) -> Arc<Endpoints> {
         }
     }
     endpoints
+}
+
+/// Makes a list one of equal items, in the memory that it has.
+fn refill<T: Clone>(list: &mut Vec<T>, length: usize, item: T) {
+    list.clear();
+    list.resize(length, item);
 }
 
 fn adjust(count: &mut u32, was: bool, is: bool) {

@@ -73,7 +73,7 @@ impl Log {
 
 /// Between 1 and 24 bytes, the worst first.
 fn noise(chance: &mut Chance) -> Vec<u8> {
-    const BAD: &[u8] = b"\x00\x01\x07\x08\x1b[31m\x7f\x80\xc3\xe2\x82\xff\"\\{}=,;%\t\r";
+    const BAD: &[u8] = b"\xc2\x9b\x00\x01\x07\x08\x1b[31m\x7f\x80\xc3\xe2\x82\xff\"\\{}=,;%\t\r";
     (0..=chance.below(24))
         .map(|_| if chance.below(3) > 0 { *chance.pick(BAD) } else { *chance.pick(b"abcXYZ019.-") })
         .collect()

@@ -15,6 +15,7 @@ mod histogram;
 mod messages;
 mod options;
 pub mod report;
+mod scraper;
 mod wire;
 
 use std::io::BufRead;
@@ -34,6 +35,7 @@ use calls::Calls;
 use messages::Messages;
 pub use options::{Mode, Options};
 use report::{Clocks, Report};
+use scraper::Scraper;
 
 const SECOND: u64 = 1_000_000_000;
 const T1: u64 = SECOND / 2;
@@ -47,6 +49,7 @@ struct Generator<'a> {
     messages: Messages,
     calls: Calls,
     alarms: Alarms,
+    scraper: Option<Scraper>,
     seen: Vec<Seen>,
     unprobed: u32,
     report: Report,
@@ -97,6 +100,7 @@ impl<'a> Generator<'a> {
             messages,
             calls: Calls::default(),
             alarms: Alarms::default(),
+            scraper: options.scrape.map(|target| Scraper::new(target, options.scrape_every)),
             seen: vec![Seen::default(); options.destinations as usize],
             unprobed: options.destinations,
             report: Report::default(),
@@ -151,6 +155,7 @@ impl<'a> Generator<'a> {
             }
             let begun = before < self.window.1 && self.begin_calls();
             let worked = self.receive() | self.ring_alarms() | begun;
+            self.scrape();
             let after = self.tick();
             if worked && self.counts()(before) {
                 busy += after - before;
@@ -207,6 +212,20 @@ impl<'a> Generator<'a> {
         }
         self.buffer = buffer;
         worked
+    }
+
+    fn scrape(&mut self) {
+        let Some(scraper) = &mut self.scraper else { return };
+        let Some(done) = scraper.turn(self.now, &mut self.buffer) else { return };
+        if self.counts()(done.since) {
+            match done.bytes {
+                Some(bytes) => {
+                    self.report.scrape_bytes = bytes;
+                    self.clocks.scrape.add(done.took);
+                }
+                None => self.report.scrapes_failed += 1,
+            }
+        }
     }
 
     fn ring_alarms(&mut self) -> bool {

@@ -80,7 +80,8 @@ impl Contestant {
     /// Whether the load makes sense for it.
     pub fn can(&self, load: &Load) -> bool {
         match self.kind {
-            Kind::Kamailio { .. } | Kind::Sipwarden { .. } => true,
+            Kind::Sipwarden { .. } => true,
+            Kind::Kamailio { .. } => load.scrape_s.is_none(),
             Kind::Forward(_) => load.behave.is_empty() && load.memory.is_none() && load.destinations <= 10,
             Kind::Direct => {
                 load.behave.is_empty()

@@ -49,6 +49,14 @@ pub fn put(load: &Load, report: &Report, samples: (Sample, Sample), record: &mut
         ("dead_after_s", (report.last_call_to_first_s - 4.0).max(0.0)),
     ]);
     put_latencies(report, record);
+    let latency = &report.latency;
+    if latency.scrape.count > 0 {
+        record.figures.extend([
+            ("scrapes", latency.scrape.count as f64),
+            ("scraped", latency.scraped.count as f64),
+            ("p99_ratio", latency.scraped.p99 / latency.clear.p99),
+        ]);
+    }
     // At a fixed rate others only take what the favoured proxy leaves; at saturation it is missing.
     let limit = if load.saturates() { 0.05 } else { 0.2 };
     if used.foreign > limit || used.lost > 0.08 || used.steal > 0.05 {
@@ -65,6 +73,9 @@ fn put_latencies(report: &Report, record: &mut Record) {
         (["progress_p50", "progress_p90", "progress_p99", "progress_p999", "progress_max"], latency.progress),
         (["answer_p50", "answer_p90", "answer_p99", "answer_p999", "answer_max"], latency.answer),
         (["other_p50", "other_p90", "other_p99", "other_p999", "other_max"], latency.other),
+        (["scraped_p50", "scraped_p90", "scraped_p99", "scraped_p999", "scraped_max"], latency.scraped),
+        (["clear_p50", "clear_p90", "clear_p99", "clear_p999", "clear_max"], latency.clear),
+        (["scrape_p50", "scrape_p90", "scrape_p99", "scrape_p999", "scrape_max"], latency.scrape),
     ] {
         if quantiles.count > 0 {
             let values = [quantiles.p50, quantiles.p90, quantiles.p99, quantiles.p999, quantiles.max];

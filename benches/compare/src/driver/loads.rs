@@ -53,6 +53,8 @@ pub struct Load {
     pub probe_s: u32,
     pub calls: Option<u64>,
     pub memory: Option<Memory>,
+    /// Seconds from one scrape to the next, if the proxy is scraped at all.
+    pub scrape_s: Option<f64>,
 }
 
 /// Finished transactions stay for 5 s in Kamailio (`wt_timer`); only after that does a call cost what it
@@ -77,6 +79,7 @@ const BASE: Load = Load {
     probe_s: 10,
     calls: None,
     memory: None,
+    scrape_s: None,
 };
 
 const fn saturated(name: &'static str, about: &'static str, destinations: u32, algorithm: Algorithm) -> Load {
@@ -156,6 +159,11 @@ pub const LOADS: &[Load] = &[
     // `limits.transactions` is 100,000.
     ringing("ring98000", "4,000 calls/s, 98,000 ring at any time", 98_000.0),
     paced("r1000_d1000", "1,000 calls/s over 1,000 destinations", 1000.0, 1000),
+    Load {
+        scrape_s: Some(0.25),
+        count_s: 20.0,
+        ..paced("r1000_d1000_scraped", "the same, /metrics fetched four times a second", 1000.0, 1000)
+    },
     paced("ok2_r1000", "1,000 calls/s, 2 destinations, both answer", 1000.0, 2),
     Load { behave: &["0=503"], ..paced("fo503_r1000", "1,000 calls/s, the first of 2 refuses", 1000.0, 2) },
     Load {
@@ -283,6 +291,26 @@ impl Load {
                 "drops",
                 "pss_mb",
                 "rss_mb",
+            ],
+            (None, Mode::Invite, _) if self.scrape_s.is_some() => &[
+                "cpu_us",
+                "answer_p50",
+                "answer_p90",
+                "answer_p99",
+                "answer_p999",
+                "answer_max",
+                "clear_p50",
+                "scraped_p50",
+                "clear_p99",
+                "scraped_p99",
+                "p99_ratio",
+                "scraped",
+                "scrape_p50",
+                "scrape_max",
+                "failed",
+                "retx",
+                "drops",
+                "pss_mb",
             ],
             (None, Mode::Invite, _) => &[
                 "cpu_us",

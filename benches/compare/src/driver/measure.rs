@@ -124,6 +124,10 @@ impl Rig<'_> {
                 Pace::Rate(rate) => ("--rate", rate.to_string()),
             },
         ];
+        if let Some(every) = load.scrape_s {
+            options.push(("--scrape", place.http.to_string()));
+            options.push(("--scrape-every", every.to_string()));
+        }
         options.extend(load.calls.map(|calls| ("--calls", calls.to_string())));
         options.extend(load.behave.iter().map(|&behaviour| ("--behave", behaviour.to_owned())));
         let mut words = vec![std::env::current_exe()?.display().to_string(), "generate".to_owned()];

@@ -84,6 +84,11 @@ impl Generator<'_> {
         call.stage = Stage::Talking;
         if counts(call.began) {
             self.clocks.answer.add(now - call.began);
+            if let Some(scraper) = &self.scraper {
+                let clock =
+                    if scraper.meets(call.began) { &mut self.clocks.scraped } else { &mut self.clocks.clear };
+                clock.add(now - call.began);
+            }
         }
         let dialog = Box::new(self.messages.in_dialog(number, message));
         self.send_up(&dialog.0);

@@ -70,6 +70,12 @@ pub struct Options {
     /// FIRST[-LAST]=answer|mute|dead|CODE[@SECONDS]: how destinations treat requests, from when on
     #[arg(long)]
     pub behave: Vec<Behaviour>,
+    /// Fetch /metrics from here while the load goes on
+    #[arg(long)]
+    pub scrape: Option<SocketAddrV4>,
+    /// Seconds from one such fetch to the next
+    #[arg(long, default_value_t = 1.0)]
+    pub scrape_every: f64,
     /// Begin without a line on standard input
     #[arg(long)]
     pub now: bool,

@@ -33,6 +33,10 @@ pub struct Report {
     pub stray: u64,
     /// Microseconds, of what began in the time that counts.
     pub latency: Latencies,
+    /// Length of the last scrape, with its head.
+    pub scrape_bytes: u64,
+    /// Scrapes that were refused or cut off.
+    pub scrapes_failed: u64,
     /// How late calls began, against the schedule, in microseconds (open loop).
     pub slip: Quantiles,
     /// Share of the counted time in which the generator had something to do: near 1, it is the limit.
@@ -80,6 +84,12 @@ pub struct Latencies {
     pub answer: Quantiles,
     /// Any other final response: a refused INVITE, a MESSAGE, an OPTIONS.
     pub other: Quantiles,
+    /// Those of `answer` that met a scrape.
+    pub scraped: Quantiles,
+    /// Those of `answer` that met none, if there were scrapes.
+    pub clear: Quantiles,
+    /// A scrape, to the last byte.
+    pub scrape: Quantiles,
 }
 
 /// Latencies while they are collected.
@@ -90,6 +100,12 @@ pub struct Clocks {
     pub answer: Histogram,
     /// As in `Latencies`.
     pub other: Histogram,
+    /// As in `Latencies`.
+    pub scraped: Histogram,
+    /// As in `Latencies`.
+    pub clear: Histogram,
+    /// As in `Latencies`.
+    pub scrape: Histogram,
     /// As in `Report`.
     pub slip: Histogram,
 }
@@ -98,7 +114,15 @@ impl Clocks {
     /// All empty.
     pub fn new() -> Self {
         let new = Histogram::new;
-        Clocks { progress: new(), answer: new(), other: new(), slip: new() }
+        Clocks {
+            progress: new(),
+            answer: new(),
+            other: new(),
+            scraped: new(),
+            clear: new(),
+            scrape: new(),
+            slip: new(),
+        }
     }
 
     /// What they come down to.
@@ -107,6 +131,9 @@ impl Clocks {
             progress: self.progress.quantiles(),
             answer: self.answer.quantiles(),
             other: self.other.quantiles(),
+            scraped: self.scraped.quantiles(),
+            clear: self.clear.quantiles(),
+            scrape: self.scrape.quantiles(),
         }
     }
 }

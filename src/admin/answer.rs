@@ -99,6 +99,9 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // A worker may wait for this core: with a long text it would for as long as the scheduler
+        // lets one thread run.
+        std::thread::yield_now();
         Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece.into()))))
     }
 }

@@ -126,7 +126,7 @@ const RACES: &[Race] = &[
         calls: 20,
         run: |phone, number| {
             phone.invite();
-            phone.listen(Duration::from_millis(1) * number);
+            phone.listen(Duration::from_millis(5) * number);
             phone.cancel();
         },
         codes: &[487],

@@ -175,17 +175,11 @@ pub(super) fn line_end(bytes: &[u8], from: usize, bare: Option<bool>, dirty: &mu
 }
 
 /// The first byte from `from` on that is a CR or lower in ASCII: CR, LF, NUL, and others that a head
-/// hardly holds. Sixteen bytes at a time, then eight: lines are too short for a call to pay.
+/// hardly holds. Eight bytes at a time: lines are too short for a call to pay.
 fn control(bytes: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const LIMIT: u8 = b'\r' + 1;
     let mut position = from;
-    while let Some(sixteen) = bytes.get(position..).and_then(|rest| rest.first_chunk::<16>()) {
-        if sixteen.iter().fold(false, |any, byte| any | (*byte < LIMIT)) {
-            break;
-        }
-        position += 16;
-    }
     while let Some(eight) = bytes.get(position..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*eight);
         // The top bit of each byte below the limit; a borrow can only wrong those behind the first.

@@ -1,9 +1,12 @@
 //! Everything that watches the product, at once and against the real tools: the binary under calls,
 //! failover, hostile traffic, reloads, a restart, the loss of a whole set and its return; Prometheus
-//! and Alertmanager as they ship. Then every question of every dashboard has an answer.
+//! and Alertmanager as they ship. Then every question of every dashboard has an answer, and every
+//! exemplar leads to a trace.
 
 #[path = "observability/dashboards.rs"]
 mod dashboards;
+#[path = "observability/exemplars.rs"]
+mod exemplars;
 #[path = "support/e2e/harness.rs"]
 mod harness;
 #[path = "observability/questions.rs"]
@@ -156,4 +159,5 @@ fn dashboards_rules_and_alerts_work_on_real_traffic() {
 
     expect_healthy_rules(&prometheus);
     expect_answers(&prometheus, since);
+    exemplars::expect_traces(&prometheus, &collector, since);
 }

@@ -24,6 +24,7 @@ use sipwarden::facts::event::{
     AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
 };
 use sipwarden::facts::snapshot::Surroundings;
+use sipwarden::facts::trace::SpanRef;
 use sipwarden::telemetry::{Format, OtlpProtocol, Telemetry};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -110,6 +111,9 @@ fn assert_tree(spans: &[Span], wall: SystemTime) {
     assert_eq!(attempts[1].links[0].span_id, attempts[0].span_id);
     assert_eq!(attempts[1].links[0].trace_id, TRACE.to_be_bytes());
 }
+
+/// A trace that finds no room.
+const LOST: u128 = 0xdead;
 
 fn sample(text: &str, series: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -316,9 +320,17 @@ async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
     }
     assert!(recorded > 10_000.0, "{recorded} spans filled the queue");
     let before = lost();
-    recorder.record(&event);
-    assert_eq!(lost(), before + 6.0);
-    recorded += 6.0;
+    let mut late = failed_over_call(Instant::now());
+    late.span = SpanRef::root(LOST);
+    recorder.record(&Event::TransactionFinished(Box::new(late)));
+    let mut probe = probe(Instant::now(), ProbeOutcome::Accepted(200), State::Down, State::Up);
+    probe.span = SpanRef::root(LOST);
+    recorder.record(&Event::ProbeFinished(Box::new(probe)));
+    assert_eq!(lost(), before + 7.0);
+    recorded += 7.0;
+    let scrape = telemetry.render(vec![], Surroundings::default(), Format::OpenMetrics).collect::<String>();
+    assert!(scrape.contains(&format!("trace_id=\"{TRACE:032x}\"")), "what is queued has exemplars");
+    assert!(!scrape.contains(&format!("trace_id=\"{LOST:032x}\"")), "an exemplar names a trace that is lost");
 
     // What it held arrives, and there is room again.
     assert!(telemetry.flush(DEADLINE).await);
@@ -326,7 +338,7 @@ async fn a_full_queue_loses_spans_and_counts_them_without_waiting() {
     recorded += 6.0;
     assert!(telemetry.flush(DEADLINE).await);
     assert_eq!(figure("sipwarden_otlp_spans_exported_total") + lost(), recorded);
-    assert_eq!(lost(), before + 6.0);
+    assert_eq!(lost(), before + 7.0);
 }
 
 /// A second recorder is another thread's: neither loses what the other has written.

@@ -1,7 +1,7 @@
 //! Exemplars: for a bucket or a counter, one trace that is kept and shows what was counted there.
 //!
-//! The fourth reader of events, asked only once a trace is known to be kept, so that whoever follows
-//! an exemplar finds the trace. One slot for each bucket or counter of a few families, the last one
+//! The fourth reader of events, asked only once a trace is kept and on its way to a collector, so that
+//! whoever follows an exemplar finds the trace. One slot for each bucket or counter of a few families, the last one
 //! wins; slots take memory with the first trace that an owner keeps. They hold our own ids and numbers
 //! and nothing from the wire.
 
@@ -65,7 +65,7 @@ impl Marker {
         Self { clock, passed_on: None }
     }
 
-    /// Takes note of what an event says; `kept` is its span if that is of a trace that is kept.
+    /// Takes note of what an event says; `kept` is its span if that is of a trace that is kept and queued.
     pub fn on(&mut self, index: &Index, event: &Event, kept: Option<SpanRef>) {
         if let Event::MessageForwarded { kind: MessageKind::Response, since, delay } = event {
             self.passed_on = Some((*since, *delay));

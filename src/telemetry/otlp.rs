@@ -74,13 +74,13 @@ impl Queue {
     }
 
     /// Queues a trace as a batch of its own.
-    pub fn push(&self, metrics: &Metrics, spans: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push(&self, metrics: &Metrics, spans: usize, write: impl FnOnce(&mut Vec<u8>)) -> Fate {
         let mut batch = self.pool.batch();
         batch.add(spans, write);
         match self.batches.try_send(batch) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => metrics.spans_lost(Loss::QueueFull, spans),
-            Err(TrySendError::Closed(_)) => metrics.spans_lost(Loss::Shutdown, spans),
+            Ok(()) => Fate::Queued,
+            Err(TrySendError::Full(_)) => Fate::lost(metrics, Loss::QueueFull, spans),
+            Err(TrySendError::Closed(_)) => Fate::lost(metrics, Loss::Shutdown, spans),
         }
     }
 
@@ -100,6 +100,23 @@ impl Queue {
     }
 }
 
+/// What became of a trace that was to be queued.
+#[must_use = "what is lost may not be referred to"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on its way.
+    Queued,
+    /// There was no room, or there is no queue any more; its spans are counted.
+    Lost,
+}
+
+impl Fate {
+    fn lost(metrics: &Metrics, why: Loss, spans: usize) -> Self {
+        metrics.spans_lost(why, spans);
+        Self::Lost
+    }
+}
+
 /// The way of one thread into the queue: a batch that it fills, and that the exporting task takes
 /// once a second as it is.
 #[derive(Debug)]
@@ -111,10 +128,10 @@ pub struct Lane {
 
 impl Lane {
     /// Queues a trace of so many spans, or drops and counts them.
-    pub fn write(&self, metrics: &Metrics, spans: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn write(&self, metrics: &Metrics, spans: usize, write: impl FnOnce(&mut Vec<u8>)) -> Fate {
         let Queue { batches, pool, .. } = &*self.queue;
         if batches.is_closed() {
-            return metrics.spans_lost(Loss::Shutdown, spans);
+            return Fate::lost(metrics, Loss::Shutdown, spans);
         }
         let mut open = match self.open.try_lock() {
             Ok(open) => open,
@@ -124,9 +141,10 @@ impl Lane {
         if open.is_full() {
             match batches.try_reserve() {
                 Ok(place) => place.send(mem::replace(&mut *open, pool.batch())),
-                Err(_) => return metrics.spans_lost(Loss::QueueFull, spans),
+                Err(_) => return Fate::lost(metrics, Loss::QueueFull, spans),
             }
         }
         open.add(spans, write);
+        Fate::Queued
     }
 }

@@ -15,7 +15,7 @@ pub use table::SPANS;
 
 use super::Settings;
 use super::metrics::{Index, Metrics};
-use super::otlp::Lane;
+use super::otlp::{Fate, Lane};
 use crate::facts::Target;
 use crate::facts::clock::Clock;
 use crate::facts::event::{Event, ProbeRecord};
@@ -55,7 +55,8 @@ impl Writer {
         }
     }
 
-    /// Writes the spans that an event ends, if their trace is kept; the span that stands for it then.
+    /// Writes the spans that an event ends, if their trace is kept; the span that stands for it, if a
+    /// collector can have it.
     #[inline]
     pub fn on(&mut self, index: &Index, metrics: &Metrics, event: &Event) -> Option<SpanRef> {
         self.lane.as_ref()?;
@@ -120,11 +121,12 @@ impl Writer {
         let decision = decision::of_transaction(record, self.slow, self.ratio);
         let decision = self.budget.limit(decision, record, self.ratio);
         metrics.trace_ended(index, decision);
-        if decision.is_kept() {
-            let write = |bytes: &mut Vec<u8>| transaction::write(bytes, index, *clock, ids, record);
-            lane.write(metrics, transaction::count(record), write);
+        if !decision.is_kept() {
+            return None;
         }
-        decision.is_kept().then_some(record.span)
+        let write = |bytes: &mut Vec<u8>| transaction::write(bytes, index, *clock, ids, record);
+        let fate = lane.write(metrics, transaction::count(record), write);
+        (fate == Fate::Queued).then_some(record.span)
     }
 
     fn probe(&mut self, index: &Index, metrics: &Metrics, record: &ProbeRecord) -> Option<SpanRef> {
@@ -135,11 +137,11 @@ impl Writer {
             return None;
         }
         let cause = self.changed_by.get(&record.target).copied();
-        lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, record, cause));
+        let fate = lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, record, cause));
         if record.change.is_some() {
             self.changed_by.retain(|target, _| index.target(*target).is_some());
             self.changed_by.insert(record.target, record.span);
         }
-        Some(record.span)
+        (fate == Fate::Queued).then_some(record.span)
     }
 }

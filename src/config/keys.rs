@@ -336,7 +336,7 @@ section! {
 section! {
     /// Whom to believe.
     Access at "access" {
-        /// Networks whose `Traceparent` is believed; see `tracing.propagation`.
+        /// Networks whose `Traceparent` and `Session-ID` are believed; see `tracing.propagation` and `tracing.trace_id_from`.
         trusted_peers: Vec<Network> = vec![];
     }
     later ["signalling"]
@@ -367,8 +367,10 @@ section! {
         /// request that goes on carries a Traceparent of ours in place of what came. accept: what comes from `access.trusted_peers` makes our spans part of
         /// their trace, and a trace that they record is kept; what comes from anybody else is removed. both: both.
         propagation: Propagation = Propagation::Off;
-        /// Where trace ids come from: random, or call_id, the first 16 bytes of SHA-256 over the key and the Call-ID: then all requests of a call are one trace, and the Call-ID in
-        /// any log gives its id: `{ cat KEY_FILE; printf %s CALL_ID; } | sha256sum | head -c 32`. Two instances with one key join without a header.
+        /// Where trace ids come from. random: chance. session_id: `Session-ID` (RFC 7989) of a sender among `access.trusted_peers`, whose UUID becomes the trace id as it stands: then the
+        /// requests of a call are one trace, and proxies in a row join without a header of ours; random where there is none. call_id: the first 16 bytes of SHA-256 over the key and the
+        /// Call-ID: then all requests of a call are one trace, and the Call-ID in any log gives its id: `{ cat KEY_FILE; printf %s CALL_ID; } | sha256sum | head -c 32`. Two instances with
+        /// one key join without a header.
         trace_id_from: TraceIdFrom = TraceIdFrom::Random;
         /// File with the key for `trace_id_from: call_id`, at least 16 bytes, taken as they are: who knows it can tell which trace a Call-ID has.
         trace_id_key_file: Option<String> = None;

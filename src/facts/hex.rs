@@ -24,9 +24,26 @@ pub fn read_hex(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// Reads the 32 lower-case hexadecimal digits of a trace id or a UUID.
+pub fn read_wide_hex(digits: &[u8]) -> Option<u128> {
+    let (high, low) = digits.split_at_checked(16).filter(|(_, low)| low.len() == 16)?;
+    Some(u128::from(read_hex(high)?) << 64 | u128::from(read_hex(low)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wide_number_has_32_digits() {
+        let digits = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(read_wide_hex(digits.as_bytes()), Some(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c));
+        for wrong in
+            ["", &digits[1..], &format!("{digits}0"), &digits.to_uppercase(), &digits.replace('9', "-")]
+        {
+            assert_eq!(read_wide_hex(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn reads_what_it_wrote_and_nothing_else() {

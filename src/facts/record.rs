@@ -4,6 +4,7 @@
 //! response goes upstream. Times are the core's own; text from the wire is cut on entry.
 
 use super::event::{AttemptOutcome, Cause, Origin, Refusal, SelectionReason, SkipReason, TransportReason};
+use super::hex::read_wide_hex;
 use super::trace::{SpanRef, TraceParent};
 use super::{Algorithm, ListenerId, Method, SetId, Target, Transport};
 use smallvec::SmallVec;
@@ -67,15 +68,23 @@ pub struct SessionId {
 impl SessionId {
     /// Parses the value of a Session-ID header; `None` if it is not one of RFC 7989.
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let local = WireText::new(parts.next().filter(|uuid| is_uuid(uuid))?);
-        let remote = parts.find_map(|part| part.strip_prefix(b"remote="));
-        Some(Self { local, remote: remote.filter(|uuid| is_uuid(uuid)).map(WireText::new) })
+        let (local, remote) = Self::uuids(value)?;
+        Some(Self { local: WireText::new(local), remote: remote.map(WireText::new) })
     }
-}
 
-fn is_uuid(text: &[u8]) -> bool {
-    text.len() == 32 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    /// The same two as numbers, 0 for what is unknown.
+    pub fn numbers(value: &[u8]) -> Option<[u128; 2]> {
+        let (local, remote) = Self::uuids(value)?;
+        Some([read_wide_hex(local)?, remote.and_then(read_wide_hex).unwrap_or(0)])
+    }
+
+    fn uuids(value: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+        let is_uuid = |text: &&[u8]| read_wide_hex(text).is_some();
+        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let local = parts.next().filter(is_uuid)?;
+        let remote = parts.find_map(|part| part.strip_prefix(b"remote="));
+        Some((local, remote.filter(is_uuid)))
+    }
 }
 
 /// Who calls whom, as far as it may be recorded: the URIs themselves without passwords, parameters
@@ -250,8 +259,13 @@ mod tests {
         let alone = SessionId { local: uuid(LOCAL), remote: None };
         assert_eq!(parse(LOCAL.to_owned()), Some(alone.clone()));
         assert_eq!(parse(format!("{LOCAL};remote=nobody")), Some(alone));
+        let number = |text: &str| u128::from_str_radix(text, 16).unwrap();
+        let numbers = |text: String| SessionId::numbers(text.as_bytes());
+        assert_eq!(numbers(format!("{LOCAL};remote={REMOTE}")), Some([number(LOCAL), number(REMOTE)]));
+        assert_eq!(numbers(LOCAL.to_owned()), Some([number(LOCAL), 0]));
         for wrong in ["", "x", &LOCAL.to_uppercase(), &format!("{LOCAL}0"), &format!(";remote={REMOTE}")] {
             assert_eq!(parse(wrong.to_owned()), None, "{wrong}");
+            assert_eq!(numbers(wrong.to_owned()), None, "{wrong}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Ids are functions of what the core draws once for a transaction, so nobody has to keep a span to
 //! refer to it. The header is that of W3C Trace Context.
 
-use super::hex::{read_hex, write_hex};
+use super::hex::{read_hex, read_wide_hex, write_hex};
 use std::num::NonZeroU64;
 
 /// A span, and the trace that it belongs to.
@@ -90,8 +90,7 @@ impl TraceParent {
         let is_known = version == b"00" && more.is_empty();
         let is_later = version != b"00" && version != b"ff" && matches!(more, [] | [b'-', ..]);
         read_hex(version).filter(|_| is_known || is_later)?;
-        let (high, low) = trace.split_at(16);
-        let trace = u128::from(read_hex(high)?) << 64 | u128::from(read_hex(low)?);
+        let trace = read_wide_hex(trace)?;
         let (span, flags) = (read_hex(span)?, read_hex(flags)?);
         let is_valid = trace != 0 && span != 0;
         is_valid.then(|| Self { span: SpanRef::new(trace, span), is_sampled: flags & 1 == 1 })

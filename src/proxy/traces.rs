@@ -1,12 +1,13 @@
 //! Trace contexts: which trace a request belongs to, and what its copies say of it.
 //!
-//! A trusted peer may make us part of its trace; what anybody else says is not believed and does not
-//! go on. Writes nothing of its own: the copy is edited like everything else (`copy`).
+//! A trusted peer may make us part of its trace, by a header or by the Session-ID of a call; what
+//! anybody else says is not believed: who chooses ids chooses which traces are kept, and puts spans into
+//! those of others. Writes nothing of its own: the copy is edited like everything else (`copy`).
 
 use super::engine::Engine;
 use super::plan::Plan;
 use super::request::Arrival;
-use crate::facts::record::{Uris, WireText};
+use crate::facts::record::{SessionId, Uris, WireText};
 use crate::facts::secret::Secret;
 use crate::facts::trace::{SpanRef, TraceParent, is_in_share};
 use crate::sip::{Message, Uri, uri_authority, uri_user};
@@ -22,7 +23,7 @@ pub struct Tracing {
     pub ids: TraceIds,
     /// What is done with `Traceparent`. Default off.
     pub propagation: Propagation,
-    /// Whose `Traceparent` is believed.
+    /// Whose `Traceparent` and `Session-ID` are believed.
     pub trusted_peers: Vec<IpNet>,
     /// What spans tell of From, To and Request-URI. Default off.
     pub capture_uris: CaptureUris,
@@ -35,6 +36,8 @@ pub struct Tracing {
 pub enum TraceIds {
     /// Chance.
     Random,
+    /// The Session-ID (RFC 7989) of a trusted peer: the UUID of the sender; else chance.
+    SessionId,
     /// The first 16 bytes of SHA-256 over a key and the Call-ID.
     CallId(TraceKey),
 }
@@ -67,6 +70,8 @@ crate::words! {
     TraceIdFrom {
         /// Chance.
         Random => "random",
+        /// The Session-ID.
+        SessionId => "session_id",
         /// A key and the Call-ID.
         CallId => "call_id",
     }
@@ -190,9 +195,25 @@ impl Engine {
         let span = match (parent, &tracing.ids) {
             (Some(parent), _) => SpanRef::within(parent.span.trace(), nonce),
             (None, TraceIds::Random) => SpanRef::root(nonce),
+            (None, TraceIds::SessionId) => match self.trace_of_session(request, from.remote.ip()) {
+                Some(trace) => SpanRef::within(trace, nonce),
+                None => SpanRef::root(nonce),
+            },
             (None, TraceIds::CallId(key)) => SpanRef::within(key.trace_of(request.call_id()), nonce),
         };
         Traced { span, parent }
+    }
+
+    /// The trace that a request belongs to by its Session-ID: that of its dialog, whose two UUIDs change
+    /// places with the direction (RFC 7989 §5), else the sender's own.
+    fn trace_of_session(&self, request: Message<'_>, from: IpAddr) -> Option<u128> {
+        let mut values = request.headers("Session-ID");
+        let value = values.next().filter(|_| values.next().is_none())?;
+        let [local, remote] = SessionId::numbers(value.trim_ascii())?;
+        let known = self.dialogs.key_of(request).and_then(|(_, invite)| Some(invite?.trace()));
+        let known = known.filter(|trace| [local, remote].contains(trace));
+        // All zeros stand for a party that has none.
+        known.or_else(|| (local != 0 && self.plan.settings().tracing.trusts(from)).then_some(local))
     }
 }
 

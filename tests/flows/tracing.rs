@@ -195,3 +195,85 @@ fn uris_are_recorded_as_configured() {
     assert_ne!(hashed[0], hashed[1]);
     assert_eq!(recorded("hashed"), Some(hashed));
 }
+
+/// The UUIDs of the caller and the callee in Session-ID (RFC 7989 §5).
+const SESSIONS: [&str; 2] = ["ab30317f1a784dc48ff824d0d3715d86", "47755a9de7794ba387653f2099600ef2"];
+const NOBODY: &str = "00000000000000000000000000000000";
+
+fn by_session(trusted: &str) -> World {
+    world(&format!("access: {{trusted_peers: [{trusted}]}}\ntracing: {{trace_id_from: session_id}}"))
+}
+
+fn session(local: &str, remote: &str) -> String {
+    format!("Session-ID: {local};remote={remote}\r\n")
+}
+
+/// The trace of an INVITE with these lines, which its destination refuses.
+fn trace_of(world: &mut World, id: &str, lines: &str) -> u128 {
+    for at in [D1, D2] {
+        world.drain(at);
+    }
+    world.receive(CALLER, &Call::new(id).request_with("INVITE", lines));
+    let at = if world.core_sent(D1) { D1 } else { D2 };
+    let invite = world.sent_to(at, "INVITE");
+    world.receive(at, &reply(&invite.text, 486, "callee", ""));
+    world.records("INVITE").last().expect("it has ended").span.trace()
+}
+
+#[test]
+fn with_session_id_the_uuid_of_the_caller_is_the_trace_of_the_whole_call() {
+    let [caller, callee] = SESSIONS;
+    let expected = u128::from_str_radix(caller, 16).expect("a UUID");
+    // The destinations are no trusted peers: the dialog vouches for what they send.
+    let mut world = by_session("192.0.2.7");
+    let mut call = Call::new("session");
+    world.receive(CALLER, &call.request_with("INVITE", &session(caller, NOBODY)));
+    world.sent_to(CALLER, "SIP/2.0 100");
+    let invite = world.sent_to(D1, "INVITE");
+    world.receive(D1, &reply(&invite.text, 200, "callee", &format!("sip:1000@{D1}")));
+    call.learn(&world.sent_to(CALLER, "SIP/2.0 200").text);
+    world.receive(CALLER, &call.ack());
+    world.sent_to(D1, "ACK");
+    world.receive(CALLER, &call.request_with("INFO", &session(caller, callee)));
+    let info = world.sent_to(D1, "INFO");
+    world.receive(D1, &reply(&info.text, 200, "callee", ""));
+    world.sent_to(CALLER, "SIP/2.0 200");
+    // From the other side, the UUIDs have changed places.
+    let mut answering = Call::from("session", D1);
+    answering.to_tag = Some("from-session".into());
+    answering.routes = headers(&invite.text, "Record-Route").map(str::to_owned).collect();
+    answering.uri = format!("sip:alice@{CALLER}");
+    let bye = answering.request_with("BYE", &session(callee, caller));
+    world.receive(D1, &bye.replace("tag=from-session\r\nTo", "tag=callee\r\nTo"));
+    let bye = world.sent_to(CALLER, "BYE");
+    world.receive(CALLER, &reply(&bye.text, 200, "", ""));
+    let spans = ["INVITE", "INFO", "BYE"].map(|method| world.records(method)[0].span);
+    for (span, method) in spans.iter().zip(["INVITE", "INFO", "BYE"]) {
+        assert_eq!(format!("{:032x}", span.trace()), format!("{expected:032x}"), "{method}");
+    }
+    assert!(spans[0] != spans[1] && spans[1] != spans[2], "each is a span of its own");
+}
+
+#[test]
+fn a_session_id_of_strangers_or_none_leaves_the_trace_to_chance() {
+    let [caller, callee] = SESSIONS;
+    let number = |uuid: &str| u128::from_str_radix(uuid, 16).expect("a UUID");
+    let mut world = by_session("192.0.2.7");
+    assert_eq!(trace_of(&mut world, "good", &session(caller, NOBODY)), number(caller));
+    assert_eq!(trace_of(&mut world, "alone", &format!("Session-ID: {callee}\r\n")), number(callee));
+    let doubled = [session(caller, NOBODY), session(callee, NOBODY)].concat();
+    for (id, lines) in [
+        ("absent", ""),
+        ("nil", &session(NOBODY, callee)),
+        ("upper", &session(&caller.to_uppercase(), NOBODY)),
+        ("short", &session(&caller[1..], NOBODY)),
+        ("doubled", &doubled),
+    ] {
+        let traces = [1, 2].map(|n| trace_of(&mut world, &format!("{id}-{n}"), lines));
+        assert_ne!(traces[0], traces[1], "{id}");
+        assert!(!traces.contains(&number(caller)) && !traces.contains(&0), "{id}");
+    }
+    let mut world = by_session("198.51.100.0/24");
+    let theirs = trace_of(&mut world, "stranger", &session(caller, NOBODY));
+    assert_ne!(theirs, number(caller), "a stranger chooses the trace");
+}

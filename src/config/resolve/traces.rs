@@ -40,6 +40,14 @@ fn trace_ids(root: &Root, at: &KeyPath, directory: &Path, problems: &Problems) -
     });
     match (root.tracing.trace_id_from, key) {
         (TraceIdFrom::Random, _) => TraceIds::Random,
+        (TraceIdFrom::SessionId, _) => {
+            if root.access.trusted_peers.is_empty() {
+                let message = "session_id needs `access.trusted_peers`, which is empty";
+                let help = "a Session-ID is believed from those networks only";
+                problems.add(Problem::value(&at.key("trace_id_from"), message).help(help));
+            }
+            TraceIds::SessionId
+        }
         (TraceIdFrom::CallId, Some(key)) => TraceIds::CallId(key),
         (TraceIdFrom::CallId, None) => {
             if root.tracing.trace_id_key_file.is_none() {

@@ -23,9 +23,9 @@ pub(super) enum Command {
     /// Tell what is.
     Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Take over a configuration (worker 0, which passes it on with the verdicts that belong to it).
-    Reload(Arc<Plan>, ReloadTrigger, Memory, oneshot::Sender<ConfigApplied>),
+    Reload(Arc<Plan>, ReloadTrigger, Memory, Order<ConfigApplied>),
     /// Take over the same configuration with other endpoints (worker 0, as above).
-    Replan(Arc<Plan>, oneshot::Sender<()>),
+    Replan(Arc<Plan>, Order<()>),
     /// Probe these destinations now (worker 0).
     Probe(Vec<Target>, oneshot::Sender<()>),
     /// Give copies of what the next request would be dispatched with.
@@ -33,7 +33,7 @@ pub(super) enum Command {
     /// Tell what is to survive a restart (worker 0).
     Remembered(oneshot::Sender<Vec<Remembered>>),
     /// Take an administrator's wish (worker 0).
-    SetAdmin(Target, Admin, oneshot::Sender<()>),
+    SetAdmin(Target, Admin, Order<()>),
     /// Take the end of a look-up (worker 0).
     Resolved(Resolution),
     /// Refuse new dialogs from now on.
@@ -44,6 +44,21 @@ pub(super) enum Command {
     Unfinished(oneshot::Sender<u64>),
     /// End.
     Stop,
+}
+
+/// The right to make a change that is refused if it is not begun in time: whoever asked and the
+/// worker never disagree on whether it was made.
+#[derive(Debug)]
+pub(super) struct Order<T> {
+    begun: oneshot::Sender<()>,
+    done: oneshot::Sender<T>,
+}
+
+impl<T> Order<T> {
+    /// Begins, and gives where to tell the end; `None` if whoever asked has given up and said so.
+    pub(super) fn begin(self) -> Option<oneshot::Sender<T>> {
+        self.begun.send(()).is_ok().then_some(self.done)
+    }
 }
 
 /// What becomes of that which was learned and wished at run time.
@@ -80,6 +95,22 @@ impl Commands {
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Unavailable> {
         self.ask(WorkerId(0), command).await
+    }
+
+    /// Orders a change of the owner of states. It is unavailable only if it has not been begun in time,
+    /// and then never is; once begun, its end is waited for.
+    pub(super) async fn order<T>(&self, command: impl FnOnce(Order<T>) -> Command) -> Result<T, Unavailable> {
+        let ((begun, mut beginning), (done, end)) = (oneshot::channel(), oneshot::channel());
+        let ordered = async {
+            self.to_owner(command(Order { begun, done })).await?;
+            (&mut beginning).await.map_err(|_| Unavailable)
+        };
+        let is_begun = timeout(PATIENCE, ordered).await.unwrap_or_else(|_| {
+            beginning.close();
+            beginning.try_recv().map_err(|_| Unavailable)
+        });
+        is_begun?;
+        end.await.map_err(|_| Unavailable)
     }
 
     /// Asks a worker and waits for its answer.
@@ -152,6 +183,28 @@ mod tests {
             });
         }
         assert_eq!(commands.ask_all(Command::Unfinished).await, Ok(vec![0_u64, 1, 2]));
+    }
+
+    fn order_of(command: Option<Command>) -> Order<()> {
+        match command {
+            Some(Command::SetAdmin(_, _, order)) => order,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_not_begun_in_time_is_never_made_and_one_that_is_begun_is_waited_for() {
+        let (commands, mut ends) = Commands::new(1);
+        let order = || commands.order(|order| Command::SetAdmin(Target::new(0), Admin::Disabled, order));
+        assert_eq!(order().await, Err(Unavailable));
+        assert!(order_of(ends[0].recv().await).begin().is_none(), "it has been refused");
+
+        let slow = async {
+            let done = order_of(ends[0].recv().await).begin().expect("in time");
+            tokio::time::sleep(PATIENCE + PATIENCE / 4).await;
+            done.send(()).expect("still waited for");
+        };
+        assert_eq!(tokio::join!(order(), slow).0, Ok(()));
     }
 
     #[tokio::test]

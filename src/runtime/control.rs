@@ -121,8 +121,9 @@ impl ControlPlane {
         // New series exist before the first event about them.
         self.telemetry.apply(Arc::clone(next.plan.directory()));
         let plan = Arc::clone(&next.plan);
-        let asked = self.commands.ask_owner(|done| Command::Reload(plan, trigger, memory, done)).await;
-        let Ok(applied) = asked else {
+        let ordered = self.commands.order(|order| Command::Reload(plan, trigger, memory, order)).await;
+        let Ok(applied) = ordered else {
+            self.telemetry.apply(Arc::clone(self.plan().directory()));
             return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
         };
         self.set_plan(&next.plan);
@@ -175,7 +176,7 @@ impl ControlPlane {
         let Some((next, changes)) = reloader.replan() else { return };
         self.telemetry.apply(Arc::clone(next.plan.directory()));
         let plan = Arc::clone(&next.plan);
-        if self.commands.ask_owner(|done| Command::Replan(plan, done)).await.is_err() {
+        if self.commands.order(|order| Command::Replan(plan, order)).await.is_err() {
             // The next answer brings it up again.
             return self.telemetry.apply(Arc::clone(reloader.plan().directory()));
         }
@@ -194,13 +195,17 @@ impl ControlPlane {
         error
     }
 
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn set_plan(&self, plan: &Arc<Plan>) {
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(plan);
     }
 
     /// A destination of a configured id; that of one address of several is none.
     fn find(&self, set: &str, id: &str) -> Result<Target, NotSet> {
-        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let plan = self.plan();
         let (table, set) = (plan.table(), plan.table().set_by_name(set).ok_or(NotSet::NoSet)?);
         if let Some(found) = table.owned_by(set, id).next() {
             return Ok(found.target);
@@ -259,7 +264,7 @@ impl Control for ControlPlane {
     async fn probe(&self, set: &str, id: Option<&str>) -> Result<Probing, NotSet> {
         let snapshot = self.commands.ask_owner(|answer| Command::Snapshot(Detail::Metrics, answer)).await?;
         let set = snapshot.sets.iter().find(|known| &*known.name == set).ok_or(NotSet::NoSet)?;
-        let plan = Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner));
+        let plan = self.plan();
         let owner = |target| plan.table().destination(target).map(|known| &*known.settings.owner);
         // A configured id is all the addresses that it stands for.
         let asked = |known: &&DestinationSnapshot| {
@@ -295,10 +300,49 @@ impl Control for ControlPlane {
         // Until it is taken the plan stays the one that the target is of.
         let _plan = self.reloader.lock().await;
         let target = self.find(set, id)?;
-        Ok(self.commands.ask_owner(|done| Command::SetAdmin(target, admin, done)).await?)
+        Ok(self.commands.order(|order| Command::SetAdmin(target, admin, order)).await?)
     }
 
     fn clock(&self) -> Clock {
         self.clock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reload::ConfigFile;
+    use super::*;
+    use crate::net::{self, Exchange, ReceiveBuffers, Streams};
+    use std::collections::BTreeMap;
+    use tokio::runtime::Handle;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reload_that_no_worker_takes_leaves_the_metrics_of_what_runs() {
+        let path = std::env::temp_dir().join(format!("sipwarden-stuck-{}.yaml", std::process::id()));
+        let write = |set: &str| {
+            std::fs::write(&path, format!("sets: {{{set}: {{destinations: [\"sip:10.0.0.1\"]}}}}\n"))
+                .unwrap();
+        };
+        write("old");
+        let file = ConfigFile { path: path.clone(), environment: BTreeMap::new() };
+        let config = file.load().unwrap();
+        let listeners = config.proxy.listeners.clone();
+        let reloader = Reloader::new(Some(file), config.clone(), listeners, net::interfaces());
+        let directory = Arc::clone(reloader.plan().directory());
+        let telemetry = Telemetry::start(&config.telemetry, directory, Handle::current()).unwrap();
+        let (commands, _stuck) = Commands::new(1);
+        let (exchange, _deliveries) = Exchange::new(1);
+        let streams = Streams::new(config.net.clone(), exchange.clone());
+        let watched = Watched { exchange, streams, buffers: ReceiveBuffers::default(), runtimes: vec![] };
+        let clock = Clock::new(Instant::now(), SystemTime::now());
+        let control = ControlPlane::new(commands, telemetry, reloader, clock, None, watched);
+        write("new");
+        let refused = control.reload_for(ReloadTrigger::Api, Memory::Keep).await;
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refused.unwrap_err(), "the workers did not take it in time");
+        let surroundings = control.watched.look(&control.commands);
+        let scrape = control.telemetry.render(vec![], surroundings, Format::Text);
+        let text = scrape.collect::<String>();
+        assert!(text.contains("set=\"old\"") && !text.contains("set=\"new\""), "{text}");
     }
 }

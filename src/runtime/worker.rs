@@ -215,20 +215,21 @@ impl Worker {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
-            // Whoever asked has given up and said so: taking it now would leave the control plane
-            // with another configuration, and the next one with numbers of destinations used twice.
-            Command::Reload(.., done) if done.is_closed() => {}
-            Command::Reload(plan, trigger, memory, done) => {
+            // What is refused and taken all the same would leave the control plane with another
+            // configuration, and the next one with numbers of destinations used twice.
+            Command::Reload(plan, trigger, memory, order) => {
+                let Some(done) = order.begin() else { return };
                 let applied = self.reload(plan, trigger, memory, now);
                 let _ = done.send(applied);
             }
-            Command::SetAdmin(target, admin, done) => {
+            Command::SetAdmin(target, admin, order) => {
+                let Some(done) = order.begin() else { return };
                 self.core.handle_input(Input::SetAdmin { target, admin }, now);
                 self.settle(now);
                 let _ = done.send(());
             }
-            Command::Replan(_, done) if done.is_closed() => {}
-            Command::Replan(plan, done) => {
+            Command::Replan(plan, order) => {
+                let Some(done) = order.begin() else { return };
                 self.plan = Arc::clone(&plan);
                 self.core.handle_input(Input::Replan(Arc::clone(&plan)), now);
                 self.publish(Some(plan));

@@ -203,7 +203,7 @@ fn a_destination_overrides_only_what_it_says_of_its_probe() {
 #[test]
 fn a_destination_can_override_every_key_of_its_probe() {
     let whole = "enabled: true, interval: 21s, fast_interval: 2s, timeout: 3s, down_after: 4, up_after: 5, jitter: 6%, \
-                 method: INFO, from: \"sip:own@example.com\", accept: [200], reject: [486]";
+                 method: INFO, from: \"sip:own@example.com\", max_forwards: 1, user_agent: probe, accept: [200], reject: [486]";
     let config = load(&format!(
         "sets: {{pbx: {{destinations: [sip:10.0.0.1, {{uri: sip:10.0.0.2, probe: {{{whole}}}}}]}}}}"
     ));
@@ -218,10 +218,25 @@ fn a_destination_can_override_every_key_of_its_probe() {
     assert_eq!((own.interval, own.fast_interval, own.timeout), (seconds(21), seconds(2), seconds(3)));
     assert_eq!((own.jitter_percent, &*own.method), (6, "INFO"));
     assert_eq!(own.from.as_deref(), Some("sip:own@example.com"));
+    assert_eq!((own.max_forwards, own.user_agent.as_deref()), (1, Some("probe")));
     assert!(own.accept.contains(200) && !own.accept.contains(404) && !own.accept.contains(486));
     let thresholds = |index: usize| set.dispatch.destinations[index].thresholds.unwrap();
     assert_eq!((thresholds(1).down_after, thresholds(1).up_after), (4, 5));
     assert_eq!((base, thresholds(0)), (&Default::default(), Default::default()), "the others keep the set's");
+}
+
+#[test]
+fn thresholds_may_be_called_as_in_kamailio() {
+    let config = load(
+        "sets: {pbx: {probe: {ds_probing_threshold: 4, ds_inactive_threshold: 2}, destinations: [sip:10.0.0.1, \
+         {uri: sip:10.0.0.2, probe: {ds_inactive_threshold: 3}}]}}",
+    );
+    let thresholds = |index: usize| {
+        let thresholds = config.proxy.sets[0].dispatch.destinations[index].thresholds.unwrap();
+        (thresholds.down_after, thresholds.up_after)
+    };
+    assert_eq!((thresholds(0), thresholds(1)), ((4, 2), (4, 3)));
+    assert!(config.effective.contains("\"down_after\":4"), "shown under our own names: {}", config.effective);
 }
 
 #[test]

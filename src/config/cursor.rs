@@ -1,7 +1,7 @@
 //! Reading one value after another out of the merged tree, noting every problem instead of
 //! stopping at the first. What a wrong value leaves behind is its default, never used in the end.
 
-use super::error::Problem;
+use super::error::{Mark, Problem};
 use super::near::nearest;
 use super::path::KeyPath;
 use super::section::Section;
@@ -67,6 +67,16 @@ impl<'a> Cursor<'a> {
     pub(super) fn get(&self, key: &str) -> Option<Cursor<'a>> {
         let value = self.value.as_dict()?.get(key)?;
         Some(Cursor { value, path: self.path.key(key), problems: self.problems })
+    }
+
+    /// The value under a key, or under its other name; that both are written is a problem.
+    pub(super) fn get_by(&self, key: &str, alias: Option<&str>) -> Option<Cursor<'a>> {
+        let (named, aliased) = (self.get(key), alias.and_then(|alias| self.get(alias)));
+        if let (Some(named), Some(aliased)) = (&named, &aliased) {
+            let message = format!("another name of `{key}`, which is written too");
+            self.problems.add(Problem::key(&aliased.path, message).other(&named.path, Mark::Key));
+        }
+        named.or(aliased)
     }
 
     /// Notes that the value is something else than expected.
@@ -141,7 +151,7 @@ impl<'a> Cursor<'a> {
                 return None;
             }
         };
-        for key in dict.keys().filter(|key| !section.keys.iter().any(|known| known.name == key.as_str())) {
+        for key in dict.keys().filter(|key| !section.keys.iter().any(|known| known.is_called(key.as_str()))) {
             self.problems.add(unknown(&self.path.key(key), key, section));
         }
         Some(dict)

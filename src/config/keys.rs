@@ -187,15 +187,19 @@ section! {
         /// Time to a final response; below `interval`. If left out and `interval` is short: half of it.
         timeout: Duration = probe::Settings::default().timeout, from ms(10) => secs(32), kamailio "`ds_ping_fr_timer`";
         /// Failures in a row that make it down.
-        down_after: u32 = dispatch::Thresholds::default().down_after, from 1 => 100, kamailio "`ds_probing_threshold`";
+        down_after: u32 = dispatch::Thresholds::default().down_after, from 1 => 100, kamailio "`ds_probing_threshold`", alias "ds_probing_threshold";
         /// Successes in a row that make it up again.
-        up_after: u32 = dispatch::Thresholds::default().up_after, from 1 => 100, kamailio "`ds_inactive_threshold`";
+        up_after: u32 = dispatch::Thresholds::default().up_after, from 1 => 100, kamailio "`ds_inactive_threshold`", alias "ds_inactive_threshold";
         /// Random part of the interval.
         jitter: Percent = Percent(probe::Settings::default().jitter_percent), from Percent(0) => Percent(50);
         /// The method to probe with.
         method: String = "OPTIONS".into(), kamailio "`ds_ping_method`";
         /// The From URI; if left out `sip:sipwarden@` and the advertised address.
         from: Option<String> = None, kamailio "`ds_ping_from`";
+        /// The value of Max-Forwards; 1 asks the destination itself, not what it would pass the request on to.
+        max_forwards: u32 = u32::from(probe::Settings::default().max_forwards), from 1 => 255;
+        /// The value of User-Agent; if left out `sip.user_agent`.
+        user_agent: Option<String> = None, kamailio "`user_agent_header`";
         /// Codes that count as alive.
         accept: Vec<Codes> = vec![Codes(200, 499)], kamailio "`ds_ping_reply_codes`";
         /// Codes that do not, whatever `accept` says.
@@ -221,6 +225,9 @@ section! {
         total: Duration = dispatch::FailoverSettings::default().total, from ms(10) => HOUR;
         /// Whether to give up on a destination that was already ringing.
         after_18x: bool = dispatch::FailoverSettings::default().after_18x;
+        /// What the caller gets when every attempt failed for one of `on`: this code, from 400 to 699 without 401, 407 and 408; null: the best of the
+        /// responses (RFC 3261 §16.7), where a 503 of a destination becomes 500. To no response it is 408, to requests other than INVITE 504.
+        final_code: Option<u32> = None, kamailio "`t_reply` in `failure_route`";
     }
 }
 

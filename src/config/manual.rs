@@ -28,8 +28,9 @@ fn write_section(out: &mut String, section: &Section) {
     for key in section.keys {
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {}{} | {} |",
+            "| `{}`{} | {} | {} | {}{} | {} |",
             key.name,
+            key.alias.map(|alias| format!(" or `{alias}`")).unwrap_or_default(),
             cell(&kind(key)),
             default(key),
             cell(key.about.trim()),

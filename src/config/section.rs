@@ -17,6 +17,8 @@ pub(super) struct Section {
 pub(super) struct Key {
     /// Its name.
     pub(super) name: &'static str,
+    /// Another name by which it may be written, for those who come from elsewhere.
+    pub(super) alias: Option<&'static str>,
     /// Its type in the words of the manual.
     pub(super) kind: fn() -> String,
     /// Its default; null if there is none.
@@ -38,9 +40,16 @@ pub(super) fn all() -> &'static [&'static Section] {
     super::keys::SECTIONS
 }
 
+impl Key {
+    /// Whether this is how it may be written.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.alias == Some(name)
+    }
+}
+
 /// Where a key is at home that was written elsewhere, if that is one place only.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let mut homes = all().iter().filter(|section| section.keys.iter().any(|known| known.name == key));
+    let mut homes = all().iter().filter(|section| section.keys.iter().any(|known| known.is_called(key)));
     match (homes.next(), homes.next()) {
         (Some(home), None) if home.path.is_empty() => Some("the top level".into()),
         (Some(home), None) => Some(format!("`{}`", home.path)),
@@ -57,6 +66,7 @@ macro_rules! section {
                 $field:ident: $type:ty = $default:expr
                     $(, from $low:expr => $high:expr)?
                     $(, kamailio $kamailio:literal)?
+                    $(, alias $alias:literal)?
                     $(, restart $restart:literal)?
                     $(, required $required:literal)?;
             )+
@@ -83,6 +93,7 @@ macro_rules! section {
                 keys: &[$(
                     $crate::config::section::Key {
                         name: stringify!($field),
+                        alias: $crate::config::section::alias!($($alias)?),
                         kind: <$type as $crate::config::cursor::Field>::kind,
                         default: || $crate::config::cursor::Field::show(&Self::default().$field),
                         about: concat!($($doc),+),
@@ -105,7 +116,7 @@ macro_rules! section {
                     return base;
                 }
                 $(
-                    let $field = match cursor.get(stringify!($field)) {
+                    let $field = match cursor.get_by(stringify!($field), $crate::config::section::alias!($($alias)?)) {
                         None => base.$field,
                         Some(cursor) => {
                             let value = <$type as $crate::config::cursor::Field>::read(&cursor, base.$field);
@@ -136,6 +147,15 @@ macro_rules! flag {
     };
 }
 
+macro_rules! alias {
+    () => {
+        None
+    };
+    ($alias:literal) => {
+        Some($alias)
+    };
+}
+
 macro_rules! bounds {
     () => {
         String::new()
@@ -145,4 +165,4 @@ macro_rules! bounds {
     };
 }
 
-pub(super) use {bounds, flag, section};
+pub(super) use {alias, bounds, flag, section};

@@ -241,6 +241,9 @@ pub struct FailoverSettings {
     pub total: Duration,
     /// Whether to give up on a destination that has sent a 101–199. Default true.
     pub after_18x: bool,
+    /// The final code that goes up when every attempt failed, 400 to 699; `None` for the best of the
+    /// responses (RFC 3261 §16.7). Default none.
+    pub final_code: Option<u16>,
 }
 
 impl Default for FailoverSettings {
@@ -255,6 +258,7 @@ impl Default for FailoverSettings {
             max_attempts: 3,
             total: Duration::from_secs(20),
             after_18x: true,
+            final_code: None,
         }
     }
 }

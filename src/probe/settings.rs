@@ -22,6 +22,10 @@ pub struct Settings {
     pub method: Arc<str>,
     /// The From URI; `None` makes it `sip:sipwarden@<advertised>`.
     pub from: Option<Arc<str>>,
+    /// The value of Max-Forwards, 1 to 255. Default 70 (RFC 3261 §8.1.1.6).
+    pub max_forwards: u8,
+    /// The value of User-Agent; `None` makes it that of everything we send.
+    pub user_agent: Option<Arc<str>>,
     /// Accepted final codes. Default 200–499 without 408.
     pub accept: CodeRanges,
 }
@@ -53,6 +57,8 @@ impl Default for Settings {
             jitter_percent: 10,
             method: "OPTIONS".into(),
             from: None,
+            max_forwards: 70,
+            user_agent: None,
             accept: CodeRanges { include: vec![(200, 499)], exclude: vec![(408, 408)] },
         }
     }

@@ -52,7 +52,7 @@ impl Engine {
             Decision::Reject(rejection) if rejection.reason == Refusal::Forbidden => {
                 Err(DropReason::Forbidden)
             }
-            Decision::Reject(rejection) if rejection.code == 404 => Err(DropReason::Unroutable),
+            Decision::Reject(rejection) if rejection.answer.code == 404 => Err(DropReason::Unroutable),
             Decision::Reject(_) | Decision::Dispatch(_) | Decision::ForUs => Err(DropReason::Stray),
         }
     }

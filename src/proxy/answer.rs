@@ -50,7 +50,7 @@ impl Engine {
         let method = request.method();
         let mut record = self.new_record(arrival);
         record.set = rejection.set;
-        record.code = rejection.code;
+        record.code = rejection.answer.code;
         record.refusal = Some(rejection.reason);
         if let (Some(set), Some(found)) = (rejection.set, selection) {
             let fallbacks = self.plan.table().set(set).map_or(&[][..], |set| set.fallbacks());
@@ -62,7 +62,7 @@ impl Engine {
         self.outbox.event(Event::RequestRefused {
             set: rejection.set,
             reason: rejection.reason,
-            code: rejection.code,
+            code: rejection.answer.code,
             method,
             call_id: record.call_id.clone(),
             source: from.remote,
@@ -70,8 +70,8 @@ impl Engine {
         });
         let server = self.transactions.open_server(key, method, reply_hop(&via, from), Owner::Nobody);
         let Self { transactions, outbox, replies, .. } = self;
-        transactions.respond(server, rejection.code, now, outbox, |out| {
-            replies.write_rejection(request, &rejection, stamp(&via, from), out);
+        transactions.respond(server, rejection.answer.code, now, outbox, |out| {
+            replies.write_explained(request, &rejection.answer, stamp(&via, from), out);
         });
         self.outbox.event(Event::TransactionFinished(record));
     }
@@ -132,12 +132,12 @@ impl Engine {
         let Traced { span, .. } = self.trace(arrival);
         let Self { outbox, replies, .. } = self;
         outbox.send_with(reply_hop(&via, from), |out| {
-            replies.write_rejection(request, &rejection, stamp(&via, from), out);
+            replies.write_explained(request, &rejection.answer, stamp(&via, from), out);
         });
         outbox.event(Event::RequestRefused {
             set: rejection.set,
             reason: rejection.reason,
-            code: rejection.code,
+            code: rejection.answer.code,
             method: request.method(),
             call_id: WireText::new(request.call_id()),
             source: from.remote,

@@ -8,6 +8,7 @@ use super::mark::MarkId;
 use super::route::RouteEdits;
 use super::traces::Carried;
 use crate::dispatch::{Call, Selection};
+use crate::facts::event::Cause;
 use crate::facts::record::TransactionRecord;
 use crate::facts::{Hop, Method, SetId, Target};
 use crate::sip::build::add_headers;
@@ -60,6 +61,8 @@ pub struct Context {
     pub ends: Option<DialogKey>,
     /// The best final response so far.
     pub best: Option<Best>,
+    /// Why the last attempt failed, once every one of a selection has.
+    pub exhausted: Option<Cause>,
     /// Set once it has been cancelled: the Reason to pass on, if any.
     pub cancelled: Option<Option<Box<[u8]>>>,
     /// Whether it is counted as an early dialog.

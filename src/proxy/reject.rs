@@ -1,39 +1,66 @@
 //! Answers of our own: what a refusal says on the wire.
 
 use crate::facts::SetId;
-use crate::facts::event::Refusal;
+use crate::facts::event::{Cause, Refusal};
 use crate::facts::secret::Secret;
 use crate::sip::{Message, Reply, Stamp, reply};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A refusal: its status code, the reason counted, and the words of the Warning.
+/// An answer of our own that says why it comes.
 #[derive(Debug, Clone, Copy)]
-pub struct Rejection {
+pub struct Explained {
     /// The status code.
     pub code: u16,
-    /// The reason, as counted.
-    pub reason: Refusal,
-    /// The set it is about, if any.
-    pub set: Option<SetId>,
     /// What the Warning says; never text from the wire, never a quote or a backslash.
     pub text: &'static str,
     /// One further header field, and that of the request whose values it repeats.
     pub echo: Option<(&'static str, &'static str)>,
-    /// The value of Retry-After, for 503.
+    /// The value of Retry-After, for 500 and 503.
     pub retry_after: Option<Duration>,
+}
+
+impl Explained {
+    /// What goes up when every attempt at the destinations of a set failed, the last for this cause.
+    pub fn all_failed(code: u16, cause: Cause, retry_after: Duration) -> Self {
+        let text = match cause {
+            Cause::Code408 => "every attempt failed, the last with 408",
+            Cause::Code500 => "every attempt failed, the last with 500",
+            Cause::Code502 => "every attempt failed, the last with 502",
+            Cause::Code503 => "every attempt failed, the last with 503",
+            Cause::Code504 => "every attempt failed, the last with 504",
+            Cause::OtherCode => "every attempt failed, the last with another code",
+            Cause::Timeout => "every attempt failed, the last without a response",
+            Cause::TransportError => "every attempt failed, the last with a transport error",
+        };
+        // RFC 3261 §21.5.1 and §21.5.4.
+        let retry_after = matches!(code, 500 | 503).then_some(retry_after);
+        Self { code, text, echo: None, retry_after }
+    }
+}
+
+/// A refusal: what goes up, and the reason counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Rejection {
+    /// What goes up.
+    pub answer: Explained,
+    /// The reason, as counted.
+    pub reason: Refusal,
+    /// The set it is about, if any.
+    pub set: Option<SetId>,
 }
 
 impl Rejection {
     /// A refusal that concerns no set.
     pub const fn new(code: u16, reason: Refusal, text: &'static str) -> Self {
-        Self { code, reason, set: None, text, echo: None, retry_after: None }
+        let answer = Explained { code, text, echo: None, retry_after: None };
+        Self { answer, reason, set: None }
     }
 
     /// Adds a header field with the values of one of the request.
     pub const fn echoing(self, name: &'static str, of: &'static str) -> Self {
-        Self { echo: Some((name, of)), ..self }
+        Self { answer: Explained { echo: Some((name, of)), ..self.answer }, ..self }
     }
 
     /// Names the set that it is about.
@@ -43,7 +70,7 @@ impl Rejection {
 
     /// Asks the sender to come back later.
     pub const fn retry_after(self, delay: Duration) -> Self {
-        Self { retry_after: Some(delay), ..self }
+        Self { answer: Explained { retry_after: Some(delay), ..self.answer }, ..self }
     }
 }
 
@@ -87,24 +114,18 @@ impl Replies {
         );
     }
 
-    /// Appends a refusal.
-    pub fn write_rejection(
-        &self,
-        request: Message<'_>,
-        rejection: &Rejection,
-        stamp: Stamp,
-        out: &mut Vec<u8>,
-    ) {
-        let warning = warning(rejection.text);
-        let delay = rejection.retry_after.map(delta_seconds);
+    /// Appends a response that says why it comes.
+    pub fn write_explained(&self, request: Message<'_>, answer: &Explained, stamp: Stamp, out: &mut Vec<u8>) {
+        let warning = warning(answer.text);
+        let delay = answer.retry_after.map(delta_seconds);
         let mut headers: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         headers.push(("Warning", warning.as_bytes()));
         headers.extend(delay.as_deref().map(|delay| ("Retry-After", delay.as_bytes())));
-        if let Some((name, of)) = rejection.echo {
+        if let Some((name, of)) = answer.echo {
             let values = request.headers(of).filter(|value| !value.is_empty());
             headers.extend(values.map(|value| (name, value)));
         }
-        self.write(request, rejection.code, stamp, &headers, out);
+        self.write(request, answer.code, stamp, &headers, out);
     }
 }
 

@@ -178,6 +178,7 @@ impl Core {
                 attempts: SmallVec::new(),
                 ends: dialog.filter(|_| method == Method::Bye).map(|(key, _)| key),
                 best: None,
+                exhausted: None,
                 cancelled: None,
                 is_early: false,
                 is_answered: false,

@@ -6,7 +6,7 @@ use super::dialogs::{Dialog, DialogKey, Party};
 use super::engine::{Engine, reply_hop};
 use super::failover::Outcome;
 use super::flow::FlowOf;
-use super::reject::{Rejection, Replies};
+use super::reject::{Explained, Rejection, Replies};
 use crate::facts::Method;
 use crate::facts::event::{AttemptOutcome, Event, Origin};
 use crate::facts::record::MAX_NOTES;
@@ -178,6 +178,9 @@ impl Engine {
         }
         let best = context.best.take();
         let was_cancelled = context.cancelled.is_some();
+        if let Some(code) = self.final_code(context) {
+            return self.answer_in_time(context, code, now);
+        }
         let (code, response) = match best {
             // Cancelled before anything answered: the CANCEL itself is the reason.
             None | Some(Best { code: 408 | 430 | 503, .. }) if was_cancelled => (487, Vec::new()),
@@ -196,16 +199,25 @@ impl Engine {
         }
     }
 
-    /// Nobody answered: 408 to an INVITE; to others 504 while it can still be of use, and nothing
-    /// afterwards (RFC 4320 §4.2).
+    /// The code that goes up whatever the responses were, once every attempt failed.
+    fn final_code(&self, context: &Context) -> Option<u16> {
+        context.exhausted?;
+        self.plan.table().set(context.selection.as_ref()?.set())?.failover().final_code
+    }
+
+    /// Nobody answered: 408 to an INVITE, 504 to others.
     fn answer_silence(&mut self, context: &mut Context, now: Instant) {
-        if context.method == Method::Invite {
-            return self.answer_ourselves(context, 408, now);
-        }
+        let code = if context.method == Method::Invite { 408 } else { 504 };
+        self.answer_in_time(context, code, now);
+    }
+
+    /// Sends an answer of our own, to requests other than INVITE while it can still be of use, and
+    /// nothing afterwards (RFC 4320 §4.2).
+    fn answer_in_time(&mut self, context: &mut Context, code: u16, now: Instant) {
         let timers = self.transactions.settings();
         let last_use = context.arrived + timers.timeout().saturating_sub(timers.t2);
-        if now < last_use {
-            return self.answer_ourselves(context, 504, now);
+        if context.method == Method::Invite || now < last_use {
+            return self.answer_ourselves(context, code, now);
         }
         context.is_answered = true;
         if let Some(mut record) = context.record.take() {
@@ -215,11 +227,16 @@ impl Engine {
         self.transactions.abandon_server(context.server, now);
     }
 
-    /// Sends an answer of our own to the stored request.
+    /// Sends an answer of our own to the stored request, which says so if every attempt failed.
     pub fn answer_ourselves(&mut self, context: &mut Context, code: u16, now: Instant) {
         let stamp = context.stamp;
-        self.answer_stored(context, code, now, |replies, request, out| {
-            replies.write(request, code, stamp, &[], out);
+        let failed = context
+            .exhausted
+            .zip(context.selection.as_ref())
+            .map(|(cause, selection)| Explained::all_failed(code, cause, self.retry_after(selection.set())));
+        self.answer_stored(context, code, now, |replies, request, out| match &failed {
+            Some(answer) => replies.write_explained(request, answer, stamp, out),
+            None => replies.write(request, code, stamp, &[], out),
         });
     }
 
@@ -230,7 +247,7 @@ impl Engine {
             let refused = Event::RequestRefused {
                 set: rejection.set,
                 reason: rejection.reason,
-                code: rejection.code,
+                code: rejection.answer.code,
                 method: context.method,
                 call_id: record.call_id.clone(),
                 source: context.from.remote,
@@ -239,8 +256,8 @@ impl Engine {
             self.outbox.event(refused);
         }
         let stamp = context.stamp;
-        self.answer_stored(context, rejection.code, now, |replies, request, out| {
-            replies.write_rejection(request, rejection, stamp, out);
+        self.answer_stored(context, rejection.answer.code, now, |replies, request, out| {
+            replies.write_explained(request, &rejection.answer, stamp, out);
         });
     }
 
@@ -406,11 +423,12 @@ impl Engine {
     }
 
     /// Tells that a request failed wherever it was tried, if that is what happened.
-    fn note_exhausted(&mut self, context: &Context, index: usize, outcome: Outcome) {
+    fn note_exhausted(&mut self, context: &mut Context, index: usize, outcome: Outcome) {
         if context.cancelled.is_some() || context.is_answered || context.has_live_attempt() {
             return;
         }
         let Some(cause) = self.failover_cause(context, index, outcome) else { return };
+        context.exhausted = Some(cause);
         let set = context.selection.as_ref().map(|selection| selection.set());
         let last = context.attempts.get(index).and_then(|attempt| attempt.target);
         if let (Some(set), Some(last), Some(record)) = (set, last, &context.record) {

@@ -149,7 +149,7 @@ pub fn route<'a>(request: Message<'a>, admitted: Admitted<'a>, hop: Hop, view: V
     } else {
         // A To tag alone proves nothing: the next hop must be one that the sender may reach.
         let relayed = relay_to(uri, hop, &sender, dialog_target, view);
-        let is_unknown = matches!(&relayed, Decision::Reject(rejection) if rejection.code == 404);
+        let is_unknown = matches!(&relayed, Decision::Reject(rejection) if rejection.answer.code == 404);
         is_unknown.then(|| to_named_party(request, uri, view)).flatten().unwrap_or(relayed)
     };
     Routed { decision, edits, dialog_target }

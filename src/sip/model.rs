@@ -20,6 +20,8 @@ pub struct ProbeParts<'a> {
     pub from: &'a str,
     /// The Contact URI: ourselves.
     pub contact: &'a str,
+    /// The value of Max-Forwards.
+    pub max_forwards: u8,
     /// The User-Agent.
     pub user_agent: &'a str,
 }
@@ -115,7 +117,7 @@ fn request(parts: &ProbeParts<'_>) -> rsip::Request {
     let cseq = headers::typed::CSeq { seq: 1, method: rsip::Method::Options };
     let headers: Vec<rsip::Header> = vec![
         via.into(),
-        headers::MaxForwards::from(70).into(),
+        headers::MaxForwards::from(u32::from(parts.max_forwards)).into(),
         from.into(),
         to.into(),
         headers::CallId::new("0").into(),
@@ -308,6 +310,7 @@ mod tests {
         target: "sip:10.0.0.9:5070;transport=tcp",
         from: "sip:sipwarden@10.0.0.1",
         contact: "sip:10.0.0.1:5060",
+        max_forwards: 70,
         user_agent: "sipwarden",
     };
 

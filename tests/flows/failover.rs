@@ -157,11 +157,41 @@ fn all_failed_sends_the_best_response_up_and_a_503_as_500() {
         world.receive(at, &reply(&invite.text, 503, "x", ""));
         world.sent_to(at, "ACK");
     }
-    world.sent_to(CALLER, "SIP/2.0 500");
+    let answer = world.sent_to(CALLER, "SIP/2.0 500");
+    assert_eq!(header(&answer.text, "Retry-After"), Some("5"));
+    let warning = header(&answer.text, "Warning");
+    assert_eq!(warning, Some("399 sipwarden \"every attempt failed, the last with 503\""));
     assert_eq!(world.count(|event| matches!(event, Event::FailoversExhausted { .. })), 1);
     let record = world.records("INVITE")[0];
     assert_eq!((record.code, record.origin, record.refusal), (500, Origin::Local, None));
     world.receive(CALLER, &call.companion("ACK"));
+    world.settle();
+}
+
+#[test]
+fn the_final_code_goes_up_when_every_attempt_failed_and_only_then() {
+    let config =
+        TWO.replace("priority\n", "priority\n    failover: {final_code: 503}\n    reject_retry_after: 7s\n");
+    let mut world = World::new(&config);
+    let mut call = Call::new("final");
+    for (last, expected) in [(500, 503), (404, 404), (486, 486), (603, 603)] {
+        world.receive(CALLER, &call.request("INVITE"));
+        world.sent_to(CALLER, "SIP/2.0 100");
+        for (at, code) in [(D1, 502), (D2, last)] {
+            let invite = world.sent_to(at, "INVITE");
+            world.receive(at, &reply(&invite.text, code, "x", ""));
+            world.sent_to(at, "ACK");
+        }
+        let answer = world.sent_to(CALLER, &format!("SIP/2.0 {expected}"));
+        assert_eq!(answer.text.contains("Retry-After: 7\r\n"), expected == 503, "{}", answer.text);
+        assert_eq!(answer.text.contains("every attempt failed, the last with 500"), expected == 503);
+        world.receive(CALLER, &call.companion("ACK"));
+    }
+    world.receive(CALLER, &call.request("MESSAGE"));
+    world.advance(60_000);
+    world.sent_to(CALLER, "SIP/2.0 100");
+    world.quiet(CALLER);
+    world.drain(D1);
     world.settle();
 }
 
@@ -175,7 +205,9 @@ fn all_silent_ends_in_408_when_the_last_has_had_its_time() {
     world.advance(33_999);
     world.quiet(CALLER);
     world.advance(1);
-    world.sent_to(CALLER, "SIP/2.0 408");
+    let answer = world.sent_to(CALLER, "SIP/2.0 408");
+    assert!(answer.text.contains("every attempt failed, the last without a response"), "{}", answer.text);
+    assert!(!answer.text.contains("Retry-After"), "{}", answer.text);
     assert_eq!((world.now - start).as_millis(), 2_000 + 32_000);
     let record = world.records("INVITE")[0];
     assert_eq!(record.attempts[1].outcome, AttemptOutcome::TimedOut(FatalTimer::B));

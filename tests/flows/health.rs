@@ -27,6 +27,19 @@ fn a_probe_on_demand_decides_at_once_and_is_on_record_as_it_went_over_the_wire()
 }
 
 #[test]
+fn a_probe_says_what_its_set_is_told_to_say() {
+    let told = "priority\n    probe: {from: \"sip:ping@example.com\", max_forwards: 1, user_agent: pinger}\n";
+    let world = World::new(&TWO.replace("priority\n", told));
+    let exchange = world.destination("d1").exchange.expect("it has been probed");
+    let request = String::from_utf8_lossy(&exchange.request).into_owned();
+    assert_eq!(
+        (header(&request, "Max-Forwards"), header(&request, "User-Agent")),
+        (Some("1"), Some("pinger"))
+    );
+    assert!(request.contains("From: <sip:ping@example.com>;tag="), "{request}");
+}
+
+#[test]
 fn what_was_down_before_a_restart_gets_no_call_until_its_first_verdict() {
     let mut before = World::new(TWO);
     before.set_health(D1, Health::Silent);

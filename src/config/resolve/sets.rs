@@ -8,7 +8,7 @@ use super::super::fields::{Trigger, show_duration};
 use super::super::items::{DestinationItem, HashKey, Sets};
 use super::super::keys::{Failover, Passive, Probe, RetryAfter, Set as Keys, Sip};
 use super::super::path::KeyPath;
-use super::{ID_RULE, is_id, listener_named};
+use super::{ID_RULE, is_id, listener_named, text_line};
 use crate::dispatch::{
     DestinationSettings, Endpoint, FailoverSettings, HashCompat, HashPart, Host, PassiveSettings,
     RetryAfterSettings, SetSettings, Thresholds,
@@ -357,6 +357,9 @@ fn check_probe(probe: &Probe, path: &KeyPath, problems: &Problems) {
         let message = "expected a URI such as sip:sipwarden@example.com";
         problems.add(Problem::value(&path.key("from"), message));
     }
+    if let Some(agent) = &probe.user_agent {
+        text_line(agent, &path.key("user_agent"), problems);
+    }
     if probe.accept.is_empty() {
         let message = "expected at least one code; with none, every destination is down";
         problems.add(Problem::key(&path.key("accept"), message));
@@ -374,6 +377,8 @@ fn probe_settings(probe: &Probe) -> probe::Settings {
         jitter_percent: probe.jitter.0,
         method: probe.method.as_str().into(),
         from: probe.from.as_deref().map(Into::into),
+        max_forwards: u8::try_from(probe.max_forwards).unwrap_or(u8::MAX),
+        user_agent: probe.user_agent.as_deref().map(Into::into),
         accept: probe::CodeRanges { include: pairs(&probe.accept), exclude: pairs(&probe.reject) },
     }
 }
@@ -419,6 +424,12 @@ fn failover(
             "expected more than 0s, or null for no limit",
         ));
     }
+    let final_code = keys.final_code.map(|code| u16::try_from(code).unwrap_or(u16::MAX));
+    if final_code.is_some_and(|code| !(400..700).contains(&code) || matches!(code, 401 | 407 | 408)) {
+        let message =
+            "expected a code from 400 to 699 other than 401, 407 and 408, or null for the best response";
+        problems.add(Problem::value(&path.key("final_code"), message));
+    }
     let codes = keys.on.iter().filter_map(|trigger| match trigger {
         Trigger::Code(code) => Some(*code),
         Trigger::NoResponse | Trigger::Transport => None,
@@ -436,5 +447,6 @@ fn failover(
         max_attempts: keys.max_attempts,
         total: keys.total,
         after_18x: keys.after_18x,
+        final_code,
     }
 }

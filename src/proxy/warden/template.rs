@@ -28,7 +28,8 @@ pub fn of(plan: &Plan, target: Target, probe: &probe::Settings) -> Option<ProbeT
         target: &settings.uri,
         from: &from,
         contact: &format!("sip:sipwarden@{us}{parameter}"),
-        user_agent: &plan.settings().user_agent,
+        max_forwards: probe.max_forwards,
+        user_agent: probe.user_agent.as_deref().unwrap_or(&plan.settings().user_agent),
     };
     Some(ProbeTemplate::new(&parts))
 }

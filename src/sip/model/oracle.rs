@@ -18,6 +18,7 @@ const PARTS: ProbeParts<'_> = ProbeParts {
     target: "sip:10.0.0.9:5070;transport=tcp",
     from: "sip:sipwarden@10.0.0.1",
     contact: "sip:10.0.0.1:5060",
+    max_forwards: 70,
     user_agent: "sipwarden",
 };
 

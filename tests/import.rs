@@ -5,9 +5,15 @@
 use proptest::prelude::*;
 use sipwarden::cli::import::{File, Imported, convert};
 use sipwarden::config::{self, Config};
+use sipwarden::dispatch::{Ask, Basis, Health, Loads, Selector, Table, kamailio_hash};
+use sipwarden::facts::Target;
+use sipwarden::facts::event::ProbeOutcome;
+use sipwarden::facts::names::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Instant;
 
 const KINDS: [&str; 4] = ["cfg", "csv", "list", "sql"];
 
@@ -32,7 +38,7 @@ fn files(stem: &str) -> Vec<File> {
 }
 
 fn import(stem: &str) -> Imported {
-    convert(&files(stem), stem == "hash_compat").unwrap_or_else(|error| panic!("{stem}: {error}"))
+    convert(&files(stem), stem.starts_with("hash_compat")).unwrap_or_else(|error| panic!("{stem}: {error}"))
 }
 
 /// The configuration that `check` makes of it.
@@ -73,6 +79,51 @@ fn check_accepts_what_comes_out_of_each_sample() {
         assert_eq!(config.proxy.sets.len(), imported.sets, "{stem}");
         let count: usize = config.proxy.sets.iter().map(|set| set.dispatch.destinations.len()).sum();
         assert_eq!(count, imported.destinations, "{stem}");
+    }
+}
+
+/// Kamailio's order for a hash with `use_default`, from its description: the slots are those of all but
+/// the last, a dead one's keys go to its neighbours in turn, and the last comes when nobody else is left.
+fn order_of_kamailio(array: &[&str], hash: u32, is_up: impl Fn(&str) -> bool) -> Vec<String> {
+    let (default, slots) = array.split_last().expect("a set has members");
+    let (before, from) = slots.split_at(hash as usize % slots.len());
+    let walk = from.iter().chain(before).chain([default]);
+    walk.filter(|uri| is_up(uri)).map(|uri| (*uri).to_owned()).collect()
+}
+
+/// The array is Kamailio's: by priority, and of equals the last line first.
+#[test]
+fn with_use_default_a_hash_has_the_slots_and_the_last_resort_of_kamailio() {
+    let array = ["sip:10.0.0.3:5060", "sip:10.0.0.2:5060", "sip:10.0.0.1:5060", "sip:10.0.0.9:5060"];
+    let config = check(&import("hash_compat_default").yaml);
+    let sets = config.proxy.sets.iter().map(|set| set.dispatch.clone()).collect();
+    let table = Arc::new(Table::new(sets, &mut Names::default()));
+    let set = table.set_by_name("set-1").expect("the set is imported");
+    let uri = |target: Target| table.destination(target).expect("it is configured").settings.uri.to_string();
+    for down in 0..1_u32 << array.len() {
+        let is_up = |uri: &str| (0..).zip(array).any(|(bit, known)| known == uri && down & (1 << bit) == 0);
+        let now = Instant::now();
+        let mut health = Health::new(Arc::clone(&table), now);
+        for destination in table.destinations() {
+            let is_up = is_up(&destination.settings.uri);
+            let outcome = if is_up { ProbeOutcome::Accepted(200) } else { ProbeOutcome::Timeout };
+            health.on_probe(destination.target, outcome, None, now);
+        }
+        let verdicts = health.take_verdicts().expect("the first call gives verdicts");
+        let mut selector = Selector::new(Arc::clone(&table), Loads::new(now), 0);
+        for call in 0..200 {
+            let hash = kamailio_hash(format!("call-{call}@example.com").as_bytes(), b"");
+            let key_for = |_| Some(u64::from(hash));
+            let ask = Ask { basis: Basis::Algorithm, key_for: &key_for, nonce: 0, now, is_call: false };
+            let mut found = vec![];
+            if let Ok((mut selection, first)) = selector.select(set, ask, &verdicts) {
+                found.push(uri(first));
+                while let Some(next) = selector.next(&mut selection, ask, &verdicts) {
+                    found.push(uri(next));
+                }
+            }
+            assert_eq!(found, order_of_kamailio(&array, hash, is_up), "call {call}, {down:b} are down");
+        }
     }
 }
 
@@ -276,8 +327,13 @@ proptest! {
 
     #[test]
     fn check_accepts_whatever_comes_out_of_any_list(lines in proptest::collection::vec(line(), 1..12)) {
-        if let Ok(imported) = convert(&[list(&lines.concat())], false) {
-            check(&imported.yaml);
+        let script = "modparam(\"dispatcher\", \"use_default\", 1)\nroute { ds_select_routes(\"0=0;1=0;2=4\", \"d\"); }\n";
+        let script = File { name: "kamailio.cfg".into(), bytes: script.into() };
+        for (files, hash_compat) in [(vec![], false), (vec![script], true)] {
+            let files = [files, vec![list(&lines.concat())]].concat();
+            if let Ok(imported) = convert(&files, hash_compat) {
+                prop_assert_eq!(check(&imported.yaml).proxy.sets.len(), imported.sets);
+            }
         }
     }
 }

@@ -155,8 +155,7 @@ pub fn convert(files: &[File], hash_compat: bool) -> Result<Imported, String> {
         }
     }
     empty.extend(common.missing.clone());
-    for (transport, is_ipv6) in sets.iter().flat_map(|set| &set.destinations).filter_map(|known| known.needs)
-    {
+    for (transport, is_ipv6) in sets.iter().flat_map(Set::all).filter_map(|known| known.needs) {
         listeners.cover(transport, is_ipv6);
     }
     found.warnings.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
@@ -180,8 +179,9 @@ pub fn convert(files: &[File], hash_compat: bool) -> Result<Imported, String> {
         set.write(&mut page, choice, manner, after.map(set::name));
     }
     routes(&mut page, &sets, &found.script);
-    let destinations = sets.iter().map(|set| set.destinations.len()).sum();
-    Ok(Imported { yaml: page.finish(), warnings, sets: sets.len(), destinations })
+    let destinations = sets.iter().map(|set| set.all().count()).sum();
+    let sets = sets.iter().map(Set::count).sum();
+    Ok(Imported { yaml: page.finish(), warnings, sets, destinations })
 }
 
 /// Reads the scripts first, because they can rename the table that other files hold.
@@ -319,13 +319,15 @@ fn used(page: &mut Page, script: &Script) {
 
 /// Which request goes where was the script's business.
 fn routes(page: &mut Page, sets: &[Set], script: &Script) {
-    if sets.len() < 2 {
+    if sets.iter().map(Set::count).sum::<usize>() < 2 {
         return;
     }
     let has = |number: u32| sets.iter().any(|set| set.number == number);
     let called = script.calls.iter().find_map(|call| call.picks.first()).map(|(set, _)| *set);
     let first = called.filter(|set| has(*set)).or_else(|| sets.first().map(|set| set.number)).unwrap_or(0);
-    page.comment(0, "Which request goes to which set was decided by the script: write it down here. The first match wins.");
+    if sets.len() > 1 {
+        page.comment(0, "Which request goes to which set was decided by the script: write it down here. The first match wins.");
+    }
     page.line(0, "routes:");
     for set in sets.iter().filter(|set| set.number != first) {
         let calls = script

@@ -23,6 +23,8 @@ pub(super) struct Destination {
     pub(super) comments: Vec<String>,
     /// `{id: …, uri: …}`.
     pub(super) item: String,
+    /// Its address, unless it has a name.
+    pub(super) address: Option<IpAddr>,
     /// Transport and family (IPv6 or not) of the listener that it needs but does not name.
     pub(super) needs: Option<(Transport, Option<bool>)>,
 }
@@ -48,7 +50,8 @@ pub(super) fn convert(
 ) -> Result<Destination, String> {
     let uri = parse_destination(&row.uri).map_err(|error| shown(&error.to_string()))?;
     let transport = transport(&uri)?;
-    let is_ipv6 = uri.host.parse::<IpAddr>().ok().map(|address| address.is_ipv6());
+    let address = uri.host.parse::<IpAddr>().ok();
+    let is_ipv6 = address.map(|address| address.is_ipv6());
     let mut comments = vec![];
     if !row.description.is_empty() {
         comments.push(shown(&row.description));
@@ -70,7 +73,7 @@ pub(super) fn convert(
         pairs.push(("probe", flow(&probe)));
     }
     rest(row, &mut comments);
-    Ok(Destination { place: row.place.clone(), comments, item: flow(&pairs), needs })
+    Ok(Destination { place: row.place.clone(), comments, item: flow(&pairs), address, needs })
 }
 
 fn transport(uri: &DestinationUri) -> Result<Transport, String> {

@@ -8,6 +8,7 @@ use super::listeners::Listeners;
 use super::place::{Warning, shown};
 use super::row::Row;
 use super::yaml::{Page, flow, quoted};
+use ipnet::IpNet;
 use std::collections::BTreeSet;
 
 /// A set, ready to be written.
@@ -15,6 +16,8 @@ use std::collections::BTreeSet;
 pub(super) struct Set {
     pub(super) number: u32,
     pub(super) destinations: Vec<Destination>,
+    /// The last resort, if it must not have a slot among them.
+    default: Option<Destination>,
     comments: Vec<String>,
     keys: Vec<(&'static str, String)>,
 }
@@ -32,6 +35,11 @@ pub(super) fn name(number: u32) -> String {
     format!("set-{number}")
 }
 
+/// What the set of its last resort is called.
+fn default_name(number: u32) -> String {
+    format!("{}-default", name(number))
+}
+
 /// Attempts at most.
 const MAX_ATTEMPTS: u32 = 100;
 /// The largest weight and the largest priority.
@@ -47,14 +55,14 @@ impl Set {
         listeners: &mut Listeners,
         warnings: &mut Vec<Warning>,
     ) -> Self {
-        let mut set = Self { number, destinations: vec![], comments: vec![], keys: vec![] };
+        let mut set = Self { number, destinations: vec![], default: None, comments: vec![], keys: vec![] };
         let rows = in_order(rows, choice);
         set.algorithm(&rows, choice, manner);
         let compat =
             manner.hash_compat && choice.algorithm().is_some_and(|algorithm| algorithm.key.is_some());
         // Kamailio hashes over all of them, whatever their priority.
         let mut tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, warnings) };
-        if manner.common.use_default {
+        if manner.common.use_default && !compat {
             set.last_resort(&mut tiers);
         }
         let weights = set.weights(&rows, choice);
@@ -70,6 +78,9 @@ impl Set {
                     warnings.push(Warning { place: row.place.clone(), text });
                 }
             }
+        }
+        if manner.common.use_default && compat {
+            set.set_default_apart();
         }
         for (place, text) in &choice.conflicts {
             set.comments.push(format!("{place}: {text}"));
@@ -176,6 +187,38 @@ impl Set {
         }
     }
 
+    /// Slots are counted without the last destination, which a tier cannot express: all tiers share them.
+    fn set_default_apart(&mut self) {
+        let [_, .., _] = *self.destinations else { return };
+        let Some(default) = self.destinations.pop() else { return };
+        let name = default_name(self.number);
+        self.comments.push(format!(
+            "use_default: the last one has no slot in Kamailio's hash and is tried when no other works, so it is a set \
+             of its own, {name}"
+        ));
+        match default.address {
+            Some(address) => {
+                let network = IpNet::from(address);
+                self.comments.push(format!("sources: what {network} sends comes from this set, as in Kamailio"));
+                self.keys.push(("sources", format!("[{}]", quoted(&network.to_string()))));
+            }
+            None => self.comments.push(format!(
+                "requests that {name} sends come from another set than this one: put its addresses into `sources`"
+            )),
+        }
+        self.default = Some(default);
+    }
+
+    /// Every destination, the last resort included.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().chain(&self.default)
+    }
+
+    /// How many sets it is written as.
+    pub(super) fn count(&self) -> usize {
+        1 + usize::from(self.default.is_some())
+    }
+
     /// The weight to be written for each row.
     fn weights(&mut self, rows: &[Row], choice: &Choice) -> Vec<Option<u32>> {
         let none = vec![None; rows.len()];
@@ -233,7 +276,7 @@ impl Set {
         self.comments.iter().any(|comment| comment == text)
     }
 
-    /// Writes the set; `fallback` is the name of the set after it.
+    /// Writes the set and that of its last resort; `fallback` is the name of the set after both.
     pub(super) fn write(
         &self,
         page: &mut Page,
@@ -246,23 +289,40 @@ impl Set {
         for (key, value) in &self.keys {
             page.line(2, &format!("{key}: {value}"));
         }
-        if let Some(fallback) = fallback {
-            page.line(2, &format!("fallback: {fallback}"));
-        }
-        page.line(2, "destinations:");
-        for destination in &self.destinations {
-            page.comments(3, &destination.comments);
-            let place: String = destination.place.to_string().chars().map(super::place::printable).collect();
-            page.line(3, &format!("- {}  # {place}", destination.item));
-        }
-        if !manner.common.probe.is_empty() {
-            page.line(2, &format!("probe: {}", flow(&manner.common.probe)));
-        }
-        let mut failover = manner.common.failover.clone();
-        failover.extend(choice.limit.map(|limit| ("max_attempts", limit.min(MAX_ATTEMPTS).to_string())));
-        if !failover.is_empty() {
-            page.line(2, &format!("failover: {}", flow(&failover)));
-        }
+        let Some(default) = &self.default else {
+            return write_members(page, fallback, &self.destinations, choice, manner);
+        };
+        write_members(page, Some(default_name(self.number)), &self.destinations, choice, manner);
+        page.line(1, &format!("{}:", default_name(self.number)));
+        page.comment(2, &format!("use_default: tried when nobody in {} can be", name(self.number)));
+        write_members(page, fallback, std::slice::from_ref(default), choice, manner);
+    }
+}
+
+/// What a set falls back to, its destinations, and how they are treated.
+fn write_members(
+    page: &mut Page,
+    fallback: Option<String>,
+    destinations: &[Destination],
+    choice: &Choice,
+    manner: Manner<'_>,
+) {
+    if let Some(fallback) = fallback {
+        page.line(2, &format!("fallback: {fallback}"));
+    }
+    page.line(2, "destinations:");
+    for destination in destinations {
+        page.comments(3, &destination.comments);
+        let place: String = destination.place.to_string().chars().map(super::place::printable).collect();
+        page.line(3, &format!("- {}  # {place}", destination.item));
+    }
+    if !manner.common.probe.is_empty() {
+        page.line(2, &format!("probe: {}", flow(&manner.common.probe)));
+    }
+    let mut failover = manner.common.failover.clone();
+    failover.extend(choice.limit.map(|limit| ("max_attempts", limit.min(MAX_ATTEMPTS).to_string())));
+    if !failover.is_empty() {
+        page.line(2, &format!("failover: {}", flow(&failover)));
     }
 }
 

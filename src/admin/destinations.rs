@@ -25,7 +25,7 @@ pub struct SetView {
     pub name: String,
     /// How it chooses.
     pub algorithm: String,
-    /// Whether it has enabled members and none of them is usable.
+    /// Whether it has members in service (enabled, and of a weight) and none of them is usable.
     pub all_down: bool,
     /// Its members, in file order.
     pub destinations: Vec<DestinationView>,

@@ -155,7 +155,8 @@ section! {
         id: Option<String> = None, kamailio "`duid` in `attrs`";
         /// `sip:HOST`, `sip:HOST:PORT`, with `;transport=tcp` if not UDP. A name is looked up as A/AAAA.
         uri: Option<String> = None, kamailio "`destination`", required true;
-        /// Its share for `weighted_round_robin`, `hash`, `random`, `two_choices`, `least_calls` and `latency`; 0 gets no new requests.
+        /// Its share for `weighted_round_robin`, `hash`, `random`, `two_choices`, `least_calls` and `latency`. With 0 it gets no new requests whatever the algorithm, and is
+        /// not counted among those of its set that are in service.
         weight: u32 = 1, from 0 => 65_535, kamailio "`weight`, `rweight` in `attrs`";
         /// Lower is tried first. Kamailio is the other way round.
         priority: u32 = 0, from 0 => 65_535, kamailio "`priority`, with the order turned round";

@@ -74,8 +74,8 @@ pub enum Change {
     Set {
         /// The set.
         set: SetId,
-        /// Whether at least one member is enabled, none is usable, and every enabled one has had
-        /// its first verdict.
+        /// Whether at least one member is in service (enabled, and of a weight), none is usable, and every
+        /// one in service has had its first verdict.
         all_down: bool,
     },
 }
@@ -421,13 +421,13 @@ impl Health {
         let percent = set.passive().max_ejected_percent;
         while self.publication.is_beyond_cap(set.id(), percent) {
             let members = set.members().iter().filter_map(|target| self.member(*target));
-            let enabled = members.filter(|member| member.facts().admin == Admin::Enabled);
-            let first = enabled.filter_map(Member::ejection_of).min();
+            let first = members.filter(|member| member.is_in_service()).filter_map(Member::ejection_of).min();
             let Some(destination) = first.and_then(|(_, target)| table.destination(target)) else { break };
             self.apply(table, destination, |member| member.lift_ejection(reason, now));
         }
         if self.publication.needs_last_resort(set.id()) {
-            for destination in set.members().iter().filter_map(|target| table.destination(*target)) {
+            let members = set.members().iter().filter_map(|target| table.destination(*target));
+            for destination in members.filter(|destination| destination.has_weight) {
                 self.apply(table, destination, |member| member.lift_all(now));
             }
         }
@@ -654,7 +654,23 @@ mod tests {
         assert_eq!(verdicts.of(A).unwrap().skip, Some(SkipReason::Admin));
         assert!(verdicts.is_usable(B), "the idle one holds nobody back");
         let snapshot = bench.snapshot();
-        assert_eq!((snapshot.destinations[0].state, snapshot.destinations[0].usable), (State::Up, true));
+        assert_eq!((snapshot.destinations[0].state, snapshot.destinations[0].usable), (State::Up, false));
+    }
+
+    #[test]
+    fn a_set_is_all_down_when_only_members_of_weight_nothing_are_left() {
+        let idle = DestinationSettings { weight: 0, ..destination("a") };
+        let mut bench = bench(vec![idle, destination("b")]);
+        bench.probe(B, FAILED);
+        assert_eq!(bench.set_changes(), [true], "whether the idle one lives is not asked");
+        bench.probe(A, OK);
+        assert!(bench.set_changes().is_empty() && bench.snapshot().all_down, "it takes no calls");
+        assert_eq!(bench.verdicts().available(PBX), 0);
+        bench.probe(B, OK);
+        bench.probe(A, FAILED);
+        assert_eq!(bench.set_changes(), [false], "who takes none is not missed");
+        bench.admin(B, Admin::Draining);
+        assert!(bench.set_changes().is_empty(), "nobody is to take calls");
     }
 
     #[test]
@@ -993,7 +1009,8 @@ mod tests {
         let Some(verdicts) = bench.health.take_verdicts() else { return };
         for destination in &bench.snapshot().destinations {
             let verdict = verdicts.of(destination.target).unwrap();
-            assert_eq!(verdict.skip.is_none(), destination.usable && destination.weight > 0);
+            assert_eq!(verdict.skip.is_none(), destination.usable);
+            assert!(!destination.usable || destination.weight > 0);
             assert_eq!(verdict.address, destination.address);
             assert!(!destination.usable || destination.address.is_some());
             assert_eq!(bench.health.state(destination.target), Some(destination.state));

@@ -60,7 +60,7 @@ pub struct DestinationSettings {
     pub lookup: Option<Lookup>,
     /// How to send.
     pub transport: Transport,
-    /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests. Default 1.
+    /// Relative share for weighted algorithms, 0 to 65,535; 0 gets no new requests, and counts as draining in its set. Default 1.
     pub weight: u32,
     /// Tier; lower is tried first (as SRV; Kamailio is the other way round). Default 0.
     pub priority: u32,

@@ -87,8 +87,8 @@ pub struct SetSnapshot {
     pub algorithm: Algorithm,
     /// The call-setup objective, 0 to 1.
     pub objective: f64,
-    /// At least one member is enabled, none is usable, and every enabled one has had its first
-    /// verdict.
+    /// At least one member is in service (enabled, and of a weight), none is usable, and every one in
+    /// service has had its first verdict.
     pub all_down: bool,
     /// Worst-case time from the death of a destination to its state `down`.
     pub detection: Duration,

@@ -77,7 +77,7 @@ const OF_MEMBERS: &[(F, OfMember)] = &[
 const OF_SETS: &[(F, OfSet)] = &[
     (F::SetAllDown, |set| flag(set.all_down)),
     (F::SetConfigured, |set| count(set.destinations.len())),
-    (F::SetEnabled, |set| members(set, |member| member.admin == Admin::Enabled)),
+    (F::SetEnabled, |set| members(set, |member| member.admin == Admin::Enabled && member.weight > 0)),
     (F::SetAvailable, |set| members(set, |member| member.usable)),
     (F::SetObjective, |set| set.objective),
     (F::SetDetection, |set| set.detection.as_secs_f64()),

@@ -11,7 +11,7 @@ const CHANGES: usize = 10_000;
 const STATES: [&str; 8] =
     ["disabled", "draining", "down", "ejected", "throttled", "failing", "up", "unknown"];
 
-/// Two sets whose members fail, recover, are ejected, pause and are taken out of service.
+/// Two sets whose members fail, recover, are ejected, pause and are taken out of service; one has no weight.
 const RESTLESS: &str = "
 listen: [\"udp://10.0.0.1:5060\"]
 metrics: {detail: state}
@@ -22,10 +22,13 @@ sets:
     probe: {interval: 1s, fast_interval: 500ms, timeout: 400ms, down_after: 2}
     passive: {consecutive_failures: 1, base_ejection: 2s, max_ejection: 4s, max_ejected_percent: 100}
   spare:
-    destinations: [{id: a, uri: \"sip:10.0.2.1:5060\"}]
+    destinations: [{id: a, uri: \"sip:10.0.2.1:5060\"}, {id: b, uri: \"sip:10.0.2.2:5060\", weight: 0}]
     probe: {interval: 1s, fast_interval: 500ms, timeout: 400ms, down_after: 1}
 ";
-const ADDRESSES: [&str; 4] = ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060", "10.0.2.1:5060"];
+const ADDRESSES: [&str; 5] =
+    ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060", "10.0.2.1:5060", "10.0.2.2:5060"];
+/// Its name: new requests never go there.
+const WEIGHTLESS: (&str, &str) = ("spare", "b");
 
 /// The samples of a few families: set, destination, state (each empty without that label) and value.
 fn samples<'a>(text: &'a str, family: &'a str) -> impl Iterator<Item = (&'a str, &'a str, &'a str, u64)> {
@@ -59,6 +62,7 @@ fn check(text: &str) -> Vec<String> {
         *up.entry(set).or_default() += value;
         let state = states[&(set, destination)];
         match value {
+            0 if (set, destination) == WEIGHTLESS => {}
             0 => assert!(!matches!(state, "up" | "failing"), "{set}/{destination} is {state} and not up"),
             _ => assert!(
                 matches!(state, "up" | "failing" | "unknown"),
@@ -81,7 +85,8 @@ fn check(text: &str) -> Vec<String> {
     for (set, _, _, value) in samples(text, "sipwarden_set_all_down") {
         assert_eq!(available[set], up[set], "{set}: available and the sum of up");
         let members = || states.iter().filter(|((of, _), _)| *of == set);
-        let in_service = members().filter(|(_, state)| !matches!(**state, "disabled" | "draining"));
+        let in_service = members()
+            .filter(|(key, state)| **key != WEIGHTLESS && !matches!(**state, "disabled" | "draining"));
         let all_judged = in_service.clone().all(|(key, _)| judged.contains(key));
         assert_eq!(enabled[set], in_service.count() as u64, "{set}: enabled");
         let by_definition = enabled[set] > 0 && available[set] == 0 && all_judged;

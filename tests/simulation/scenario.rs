@@ -131,7 +131,7 @@ impl Setup {
                 Admin::Enabled,
                 Admin::Draining,
             ]),
-            weight: chance.pick(&[1, 1, 2, 5]),
+            weight: chance.pick(&[0, 1, 1, 1, 2, 5]),
             priority: chance.pick(&[0, 0, 0, 1]),
             is_backup,
             max_calls: chance.pick(&[None, None, None, None, Some(1), Some(2), Some(4)]),
@@ -140,12 +140,25 @@ impl Setup {
         // As the sets are written: those of the first, then those of its fallback.
         let at = self.specs.partition_point(|other| other.is_backup <= is_backup);
         self.specs.insert(at, spec);
+        self.give_somebody_weight();
+    }
+
+    /// A set in which nobody gets calls is refused.
+    fn give_somebody_weight(&mut self) {
+        for is_backup in [false, true] {
+            let mut specs = self.specs.iter().filter(|spec| spec.is_backup == is_backup);
+            if specs.all(|spec| spec.weight == 0)
+                && let Some(first) = self.specs.iter_mut().find(|spec| spec.is_backup == is_backup)
+            {
+                first.weight = 1;
+            }
+        }
     }
 
     /// Another configuration: a destination more, one less, one elsewhere, another wish.
     pub fn change(&mut self, chance: &mut Chance) {
         let at = chance.below(self.specs.len() as u64) as usize;
-        match chance.below(4) {
+        match chance.below(5) {
             0 => self.add(chance, false),
             1 if self.specs.iter().filter(|other| other.is_backup == self.specs[at].is_backup).count()
                 > 1 =>
@@ -153,8 +166,10 @@ impl Setup {
                 self.specs.remove(at);
             }
             2 => self.specs[at].address = self.fresh_address(),
+            3 => self.specs[at].weight = chance.pick(&[0, 1, 2]),
             _ => self.specs[at].admin = chance.pick(&[Admin::Enabled, Admin::Enabled, Admin::Disabled]),
         }
+        self.give_somebody_weight();
     }
 
     pub fn yaml(&self) -> String {

@@ -23,6 +23,7 @@ enum Probe {
 struct Member {
     target: Target,
     id: String,
+    weight: u32,
     address: SocketAddr,
     configured: Admin,
     admin: Admin,
@@ -43,8 +44,9 @@ impl Member {
         matches!(self.probe, Probe::Up | Probe::Failing(_))
     }
 
+    /// Whether it is to get calls if it is well.
     fn is_enabled(&self) -> bool {
-        self.admin == Admin::Enabled
+        self.admin == Admin::Enabled && self.weight > 0
     }
 
     fn forget_requests(&mut self) {
@@ -77,6 +79,7 @@ impl States {
             let mut member = known.cloned().unwrap_or(Member {
                 target: *target,
                 id: spec.id.clone(),
+                weight: spec.weight,
                 address: spec.address,
                 configured: spec.admin,
                 admin: spec.admin,
@@ -89,6 +92,7 @@ impl States {
                 paused: None,
             });
             assert_eq!(member.target, *target, "a destination keeps its number");
+            member.weight = spec.weight;
             if member.configured != spec.admin {
                 (member.configured, member.admin) = (spec.admin, spec.admin);
             }
@@ -249,7 +253,7 @@ impl States {
             assert_eq!(withheld, (member.ejected, member.paused, member.failures), "{}", member.id);
         }
         let ejected = |told: &&sipwarden::facts::snapshot::DestinationSnapshot| {
-            told.admin == Admin::Enabled && told.ejected_until.is_some()
+            told.admin == Admin::Enabled && told.weight > 0 && told.ejected_until.is_some()
         };
         let share = set.destinations.iter().filter(ejected).count() * 100;
         let cap = self.enabled() * self.passive.max_ejected_percent as usize;

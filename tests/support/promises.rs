@@ -148,7 +148,7 @@ impl Promises {
 
 /// Ejections and pauses never leave a set without anybody to choose.
 fn check_withheld(set: &SetSnapshot) {
-    let is_chosen = set.destinations.iter().any(|member| member.usable && member.weight > 0);
+    let is_chosen = set.destinations.iter().any(|member| member.usable);
     let is_withheld = |member: &DestinationSnapshot| {
         // One that has not been probed may be no better than nobody.
         matches!(member.state, State::Ejected | State::Throttled) && is_known_up(member)

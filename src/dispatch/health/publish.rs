@@ -22,7 +22,8 @@ pub struct Publication {
     are_addresses_changed: bool,
 }
 
-/// Counts over the members of a set.
+/// Counts over the members of a set. One of weight 0 gets no new requests, as a draining one, and so
+/// counts for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Group {
     enabled: u32,
@@ -114,7 +115,7 @@ impl Publication {
         Some(Arc::new(self.verdicts.clone()))
     }
 
-    /// Whether a destination is usable in the sense of its state, whatever its weight.
+    /// Whether a destination may be chosen.
     pub fn is_usable(&self, target: Target) -> bool {
         self.counted.get(target.index()).is_some_and(|counted| counted.is_usable)
     }
@@ -155,12 +156,12 @@ impl Publication {
     /// Brings the counts that do not depend on other members up to date.
     fn count(&mut self, destination: &Destination, members: &[Option<Member>]) {
         let Some(facts) = facts(destination.target, members) else { return };
-        let is_enabled = facts.admin == Admin::Enabled;
+        let is_enabled = facts.admin == Admin::Enabled && destination.has_weight;
         let slot = self.counted.get_mut(destination.target.index());
         let (Some(counted), Some(group)) = (slot, self.groups.get_mut(destination.set.index())) else {
             return;
         };
-        let is_known_up = is_enabled && destination.has_weight && facts.is_known_up();
+        let is_known_up = is_enabled && facts.is_known_up();
         let after = Counted {
             is_enabled,
             is_ejected: is_enabled && facts.ejected_until.is_some(),
@@ -186,13 +187,13 @@ impl Publication {
         let (Some(counted), Some(group)) = (self.counted.get_mut(index), self.groups.get_mut(set)) else {
             return;
         };
-        let skip = facts.skip(others_up);
+        let unweighted = (!destination.has_weight).then_some(SkipReason::Admin);
+        let skip = facts.skip(others_up).or(unweighted);
         adjust(&mut group.usable, counted.is_usable, skip.is_none());
         counted.is_usable = skip.is_none();
-        let unweighted = (!destination.has_weight).then_some(SkipReason::Admin);
         let member = members.get(index).and_then(Option::as_ref);
         let verdict = Verdict {
-            skip: skip.or(unweighted),
+            skip,
             address: member.and_then(Member::address),
             is_suspect: member.is_some_and(Member::is_suspect),
             returned: member.and_then(Member::returned),
@@ -226,28 +227,22 @@ impl Publication {
     /// Counts everything again from the facts and compares; for debug checks.
     pub fn is_consistent(&self, table: &Table, members: &[Option<Member>], set: SetId) -> bool {
         let (Some(group), Some(peers)) = (self.groups.get(set.index()), table.set(set)) else { return false };
-        let known: Vec<(&Facts, u32)> = (0_u32..)
-            .zip(peers.members())
-            .filter_map(|(position, target)| Some((facts(*target, members)?, peers.weight(position))))
-            .collect();
-        let enabled = || known.iter().filter(|(facts, _)| facts.admin == Admin::Enabled);
-        let others_up = enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up());
-        let usable = || known.iter().filter(|(facts, _)| facts.skip(others_up).is_none());
-        let selectable = usable().filter(|(_, weight)| *weight > 0).count();
-        let ejected = || enabled().filter(|(facts, _)| facts.ejected_until.is_some());
-        let withheld =
-            enabled().any(|(facts, weight)| *weight > 0 && facts.is_known_up() && facts.is_withheld());
-        let all_down = enabled().next().is_some()
-            && usable().next().is_none()
-            && enabled().all(|(facts, _)| facts.is_judged());
-        known.len() == peers.members().len()
-            && u32::try_from(usable().count()) == Ok(group.usable)
-            && u32::try_from(selectable) == Ok(self.verdicts.available(set))
-            && peers.members().iter().filter(|target| self.is_usable(**target)).count() == usable().count()
+        let weighted = (0_u32..).zip(peers.members()).filter(|(position, _)| peers.weight(*position) > 0);
+        let known: Vec<&Facts> = weighted.clone().filter_map(|(_, target)| facts(*target, members)).collect();
+        let enabled = || known.iter().filter(|facts| facts.admin == Admin::Enabled);
+        let others_up = enabled().any(|facts| facts.is_known_up());
+        let usable = known.iter().filter(|facts| facts.skip(others_up).is_none()).count();
+        let ejected = enabled().filter(|facts| facts.ejected_until.is_some()).count();
+        let is_withheld = enabled().any(|facts| facts.is_known_up() && facts.is_withheld());
+        let all_down = enabled().next().is_some() && usable == 0 && enabled().all(|facts| facts.is_judged());
+        known.len() == weighted.count()
+            && u32::try_from(usable) == Ok(group.usable)
+            && self.verdicts.available(set) == group.usable
+            && peers.members().iter().filter(|target| self.is_usable(**target)).count() == usable
             && group.all_down == all_down
-            && u32::try_from(ejected().count()) == Ok(group.ejected)
+            && u32::try_from(ejected) == Ok(group.ejected)
             && group.ejected <= group.cap(peers.passive().max_ejected_percent)
-            && (selectable > 0 || !withheld)
+            && (usable > 0 || !is_withheld)
     }
 }
 

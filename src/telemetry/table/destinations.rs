@@ -6,7 +6,7 @@ rows! {
         "dispatcher.list FLAGS A/T/I/D", "haproxy_server_status{state}";
     DestinationUp = gauge "destination_up" Destination State []
         "Whether new requests may be sent to the destination (1) or not (0).",
-        "1 for up and failing, and for unknown while no member of the set is known up",
+        "1 for up and failing, and for unknown while no member of the set is known up; always 0 with weight 0",
         "kamailio_dispatcher_list_target", "host healthy flag; haproxy_server_up";
     DestinationProbing = gauge "destination_probing" Destination State []
         "Whether the destination is being probed.", "start, reload",

@@ -2,7 +2,7 @@
 
 rows! {
     SetAllDown = gauge "set_all_down" Set State []
-        "1 if the set has destinations and none may take new requests, else 0.",
+        "1 if the set has destinations in service and none may take new requests, else 0.",
         "any transition, reload; never 1 before the first verdict after a start",
         "-", "membership_healthy == 0; haproxy_backend_status";
     SetDestinations = gauge "set_destinations" Set State [state: STATES]
@@ -12,7 +12,7 @@ rows! {
         "Destinations configured in the set.", "reload",
         "NRSETS/TARGETS", "membership_total";
     SetEnabled = gauge "set_destinations_enabled" Set State []
-        "Destinations of the set not disabled or drained by an administrator.", "admin, reload",
+        "Destinations of the set in service: not disabled or drained by an administrator, and of a weight above 0.", "admin, reload",
         "-", "membership_total - excluded";
     SetAvailable = gauge "set_destinations_available" Set State []
         "Destinations of the set that may take new requests.", "any transition, reload",

@@ -3,7 +3,7 @@
 use super::super::facts::{Facts, Probe, Resolution, derive};
 use super::Member;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeSnapshot};
-use crate::facts::{State, Target};
+use crate::facts::{Admin, State, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,6 +61,11 @@ impl Member {
     /// Whether its probes say, or said before a restart, that it is down.
     pub fn is_known_down(&self) -> bool {
         matches!(self.facts.probe, Probe::Down | Probe::Recovering(_) | Probe::Restored)
+    }
+
+    /// Whether it is to get new requests if it is well: enabled, and of a weight.
+    pub fn is_in_service(&self) -> bool {
+        self.facts.admin == Admin::Enabled && self.settings.weight > 0
     }
 
     /// The configured id that it belongs to.

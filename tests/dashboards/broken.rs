@@ -117,6 +117,12 @@ fn queries_that_mislead_are_blamed() {
     blamed_expr("sum(sipwarden_probes_total{P})", "outside rate or increase");
     blamed_expr("sum(sipwarden_probe_rtt_seconds_count{P})", "outside rate or increase");
     blamed_expr("sum(rate(sipwarden_probes_total{P}[5m]))", "over a fixed window [5m]");
+    blamed_expr(r#"ALERTS{P, alertname=~"Sipwarden.*"}"#, "ALERTS is not narrowed by $instance|");
+    blamed_expr("sum(sipwarden_set_all_down{A})", "not narrowed by $instance");
+    blamed_expr("ALERTS{A}", "ALERTS of whatever is scraped");
+    blamed_expr("up{P}", "up of whatever is scraped");
+    blamed_expr("rate(process_cpu_seconds_total{P}[R])", "process_cpu_seconds_total of whatever is scraped");
+    blamed_expr(r#"up{P, job="node"}"#, "up of whatever is scraped");
     blamed_expr("rate(sipwarden_set_all_down{P}[R])", "which is no counter");
     blamed_expr("sum(sipwarden_destination_state{P})", "of any state");
     blamed_expr("sum(", "not closed");

@@ -1,7 +1,7 @@
 //! A dashboard around its panels: variables, annotations, links, and the places on the grid.
 
 use super::panel::{Panel, set, source};
-use super::query::expand;
+use super::query::{expand, ours};
 use serde_json::{Value, json};
 
 /// The columns of Grafana's grid.
@@ -108,12 +108,12 @@ fn annotation(name: &str, color: &str, title: &str, text: &str, short: &str) -> 
 fn annotations() -> Value {
     let down = "sipwarden_destination_up{D} == 0 and sipwarden_destination_up{D} offset 1m == 1";
     let reload = "changes(sipwarden_config_last_reload_success_timestamp_seconds{P}[1m]) > 0";
-    let restart = "changes(process_start_time_seconds{P}[1m]) > 0";
-    let alerts = r#"ALERTS{P, alertname=~"Sipwarden.*", alertstate="firing"}"#;
+    let restart = ours("changes(process_start_time_seconds{P}[1m]) > 0");
+    let alerts = r#"ALERTS{A, alertname=~"Sipwarden.*", alertstate="firing"}"#;
     json!([
         annotation("Destination down", "red", "Down", "{{set}} / {{destination}}", down),
         annotation("Reload", "blue", "Configuration applied", "{{instance}}", reload),
-        annotation("Restart", "purple", "Restart", "{{instance}}", restart),
+        annotation("Restart", "purple", "Restart", "{{instance}}", &restart),
         annotation("Alerts", "orange", "{{alertname}}", "{{set}} {{destination}}", alerts),
     ])
 }

@@ -1,11 +1,13 @@
-//! Queries in short: `{P}`, `{S}`, `{N}`, `{D}` for the selectors by variables, `[R]` and `[W]` for ranges.
+//! Queries in short: `{P}`, `{A}`, `{S}`, `{N}`, `{D}` for the selectors by variables, `[R]` and `[W]` for ranges.
 
 /// The data source of every query: the variable.
 pub const SOURCE: &str = "${datasource}";
 
-/// What each letter selects: the process; a set; a set or none; a destination.
-const SELECTORS: [(char, &str); 4] = [
+/// What each letter selects: the process; alerts, of which some are about no single instance; a set; a set
+/// or none; a destination.
+const SELECTORS: [(char, &str); 5] = [
     ('P', r#"job=~"$job", instance=~"$instance""#),
+    ('A', r#"job=~"$job", instance=~"$instance|""#),
     ('S', r#"job=~"$job", instance=~"$instance", set=~"$set""#),
     ('N', r#"job=~"$job", instance=~"$instance", set=~"$set|""#),
     ('D', r#"job=~"$job", instance=~"$instance", set=~"$set", destination=~"$destination""#),
@@ -24,6 +26,12 @@ pub fn expand(short: &str) -> String {
         .replace("[W]", "[$__range]")
         .replace("( ", "(")
         .replace(" )", ")")
+}
+
+/// A query of what every process exposes under the same name (`up`, `process_*`), of ours only: with *All*
+/// the variables alone would let everybody's through. An instance that is down has been one of ours.
+pub fn ours(short: &str) -> String {
+    format!("{short} and on (job, instance) last_over_time(sipwarden_build_info{{P}}[1d])")
 }
 
 /// A query for each of several words that differ in it, at the place of `WORD` and `INDEX`, joined by `or`.

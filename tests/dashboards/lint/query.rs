@@ -9,6 +9,9 @@ const RATES: [&str; 3] = ["rate", "irate", "increase"];
 const ADDED: [&str; 3] = ["job", "instance", "le"];
 /// What Prometheus itself exposes.
 const FOREIGN: [&str; 2] = ["ALERTS", "up"];
+/// What keeps the series of other programs out, where they have the same name.
+const OURS: &str =
+    r#"and on (job, instance) last_over_time(sipwarden_build_info{job=~"$job", instance=~"$instance"}["#;
 
 impl Lint<'_> {
     /// A query of a panel, or of an annotation.
@@ -19,12 +22,21 @@ impl Lint<'_> {
                 if !has_label(self.world, &selector, variable) {
                     continue;
                 }
-                let wanted = format!("${variable}");
+                // Alerts about several instances, or about none, have no label `instance`.
+                let none = if selector.metric == "ALERTS" && variable == "instance" { "|" } else { "" };
+                let wanted = format!("${variable}{none}");
                 let is_narrowed = selector.on(variable).is_some_and(|m| m.op == "=~" && m.value == wanted);
                 self.check(is_narrowed, || {
                     format!("{place}: {} is not narrowed by {wanted}", selector.metric)
                 });
             }
+            let is_ours = !is_common(self.world, &selector)
+                || selector.rest.contains(OURS)
+                || selector
+                    .matchers
+                    .iter()
+                    .any(|m| m.label == "job" && m.op == "=" && m.value == "sipwarden");
+            self.check(is_ours, || format!("{place}: {} of whatever is scraped", selector.metric));
             self.window(place, &selector, panel);
         }
     }
@@ -100,6 +112,15 @@ fn family<'a>(world: &'a World, selector: &Selector) -> Option<&'a crate::famili
 
 fn is_counter(world: &World, selector: &Selector) -> bool {
     family(world, selector).is_some_and(|family| family.kind != "gauge")
+}
+
+/// Whether other programs expose series of this name as well. Alerts are chosen by their names.
+fn is_common(world: &World, selector: &Selector) -> bool {
+    let metric = &selector.metric;
+    match metric.as_str() {
+        "ALERTS" => selector.on("alertname").is_none_or(|m| !m.value.starts_with("Sipwarden")),
+        _ => !metric.starts_with("sipwarden_") && !world.recorded.contains_key(metric),
+    }
 }
 
 /// Whether the series has a label: those of a rule have what the rule's expression names.

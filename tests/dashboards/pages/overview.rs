@@ -104,11 +104,12 @@ fn rejected() -> Panel {
 fn alerts() -> Panel {
     let severities: &[Mapping<'_>] =
         &[("critical", "critical", "red"), ("warning", "warning", "orange"), ("info", "info", "blue")];
-    let query = r#"ALERTS{P, alertname=~"Sipwarden.*", alertstate="firing", severity!="none"}"#;
+    let query = r#"ALERTS{A, alertname=~"Sipwarden.*", alertstate="firing", severity!="none"}"#;
     let runbook = "https://github.com/sipwarden/sipwarden/blob/main/docs/runbooks/${__value.raw}.md";
     table(
         "Firing alerts",
-        "Alerts of sipwarden that fire now; a click on one opens its runbook.",
+        "Alerts of sipwarden that fire now; a click on one opens its runbook. Those without an instance are about \
+         all of them.",
         &["severity", "alertname", "set", "destination", "instance"],
     )
     .rows(query)

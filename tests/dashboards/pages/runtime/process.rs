@@ -2,19 +2,19 @@
 
 use crate::build::kinds::lines;
 use crate::build::panel::Panel;
-use crate::build::query::quantile;
+use crate::build::query::{ours, quantile};
 
 pub fn cpu() -> Panel {
     lines("CPU", "Processor time by second: 100 % is one core. workers says how many cores calls can use.")
         .unit("percentunit")
-        .query("{{instance}}", "rate(process_cpu_seconds_total{P}[R])")
+        .query("{{instance}}", &ours("rate(process_cpu_seconds_total{P}[R])"))
 }
 
 pub fn memory() -> Panel {
     lines("Memory", "Resident memory; virtual memory tells little and is here for completeness.")
         .unit("bytes")
-        .query("{{instance}} resident", "process_resident_memory_bytes{P}")
-        .query("{{instance}} virtual", "process_virtual_memory_bytes{P}")
+        .query("{{instance}} resident", &ours("process_resident_memory_bytes{P}"))
+        .query("{{instance}} virtual", &ours("process_virtual_memory_bytes{P}"))
         .matching(
             "/ virtual$/",
             &[("custom.hideFrom", serde_json::json!({"legend": false, "tooltip": false, "viz": true}))],
@@ -29,7 +29,7 @@ pub fn descriptors() -> Panel {
     .unit("percentunit")
     .up_to(1.0)
     .limit(&[(0.8, "orange")])
-    .query("{{instance}}", "process_open_fds{P} / process_max_fds{P}")
+    .query("{{instance}}", &ours("process_open_fds{P} / process_max_fds{P}"))
 }
 
 pub fn lag() -> Panel {
@@ -67,5 +67,5 @@ pub fn tasks() -> Panel {
     .query("{{instance}} tasks", "sipwarden_runtime_tasks_alive{P}")
     .query("{{instance}} waiting", "sipwarden_runtime_global_queue_depth{P}")
     .query("{{instance}} workers", "sipwarden_runtime_workers{P}")
-    .query("{{instance}} threads", "process_threads{P}")
+    .query("{{instance}} threads", &ours("process_threads{P}"))
 }

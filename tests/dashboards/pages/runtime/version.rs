@@ -2,20 +2,26 @@
 
 use crate::build::kinds::{bars, light, number, table};
 use crate::build::panel::Panel;
+use crate::build::query::ours;
 
 pub fn up() -> Panel {
-    light("Scraped", "Whether Prometheus reaches each instance. Not for a minute: SipwardenDown.")
+    let all = format!(r#"{} or up{{P, job="sipwarden"}}"#, ours("up{P}"));
+    light(
+        "Scraped",
+        "Whether Prometheus reaches each instance. Not for a minute: SipwardenDown. One that was never reached \
+         is only known by a job named sipwarden.",
+    )
         .unit("none")
         .mapped(&[("0", "down", "red"), ("1", "up", "green")])
         .colors("red", &[(1.0, "green")])
-        .instant("{{instance}}", "up{P}")
+        .instant("{{instance}}", &all)
 }
 
 pub fn uptime() -> Panel {
     number("Running for", "Time since the process started.")
         .unit("dtdurations")
         .colors("orange", &[(600.0, "text")])
-        .instant("{{instance}}", "time() - process_start_time_seconds{P}")
+        .instant("{{instance}}", &ours("time() - process_start_time_seconds{P}"))
 }
 
 pub fn accepted() -> Panel {

@@ -117,6 +117,14 @@ fn queries_that_mislead_are_blamed() {
     blamed_expr("sum(sipwarden_probes_total{P})", "outside rate or increase");
     blamed_expr("sum(sipwarden_probe_rtt_seconds_count{P})", "outside rate or increase");
     blamed_expr("sum(rate(sipwarden_probes_total{P}[5m]))", "over a fixed window [5m]");
+    blamed_expr(
+        r#"sum(rate(sipwarden_transactions_total{S, method="INVITE"}[R]))"#,
+        "challenges among them, are no calls",
+    );
+    blamed_expr(
+        r#"sum(rate(sipwarden_transactions_total{S, method="INVITE", code=~"2.."}[R]))"#,
+        "a ratio of RFC 6076 of its own",
+    );
     blamed_expr(r#"ALERTS{P, alertname=~"Sipwarden.*"}"#, "ALERTS is not narrowed by $instance|");
     blamed_expr("sum(sipwarden_set_all_down{A})", "not narrowed by $instance");
     blamed_expr("ALERTS{A}", "ALERTS of whatever is scraped");

@@ -1,14 +1,23 @@
 //! Queries that several dashboards share: success of calls, and what is left of the error budget.
 
+use super::panel::Panel;
+
+/// Calls: INVITEs with a final answer that ends the attempt. One that was redirected or challenged is sent
+/// again by the caller, and would count twice (RFC 6076 §4.7).
+pub const CALLS: &str = r#"sipwarden_transactions_total{S, method="INVITE", code!~"3..|401|402|407"}"#;
+/// The same, those that belong to no set included.
+pub const ALL_CALLS: &str = r#"sipwarden_transactions_total{N, method="INVITE", code!~"3..|401|402|407"}"#;
 /// The final codes that count against the objective: RFC 6076's ineffective attempts, and 502.
 pub const FAILED: &str = "408|500|502|503|504";
 
+/// Calls that failed.
+pub fn failures() -> String {
+    format!(r#"sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}"#)
+}
+
 /// Calls that failed, over calls; `sum` is the aggregation, `range` a letter of the short form of queries.
 pub fn failed(sum: &str, range: &str) -> String {
-    let calls = r#"sipwarden_transactions_total{S, method="INVITE""#;
-    format!(
-        r#"{sum} (increase({calls}, code=~"{FAILED}"}}[{range}])) / ({sum} (increase({calls}}}[{range}])) > 0)"#
-    )
+    format!("{sum} (increase({}[{range}])) / ({sum} (increase({CALLS}[{range}])) > 0)", failures())
 }
 
 /// What is left of the error budget of each set, within a range: 1 all of it, 0 nothing,
@@ -20,15 +29,15 @@ pub fn budget_left(range: &str) -> String {
     )
 }
 
-/// The ratios of RFC 6076 with their names: SER, SEER and ISA.
-pub fn rfc6076(by: &str) -> [(&'static str, String); 3] {
-    let calls = |codes: &str| {
-        format!(r#"sum by ({by}) (rate(sipwarden_transactions_total{{S, method="INVITE", {codes}}}[R]))"#)
+/// The ratios of RFC 6076 as the recording rules define them, one line for each instance: an average over
+/// instances would weigh an idle one as much as a busy one.
+pub fn rfc6076(panel: Panel) -> Panel {
+    let add = |panel: Panel, name: &str| {
+        let rule = name.to_lowercase();
+        let legend = format!("{{{{set}}}} {name} ({{{{instance}}}})");
+        panel.query(&legend, &format!("set:sipwarden_{rule}:ratio_rate5m{{S}}"))
     };
-    let ratio = |some: &str, of: &str| format!("{} / ({} > 0)", calls(some), calls(of));
-    [
-        ("SER", ratio(r#"code=~"2..""#, r#"code!~"3..""#)),
-        ("SEER", ratio(r#"code=~"2..|480|486|600|603""#, r#"code!~"3..|401|402|407""#)),
-        ("ISA", ratio(r#"code=~"408|500|503|504""#, r#"code=~".+""#)),
-    ]
+    let panel =
+        panel.unit("percentunit").up_to(1.0).nothing("No calls, or the recording rules are not loaded");
+    ["SER", "SEER", "ISA"].into_iter().fold(panel, add)
 }

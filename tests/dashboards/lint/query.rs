@@ -50,6 +50,7 @@ impl Lint<'_> {
         self.check(!selectors.is_empty(), || format!("{place}: no metric in {expr:?}"));
         for selector in &selectors {
             self.exists(place, selector);
+            self.calls(place, selector);
             let metric = &selector.metric;
             let is_narrowed = selector.on("state").is_some() || selector.rest.starts_with("== 1");
             self.check(is_narrowed || !metric.ends_with("_state"), || {
@@ -61,6 +62,22 @@ impl Lint<'_> {
                 false => format!("{place}: {metric} outside rate or increase"),
             });
         }
+    }
+
+    /// INVITEs are calls only without those that come again: which codes count must be said.
+    fn calls(&mut self, place: &str, selector: &Selector) {
+        let is_of_calls = selector.metric == "sipwarden_transactions_total"
+            && selector.on("method").is_some_and(|m| m.value == "INVITE");
+        self.check(!is_of_calls || selector.on("code").is_some(), || {
+            format!("{place}: INVITEs with any answer, challenges among them, are no calls")
+        });
+        // They are defined by the rules, and nowhere else.
+        let answered = selector.on("code").is_some_and(|m| m.op.starts_with('=') && m.value.starts_with('2'));
+        self.check(!(is_of_calls && answered), || {
+            format!(
+                "{place}: a ratio of RFC 6076 of its own; set:sipwarden_ser:ratio_rate5m and others are it"
+            )
+        });
     }
 
     fn exists(&mut self, place: &str, selector: &Selector) {

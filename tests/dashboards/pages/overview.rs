@@ -51,18 +51,23 @@ fn usable() -> Panel {
 }
 
 fn calls() -> Panel {
-    trend("Calls", "INVITEs that got a final answer, by second, re-INVITEs and refused ones included.")
-        .unit("reqps")
-        .colors("blue", &[])
-        .query("INVITE", r#"sum(rate(sipwarden_transactions_total{N, method="INVITE"}[R]))"#)
+    trend(
+        "Calls",
+        "INVITEs that got a final answer, by second, re-INVITEs and refused ones included. Not those that \
+         were redirected or challenged (3xx, 401, 402, 407): the call comes again.",
+    )
+    .unit("reqps")
+    .colors("blue", &[])
+    .query("INVITE", &format!("sum(rate({}[R]))", ratios::ALL_CALLS))
 }
 
 fn success() -> Panel {
     let share = ratios::failed("sum", "W");
     light(
         "Call setup success, 5 m",
-        "INVITEs of the last 5 minutes that were not answered 408, 500, 502, 503 or 504. A busy or \
-         absent callee counts as success: the service worked.",
+        "Calls of the last 5 minutes that were not answered 408, 500, 502, 503 or 504. A busy or \
+         absent callee counts as success: the service worked. A call is no INVITE that was redirected or \
+         challenged: with digest authentication it would count twice.",
     )
     .window("5m")
     .unit("percentunit")
@@ -254,17 +259,13 @@ fn failovers() -> Panel {
 }
 
 fn effectiveness() -> Panel {
-    let panel = lines(
+    ratios::rfc6076(lines(
         "Call effectiveness (RFC 6076)",
         "SER: calls answered. SEER: calls that ended as the callee wished, busy and decline included. ISA: \
-         calls lost to the service (408, 500, 503, 504). In-dialog INVITEs count, too.",
-    )
-    .unit("percentunit")
-    .up_to(1.0)
-    .nothing("No calls");
-    let add =
-        |panel: Panel, (name, query): (&str, String)| panel.query(&format!("{{{{set}}}} {name}"), &query);
-    ratios::rfc6076("set").into_iter().fold(panel, add)
+         calls lost to the service (408, 500, 503, 504). As the RFC has it, SER and ISA count an INVITE that \
+         was challenged (401, 407): with digest authentication read SEER. In-dialog INVITEs count, too. From \
+         the recording rules in alerts/, over 5 minutes.",
+    ))
 }
 
 fn refusals() -> Panel {

@@ -3,7 +3,7 @@
 use crate::build::frame::{Page, Scope};
 use crate::build::kinds::{areas, bars, dial, lines, number, table};
 use crate::build::panel::{Panel, thresholds};
-use crate::build::ratios::{self, FAILED};
+use crate::build::ratios::{self, CALLS};
 use serde_json::{Value, json};
 
 /// The windows of the burn rates, in the order of their alerts.
@@ -12,7 +12,7 @@ const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
 /// The dashboard.
 pub fn page() -> (String, Value) {
     let description = "Is the objective of each set kept, and how fast is its error budget spent? Failed are calls \
-        that were answered 408, 500, 502, 503 or 504.";
+        that were answered 408, 500, 502, 503 or 504; INVITEs that were redirected or challenged are no calls.";
     Page::new("sipwarden-slo", "Call-setup SLO", description, Scope::Destinations)
         .row("Thirty days")
         .line(6, [(4, objective()), (5, kept()), (5, budget()), (5, calls()), (5, failed())])
@@ -57,17 +57,18 @@ fn budget() -> Panel {
 }
 
 fn calls() -> Panel {
-    number("Calls, 30 d", "INVITEs of the last 30 days that got a final answer.")
-        .window("30d")
-        .unit("short")
-        .colors("text", &[])
-        .instant("{{set}}", r#"sum by (set) (increase(sipwarden_transactions_total{S, method="INVITE"}[W]))"#)
+    number(
+        "Calls, 30 d",
+        "INVITEs of the last 30 days with a final answer, but for 3xx, 401, 402 and 407: those come again.",
+    )
+    .window("30d")
+    .unit("short")
+    .colors("text", &[])
+    .instant("{{set}}", &format!("sum by (set) (increase({CALLS}[W]))"))
 }
 
 fn failed() -> Panel {
-    let query = format!(
-        r#"sum by (set) (increase(sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}[W]))"#
-    );
+    let query = format!("sum by (set) (increase({}[W]))", ratios::failures());
     number("Failed calls, 30 d", "INVITEs of the last 30 days that were answered 408, 500, 502, 503 or 504.")
         .window("30d")
         .unit("short")
@@ -85,9 +86,7 @@ fn codes() -> Panel {
     .nothing("No call failed")
     .query(
         "{{set}} {{code}} {{origin}}",
-        &format!(
-            r#"sum by (set, code, origin) (rate(sipwarden_transactions_total{{S, method="INVITE", code=~"{FAILED}"}}[R])) > 0"#
-        ),
+        &format!("sum by (set, code, origin) (rate({}[R])) > 0", ratios::failures()),
     )
 }
 
@@ -113,11 +112,11 @@ fn success() -> Panel {
 fn volume() -> Panel {
     areas(
         "Calls by second",
-        "INVITEs with a final answer. On a quiet line one failed call is a large share: the alerts ask for a \
+        "INVITEs with a final answer, but for 3xx, 401, 402 and 407. On a quiet line one failed call is a large share: the alerts ask for a \
          few failures at least.",
     )
     .unit("reqps")
-    .query("{{set}}", r#"sum by (set) (rate(sipwarden_transactions_total{S, method="INVITE"}[R]))"#)
+    .query("{{set}}", &format!("sum by (set) (rate({CALLS}[R]))"))
 }
 
 /// How many times faster than allowed a set's budget is spent, within a window.

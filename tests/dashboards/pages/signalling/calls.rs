@@ -3,6 +3,7 @@
 use crate::build::kinds::lines;
 use crate::build::panel::Panel;
 use crate::build::query::quantile;
+use crate::build::ratios;
 
 pub fn setup_delay() -> Panel {
     let bucket = r#"sipwarden_session_request_delay_seconds_bucket{D, result="success"}"#;
@@ -74,16 +75,11 @@ pub fn duration() -> Panel {
 }
 
 pub fn effectiveness() -> Panel {
-    lines(
+    ratios::rfc6076(lines(
         "Call effectiveness",
-        "SER: calls answered. SEER: calls that ended as the callee wished, busy and decline included. ISA: \
-         calls lost to the service (408, 500, 503, 504). From the recording rules in alerts/, over 5 minutes.",
-    )
-    .unit("percentunit")
-    .up_to(1.0)
-    .nothing("No calls, or the recording rules are not loaded")
+        "SER: calls answered, of all INVITEs but redirected ones (3xx). SEER: calls that ended as the callee \
+         wished, of all but redirected and challenged ones (401, 402, 407). ISA: calls lost to the service \
+         (408, 500, 503, 504), of all. From the recording rules in alerts/, over 5 minutes.",
+    ))
     .told()
-    .query("{{set}} SER", "avg by (set) (set:sipwarden_ser:ratio_rate5m{S})")
-    .query("{{set}} SEER", "avg by (set) (set:sipwarden_seer:ratio_rate5m{S})")
-    .query("{{set}} ISA", "avg by (set) (set:sipwarden_isa:ratio_rate5m{S})")
 }

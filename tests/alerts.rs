@@ -3,6 +3,8 @@
 
 #[path = "alerts/alertmanager.rs"]
 mod alertmanager;
+#[path = "alerts/detail.rs"]
+mod detail;
 #[path = "observability/families.rs"]
 mod families;
 #[path = "alerts/known.rs"]
@@ -15,6 +17,8 @@ mod queries;
 mod rules;
 #[path = "alerts/runbooks.rs"]
 mod runbooks;
+#[path = "alerts/texts.rs"]
+mod texts;
 
 use known::Known;
 use rules::{Rule, alerts, files, list, promtool, root, text, yaml};

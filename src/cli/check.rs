@@ -4,11 +4,21 @@ use super::term;
 use crate::config::{self, Config};
 use crate::facts::names::Names;
 use crate::proxy::{Interfaces, Plan};
+use crate::telemetry::MetricsDetail;
 use crate::telemetry::Telemetry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// The alerts of `alerts/` that read what the detail `state` does not expose: they cannot fire there.
+const SILENT_AT_STATE: [&str; 5] = [
+    "SipwardenDestinationFlapping",
+    "SipwardenDestinationNearCapacity",
+    "SipwardenProbeLatencyHigh",
+    "SipwardenRetransmissionsHigh",
+    "SipwardenSetupDelayHigh",
+];
 
 /// What `check` is told.
 #[derive(Debug, clap::Args)]
@@ -51,6 +61,10 @@ fn report(config: &Config, name: &str) -> String {
     let (detail, series) = Telemetry::exposure(Arc::clone(plan.directory()), &config.telemetry.metrics);
     let max = config.telemetry.metrics.max_series;
     text += &format!("# metrics: detail {detail}, {series} series of at most {max}\n");
+    if detail == MetricsDetail::State.as_str() {
+        text += "# warning: at detail state these alerts cannot fire; detail basic has what they need, and more series:\n";
+        text += &format!("#   {}\n", SILENT_AT_STATE.join(" "));
+    }
     text
 }
 
@@ -65,6 +79,19 @@ mod tests {
         let report = report(&config, "x.yaml");
         assert!(report.contains("#   pbx: 19s (1 destination)"), "{report}");
         assert!(report.contains("# metrics: detail full, "), "{report}");
+        assert!(!report.contains("# warning"), "{report}");
         config::from_str(&report, "again.yaml", &BTreeMap::new()).unwrap();
+    }
+
+    #[test]
+    fn says_which_alerts_cannot_fire_at_the_detail_chosen_or_computed() {
+        let sets = "sets: {pbx: {destinations: [sip:10.0.0.1, sip:10.0.0.2]}}\nmetrics:";
+        for (metrics, is_warned) in
+            [("{detail: state}", true), ("{detail: basic}", false), ("{max_series: 1000}", true)]
+        {
+            let config = config::from_str(&format!("{sets} {metrics}"), "x.yaml", &BTreeMap::new()).unwrap();
+            let report = report(&config, "x.yaml");
+            assert_eq!(report.contains("alerts cannot fire"), is_warned, "{metrics}: {report}");
+        }
     }
 }

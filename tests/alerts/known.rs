@@ -31,7 +31,8 @@ impl Known {
         Self { families: families::load(), others }
     }
 
-    fn family(&self, series: &str) -> Option<&Family> {
+    /// The family of a series of ours.
+    pub fn family(&self, series: &str) -> Option<&Family> {
         let suffixes = ["", "_bucket", "_count", "_sum"].into_iter();
         suffixes.filter_map(|suffix| series.strip_suffix(suffix)).find_map(|name| self.families.get(name))
     }

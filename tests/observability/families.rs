@@ -11,6 +11,8 @@ pub type Values = Option<BTreeSet<String>>;
 pub struct Family {
     /// `counter`, `gauge` or `histogram`.
     pub kind: String,
+    /// The least `metrics.detail` at which it is there.
+    pub detail: String,
     /// Its labels, without those that Prometheus adds.
     pub labels: BTreeMap<String, Values>,
 }
@@ -45,7 +47,8 @@ pub fn parse(page: &str) -> Families {
         {
             let labels = quoted(labels.split('(').next().unwrap_or(""));
             let labels = labels.into_iter().map(|label| (label, None)).collect();
-            families.insert(name.clone(), Family { kind: kind.to_owned(), labels });
+            let detail = cell("detail").filter(|detail| !detail.is_empty()).unwrap_or("state").to_owned();
+            families.insert(name.clone(), Family { kind: kind.to_owned(), detail, labels });
         }
         if let Some((head, values)) = line.strip_prefix("- ").and_then(|rest| rest.split_once(": "))
             && let [label, family] = quoted(head).as_slice()
@@ -66,12 +69,13 @@ fn quoted(text: &str) -> Vec<String> {
 
 #[test]
 fn reads_types_labels_and_their_closed_values() {
-    let page = "| metric | type | labels | help |\n|---|---|---|---|\n\
-        | `a_total` | counter | `set` `kind` (`set` is empty) | text |\n\n- `kind` of `a_total`: `x` `y`\n\
+    let page = "| metric | type | labels | detail | help |\n|---|---|---|---|---|\n\
+        | `a_total` | counter | `set` `kind` (`set` is empty) | full | text |\n| `b` | gauge | `set` |  | text |\n\n- `kind` of `a_total`: `x` `y`\n\
         - `set` of `a_total`: configured; `other` too";
     let families = parse(page);
     let family = &families["a_total"];
     let closed = Some(BTreeSet::from(["x".to_owned(), "y".to_owned()]));
-    assert_eq!((family.kind.as_str(), families.len()), ("counter", 1));
+    assert_eq!((family.kind.as_str(), families.len()), ("counter", 2));
+    assert_eq!((family.detail.as_str(), families["b"].detail.as_str()), ("full", "state"));
     assert_eq!(family.labels, BTreeMap::from([("kind".to_owned(), closed), ("set".to_owned(), None)]));
 }

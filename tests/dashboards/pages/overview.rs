@@ -30,8 +30,9 @@ pub fn page() -> (String, Value) {
 fn all_down() -> Panel {
     light(
         "Sets all down",
-        "Sets that have enabled destinations and none that is usable: their new calls are refused. \
-         Anything above 0 pages (SipwardenAllDestinationsDown).",
+        "Sets that have enabled destinations and none that is usable: their new calls are refused, unless a \
+         fallback set takes them or when_all_down is try_anyway. Anything above 0 pages \
+         (SipwardenAllDestinationsDown).",
     )
     .unit("none")
     .colors("green", &[(1.0, "red")])
@@ -271,8 +272,8 @@ fn effectiveness() -> Panel {
 fn refusals() -> Panel {
     bars(
         "Refusals by reason",
-        "Requests that sipwarden refused itself. none_usable: every destination is down. all_full: every \
-         one is at max_calls or max_cps. The other reasons are explained in docs/sip.md.",
+        "Requests that sipwarden refused itself. none_usable: every destination is down, those of a \
+         fallback set as well. all_full: every one is at max_calls or max_cps. The other reasons are explained in docs/sip.md.",
     )
     .unit("reqps")
     .nothing("Nothing refused")

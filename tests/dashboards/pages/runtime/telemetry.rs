@@ -26,8 +26,8 @@ pub fn exports() -> Panel {
 pub fn decisions() -> Panel {
     areas(
         "Traces by decision",
-        "Kept because something failed, failed over, was slow or changed a state, or by chance \
-         (tracing.ratio); the others are discarded.",
+        "Kept because something failed, failed over or was slow (up to 200 a second for each worker: \
+         over_limit), changed a state, or by chance (tracing.ratio); the others are discarded.",
     )
     .unit("ops")
     .query("{{decision}}", "sum by (decision) (rate(sipwarden_traces_total{P}[R]))")

@@ -44,7 +44,7 @@ pub fn retried() -> Panel {
     let count = "sum by (set, method) (rate(sipwarden_attempts_count{S}[R]))";
     lines(
         "Attempts per request",
-        "The mean, by method: 1 on a good day, below it where requests are refused without one.",
+        "The mean, by method: 1 on a good day, below it where some are refused untried.",
     )
     .unit("none")
     .decimals(2)
@@ -66,7 +66,7 @@ pub fn full() -> Panel {
     lines(
         "Calls against the limits of a set",
         "Calls on destinations that have max_calls, over the sum of those limits. At 100 % new calls are \
-         refused (all_full).",
+         refused (all_full), unless a fallback set takes them.",
     )
     .unit("percentunit")
     .up_to(1.0)

@@ -123,7 +123,7 @@ section! {
         fallback: Option<String> = None, kamailio "the list of `ds_select_routes`";
         /// What becomes of a new request when neither it nor its fallbacks have a usable destination: reject, or try_anyway, which tries enabled ones although they seem to be down.
         when_all_down: WhenAllDown = WhenAllDown::Reject, kamailio "`use_default`";
-        /// Time over which a destination that was down, set aside or out of service gets more and more of its share; 0s: all of it at once.
+        /// Time over which a destination that was down, set aside or out of service, or has another address, gets more and more of its share; 0s: all of it at once.
         slow_start: Duration = Duration::ZERO, from Duration::ZERO => HOUR;
         /// How its destinations are probed.
         probe: Probe = Probe::default();

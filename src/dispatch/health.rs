@@ -39,6 +39,8 @@ pub struct Health {
     expiries: BTreeSet<(Instant, Target)>,
     /// Changes not given out yet; the owner drains them after every step.
     changes: VecDeque<Change>,
+    /// Destinations that began anew, not given out yet.
+    renewed: Vec<Target>,
 }
 
 /// How many destinations a reload added, removed and kept.
@@ -104,6 +106,7 @@ impl Health {
             }
         }
         self.members.resize_with(table.target_bound(), || None);
+        self.renewed.extend(newcomers.iter().map(Member::target));
         for newcomer in newcomers {
             let index = newcomer.target().index();
             if let Some(slot) = self.members.get_mut(index) {
@@ -112,10 +115,11 @@ impl Health {
         }
         self.update_all(ChangeReason::Reload, now, |health, destination, set| {
             let member = health.members.get_mut(destination.target.index())?.as_mut()?;
-            let (is_changed, change) = member.reconfigure(destination, set, &health.answers, now);
+            let told = member.reconfigure(destination, set, &health.answers, now);
             reconciled.kept += 1;
-            reconciled.changed += u32::from(is_changed);
-            change
+            reconciled.changed += u32::from(told.is_changed);
+            health.renewed.extend(told.is_elsewhere.then_some(destination.target));
+            told.change
         });
         reconciled.kept -= reconciled.added;
         reconciled
@@ -125,6 +129,7 @@ impl Health {
     /// start. What happened stays on record, and names keep what they were found to stand for.
     pub fn forget(&mut self, now: Instant) {
         self.update_all(ChangeReason::Reload, now, |health, destination, _| {
+            health.renewed.push(destination.target);
             let known = destination.settings.lookup.as_ref().and_then(|lookup| health.answers.get(lookup));
             let member = health.members.get_mut(destination.target.index())?.as_mut()?;
             member.forget(destination, known, now)
@@ -258,7 +263,13 @@ impl Health {
         let newcomer = |destination: &Destination| {
             let mut member = Member::new(destination, self.answer(destination), now);
             let owner = (destination.set, &*destination.settings.owner);
-            elders.get(&owner).into_iter().flatten().for_each(|elder| member.inherit(elder));
+            let elders = elders.get(&owner).map_or(&[][..], Vec::as_slice);
+            elders.iter().for_each(|elder| member.inherit(elder));
+            let is_known = |address| elders.iter().any(|elder| elder.sources().any(|known| known == address));
+            let had_any = elders.iter().any(|elder| elder.address().is_some());
+            if had_any && member.address().is_some_and(|address| !is_known(address)) {
+                member.is_new_here(now);
+            }
             member
         };
         new.into_iter().map(newcomer).collect()
@@ -295,14 +306,17 @@ impl Health {
         let Some(named) = table.lookups().get(lookup) else { return vec![] };
         let mut answer = self.answers.remove(lookup).unwrap_or_default();
         answer.update(addresses, is_failure, now);
-        let mut changed = Vec::new();
+        let (mut changed, mut renewed) = (Vec::new(), Vec::new());
         for target in named {
             self.update(*target, now, |member, _| {
+                let before = member.address();
                 let (is_changed, change) = member.set_answer(&answer, now);
                 changed.extend(is_changed.then_some(*target));
+                renewed.extend((before != member.address()).then_some(*target));
                 change
             });
         }
+        self.renewed.append(&mut renewed);
         self.answers.insert(lookup.clone(), answer);
         if !changed.is_empty() {
             self.publication.note_addresses();
@@ -339,6 +353,12 @@ impl Health {
     /// The next change that has not been given out.
     pub fn poll_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
+    }
+
+    /// Destinations that began anew since the last call: what was measured of them before, and how much
+    /// they were sent, says nothing of what they are now.
+    pub fn take_renewed(&mut self) -> Vec<Target> {
+        std::mem::take(&mut self.renewed)
     }
 
     /// The verdicts, if anything in them changed since the last call; always at the first.
@@ -858,9 +878,93 @@ mod tests {
         assert_eq!(bench.verdicts().of(A).unwrap().skip, Some(SkipReason::Unknown));
         assert!(bench.probe(A, FAILED).change.is_some_and(|change| change.to == State::Down));
         bench.resolved("pbx.example", &[address(3)]);
-        assert_eq!(bench.state(A), State::Down, "until a probe of the new address succeeds");
+        let change = bench.snapshot().destinations[0].last_change.unwrap();
+        assert_eq!((change.to, change.reason), (State::Unknown, ChangeReason::Dns), "nor what was bad");
         bench.probe(A, OK);
-        assert_eq!(bench.state(A), State::Up);
+        assert_eq!(bench.state(A), State::Up, "its first verdict decides alone");
+    }
+
+    #[test]
+    fn another_machine_is_not_blamed_for_what_the_one_before_it_did() {
+        let mut bench = bench(vec![named("a", "pbx.example"), destination("b"), destination("c")]);
+        bench.resolved("pbx.example", &[address(1), address(2)]);
+        for target in [A, B, Target::new(2)] {
+            bench.probe(target, OK);
+        }
+        bench.health.take_renewed();
+        let failed = Evidence::Fails(ProbeOutcome::Timeout);
+        for _ in 0..5 {
+            bench.health.on_evidence(A, failed, bench.now);
+        }
+        bench.health.on_evidence(A, Evidence::Pause(Duration::from_secs(60)), bench.now);
+        let before = bench.snapshot().destinations.remove(0);
+        assert!(before.ejected_until.is_some() && before.retry_after_until.is_some());
+        bench.resolved("pbx.example", &[address(2), address(1)]);
+        assert_eq!((bench.state(A), bench.health.take_renewed()), (State::Ejected, vec![]), "it only turned");
+
+        bench.resolved("pbx.example", &[address(3)]);
+        let after = bench.snapshot().destinations.remove(0);
+        assert_eq!((after.ejected_until, after.retry_after_until), (None, None));
+        assert_eq!((after.state, bench.health.take_renewed()), (State::Unknown, vec![A]));
+        assert_eq!(bench.health.poll_timeout(), None);
+        bench.probe(A, OK);
+        for _ in 0..4 {
+            bench.health.on_evidence(A, failed, bench.now);
+        }
+        assert_eq!((bench.state(A), bench.snapshot().destinations[0].passive_failures), (State::Up, 4));
+        bench.resolved("pbx.example", &[address(1)]);
+        assert_eq!(bench.snapshot().destinations[0].passive_failures, 0);
+    }
+
+    #[test]
+    fn falls_belong_to_the_destination_and_not_to_an_address() {
+        let mut bench = bench(vec![named("a", "pbx.example"), destination("b")]);
+        bench.probe(B, OK);
+        for last in 1..5 {
+            bench.resolved("pbx.example", &[address(last)]);
+            bench.probe(A, OK);
+            (0..3).for_each(|_| _ = bench.probe(A, FAILED));
+        }
+        assert!(bench.snapshot().destinations[0].probe.damped);
+    }
+
+    #[test]
+    fn a_slow_start_begins_anew_with_another_address_and_goes_on_over_a_reload() {
+        let mut bench = bench(vec![named("a", "pbx.example"), destination("b")]);
+        let returned = |bench: &mut Bench, target| {
+            bench.health.publication.note_addresses();
+            bench.verdicts().of(target).unwrap().returned
+        };
+        bench.resolved("pbx.example", &[address(1), address(2)]);
+        bench.probe(A, OK);
+        bench.probe(B, OK);
+        assert_eq!(returned(&mut bench, A), None, "what nobody knew to be down has not come back");
+        bench.resolved("pbx.example", &[address(3)]);
+        assert_eq!(returned(&mut bench, A), Some(bench.now));
+        bench.probe(A, OK);
+        let up = bench.now;
+        assert_eq!(returned(&mut bench, A), Some(up), "it begins when the new one is up");
+        bench.probe(A, OK);
+        assert_eq!(returned(&mut bench, A), Some(up));
+
+        bench.resolved("pbx.example", &[address(3), address(4)]);
+        bench.reload(vec![one_of("a", 3), one_of("a", 4), destination("b")]);
+        let (three, four) = (Target::new(2), Target::new(3));
+        assert_eq!(returned(&mut bench, three), Some(up), "a ramp goes on under another number");
+        assert_eq!(returned(&mut bench, four), None, "the name was known to stand for it");
+        bench.resolved("pbx.example", &[address(3), address(5)]);
+        bench.now += Duration::from_secs(1);
+        bench.reload(vec![one_of("a", 3), one_of("a", 5), destination("b")]);
+        let five = Target::new(4);
+        assert_eq!(returned(&mut bench, five), Some(bench.now), "it is new");
+        bench.probe(five, OK);
+        assert_eq!(returned(&mut bench, five), Some(bench.now));
+
+        let mut moved = destination("b");
+        moved.endpoint.port = 5999;
+        bench.reload(vec![one_of("a", 3), one_of("a", 5), moved]);
+        bench.probe(B, OK);
+        assert_eq!(returned(&mut bench, B), Some(bench.now), "so is what the configuration moved");
     }
 
     #[test]

@@ -149,6 +149,14 @@ impl Loads {
         });
     }
 
+    /// Forgets how fast a destination responds and what rate it has had, but no call that is in progress.
+    pub fn forget(&self, target: Target) {
+        if let Some(load) = self.find(target) {
+            load.due.store(0, Ordering::Relaxed);
+            load.response.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// How long a destination takes to respond, smoothed: each new time counts for a fifth.
     pub fn response_time(&self, target: Target) -> Option<Duration> {
         let nanoseconds = self.find(target)?.response.load(Ordering::Relaxed);
@@ -246,6 +254,23 @@ mod tests {
         assert!(loads.is_full(A, limits, at(99)) && !loads.is_full(A, limits, at(100)));
         assert_eq!((admitted(100), admitted(350), admitted(60_000)), (1, 2, 10));
         assert_eq!(loads.calls(A), 0, "what the rate refuses is not counted either");
+    }
+
+    #[test]
+    fn what_is_forgotten_of_a_destination_is_its_rate_and_its_speed_and_never_a_call() {
+        let base = Instant::now();
+        let loads = Loads::new(base);
+        let limits = Limits { calls: Some(3), rate: Some(2) };
+        let calls: Vec<_> = (0..2).filter_map(|_| loads.admit(A, limits, base)).collect();
+        loads.measure(A, Duration::from_millis(10));
+        assert!(loads.admit(A, limits, base).is_none(), "the rate is used up");
+        loads.forget(A);
+        assert_eq!((loads.calls(A), loads.response_time(A)), (2, None));
+        let third = loads.admit(A, limits, base).unwrap();
+        assert!(loads.is_full(A, limits, base), "three calls are as many as it takes");
+        drop((calls, third));
+        assert_eq!(loads.calls(A), 0);
+        loads.forget(Target::new(900_000));
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub struct Verdict {
     /// Whether requests to it failed of late, so that the owner of states wants to hear of those that
     /// do not, too.
     pub is_suspect: bool,
-    /// When it last came back from a state that gets no new requests; `None` if it never did.
+    /// When it last came back from a state that gets no new requests, or another machine took its place;
+    /// `None` if it never did.
     pub returned: Option<Instant>,
 }
 

@@ -4,8 +4,10 @@
 //! it does not; what comes later of the same attempt proves nothing more. Only initial requests
 //! count, which are those that were dispatched. Nothing is decided here.
 
-use super::context::{Context, Weighed};
+use super::context::{Attempt, Context, Weighed};
 use super::engine::Engine;
+use crate::dispatch::Verdicts;
+use crate::facts::Target;
 use crate::facts::event::{AttemptOutcome, ProbeOutcome};
 use crate::facts::evidence::Evidence;
 use crate::sip::Message;
@@ -50,6 +52,11 @@ impl Engine {
         }
         let Some(attempt) = context.attempts.get_mut(index) else { return };
         let (Weighed::No, Some(target)) = (attempt.weighed, attempt.target) else { return };
+        // What was sent before the destination moved says nothing of the machine that it is now.
+        if !stands_for(&self.verdicts, target, attempt) {
+            attempt.weighed = Weighed::InFavour;
+            return;
+        }
         let is_wanted = match evidence {
             // What answers as ever is not worth a message for each call.
             Evidence::Answers => self.verdicts.of(target).is_some_and(|verdict| verdict.is_suspect),
@@ -69,15 +76,22 @@ impl Engine {
     /// Retry-After of a 503 (RFC 3261 §20.33) is told whatever was weighed before.
     fn weigh_pause(&mut self, context: &Context, index: usize, response: Message<'_>) {
         let Some(wanted) = response.header("Retry-After").and_then(seconds) else { return };
-        let target = context.attempts.get(index).and_then(|attempt| attempt.target);
-        let target = target.filter(|_| context.selection.is_some() && !wanted.is_zero());
-        let Some(target) = target else { return };
+        let Some(attempt) = context.attempts.get(index) else { return };
+        let target = attempt.target.filter(|_| context.selection.is_some() && !wanted.is_zero());
+        let Some(target) = target.filter(|target| stands_for(&self.verdicts, *target, attempt)) else {
+            return;
+        };
         let destination = self.plan.table().destination(target);
         let set = destination.and_then(|destination| self.plan.table().set(destination.set));
         if set.is_some_and(|set| set.retry_after().honour) {
             self.outbox.evidence(target, Evidence::Pause(wanted));
         }
     }
+}
+
+/// Whether a destination still is what an attempt was sent to.
+fn stands_for(verdicts: &Verdicts, target: Target, attempt: &Attempt) -> bool {
+    verdicts.of(target).is_some_and(|verdict| verdict.address == Some(attempt.hop.remote))
 }
 
 /// What a response says; a 100 says nothing of what is behind it.

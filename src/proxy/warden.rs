@@ -424,6 +424,9 @@ impl Warden {
     }
 
     fn tell_changes(&mut self, engine: &mut Engine) {
+        for target in self.health.take_renewed() {
+            engine.selector.loads().forget(target);
+        }
         while let Some(change) = self.health.poll_change() {
             self.is_unsaved = true;
             engine.outbox.event(match change {

@@ -4,6 +4,8 @@ use crate::call::establish;
 use crate::sim::*;
 use sipwarden::facts::State;
 use sipwarden::facts::event::{Event, Refusal, SelectionFailure, SkipReason};
+use sipwarden::proxy::Input;
+use std::time::Duration;
 
 /// [`TWO`] with a limit for each destination.
 fn limited(limit: &str) -> String {
@@ -45,6 +47,35 @@ fn a_call_counts_from_its_invite_to_its_bye() {
     world.receive(D1, &reply(&bye.text, 200, "callee", ""));
     assert_eq!((world.calls("d1"), expired(&world)), (0, 0));
     world.settle();
+}
+
+#[test]
+fn a_reset_and_another_address_forget_rate_and_response_time_and_no_call() {
+    let mut world = World::new(&limited("max_cps: 1"));
+    let used_up = |world: &mut World, round: &str, first: &str| {
+        let (_, invite) = begin(world, &format!("{round}-1"), first);
+        begin(world, &format!("{round}-2"), D2);
+        world.advance(400);
+        world.receive(first, &reply(&invite.text, 180, "callee", ""));
+        world.sent_to(CALLER, "SIP/2.0 180");
+        assert!(world.destination("d1").load.response_time > Some(Duration::from_millis(50)));
+        world.receive(CALLER, &Call::new(&format!("{round}-3")).request("INVITE"));
+        world.sent_to(CALLER, "SIP/2.0 503");
+    };
+    used_up(&mut world, "start", D1);
+    world.input(Input::Forget);
+    world.advance(20);
+    assert!(world.destination("d1").load.response_time < Some(Duration::from_millis(50)), "that of a probe");
+    assert_eq!((world.calls("d1"), world.calls("d2")), (1, 1));
+
+    used_up(&mut world, "reset", D1);
+    world.reload(&limited("max_cps: 1").replace(D1, "10.0.1.3:5060"));
+    world.advance(20);
+    assert!(world.destination("d1").load.response_time < Some(Duration::from_millis(50)));
+    assert_eq!((world.calls("d1"), world.calls("d2")), (2, 2));
+    begin(&mut world, "moved", "10.0.1.3:5060");
+    world.receive(CALLER, &Call::new("d2-is-full").request("INVITE"));
+    world.sent_to(CALLER, "SIP/2.0 503");
 }
 
 #[test]

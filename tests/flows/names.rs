@@ -271,6 +271,43 @@ fn a_probe_under_way_to_a_former_address_says_nothing_of_the_new_one() {
     assert_eq!(world.count(down), 0);
 }
 
+#[test]
+fn calls_under_way_at_a_former_address_say_nothing_of_the_new_one() {
+    let yaml = NAMED
+        .replace(
+            "pbx:\n    dest",
+            "pbx:\n    algorithm: priority\n    passive: {consecutive_failures: 1}\n    dest",
+        )
+        .replace("}]", "}, {id: other, uri: \"sip:10.0.1.2:5060\"}]");
+    let mut world = world(&yaml, &[D1]);
+    let begin = |world: &mut World, id: &str, at: &str| {
+        world.receive(CALLER, &Call::new(id).request("INVITE"));
+        world.sent_to(at, "INVITE")
+    };
+    let paused = begin(&mut world, "paused", D1);
+    begin(&mut world, "silent", D1);
+    stands_for(&mut world, &[D3]);
+    world.advance(20);
+    assert_eq!(world.state("pbx"), State::Up);
+    let refusal =
+        reply(&paused.text, 503, "one", "").replace("Content-Length", "Retry-After: 9\r\nContent-Length");
+    world.receive(D1, &refusal);
+    for ms in [0, 2_000] {
+        world.advance(ms);
+        for elsewhere in world.drain(D2) {
+            world.receive(D2, &reply(&elsewhere.text, 486, "two", ""));
+        }
+    }
+    assert_eq!((world.state("pbx"), world.destination("pbx").passive_failures), (State::Up, 0));
+    // What the new one does counts.
+    let refused = begin(&mut world, "refused", D3);
+    world.receive(D3, &reply(&refused.text, 503, "three", ""));
+    assert_eq!(world.state("pbx"), State::Ejected);
+    stands_for(&mut world, &[D1]);
+    world.advance(20);
+    assert_eq!((world.state("pbx"), world.destination("pbx").ejected_until), (State::Up, None));
+}
+
 /// A dialog, and where it was set up.
 struct Talk<'a> {
     call: Call,

@@ -35,12 +35,25 @@ pub struct Member {
     since: Instant,
     /// When it last came back from a state that gets no new requests.
     returned: Option<Instant>,
+    /// Whether another machine stands where one stood before, and has not been found up yet.
+    is_stranger: bool,
     has_had_verdict: bool,
     passive: Passive,
     flaps: Flaps,
     changes: VecDeque<StateChange>,
     probes: VecDeque<ProbeNote>,
     stats: ProbeSnapshot,
+}
+
+/// What another configuration meant for a destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Reconfigured {
+    /// Whether its settings are others.
+    pub is_changed: bool,
+    /// Whether it stands for another machine.
+    pub is_elsewhere: bool,
+    /// The change of its state.
+    pub change: Option<StateChange>,
 }
 
 impl Member {
@@ -64,6 +77,7 @@ impl Member {
             added: now,
             since: now,
             returned: None,
+            is_stranger: false,
             has_had_verdict: false,
             passive: Passive::default(),
             flaps: Flaps::default(),
@@ -85,6 +99,8 @@ impl Member {
         }
         self.facts = Facts { admin: self.facts.admin, resolution: self.facts.resolution, ..elder.facts };
         self.since = elder.since;
+        self.returned = elder.returned;
+        self.is_stranger = elder.is_stranger;
         self.has_had_verdict = elder.has_had_verdict;
         self.changes.clone_from(&elder.changes);
         self.probes.clone_from(&elder.probes);
@@ -93,17 +109,32 @@ impl Member {
         self.flaps = elder.flaps.clone();
     }
 
+    /// Another machine stands where one stood: it starts slowly.
+    pub fn is_new_here(&mut self, now: Instant) {
+        self.returned = Some(now);
+        self.is_stranger = true;
+    }
+
+    /// What was learned of one machine says nothing of another. How often the destination fell stays:
+    /// whoever changes its address with each fall would never be damped.
+    fn meet_stranger(&mut self, facts: &mut Facts, now: Instant) {
+        facts.probe = initial_probe(&self.settings);
+        (facts.ejected_until, facts.retry_after_until) = (None, None);
+        self.passive = Passive::default();
+        (self.stats.consecutive_failures, self.stats.consecutive_successes) = (0, 0);
+        self.is_new_here(now);
+    }
+
     /// Takes a new configuration of the same destination. What was set at run time stays unless
     /// the configured value itself changed; what probes and requests said stays unless the URI
-    /// changed. No ejection or pause lasts longer than the configuration allows from now on. Tells
-    /// whether its settings changed, and the change of state.
+    /// changed. No ejection or pause lasts longer than the configuration allows from now on.
     pub fn reconfigure(
         &mut self,
         destination: &Destination,
         set: &Set,
         answers: &BTreeMap<Lookup, Answer>,
         now: Instant,
-    ) -> (bool, Option<StateChange>) {
+    ) -> Reconfigured {
         let settings = Arc::clone(&destination.settings);
         let old = std::mem::replace(&mut self.settings, settings);
         let new = &self.settings;
@@ -115,7 +146,7 @@ impl Member {
         }
         let is_elsewhere = is_changed
             && (&old.uri, &old.endpoint, old.transport) != (&new.uri, &new.endpoint, new.transport);
-        if is_changed && (is_elsewhere || old.thresholds.is_some() != new.thresholds.is_some()) {
+        if is_changed && old.thresholds.is_some() != new.thresholds.is_some() {
             facts.probe = initial_probe(new);
             self.stats.consecutive_failures = 0;
             self.stats.consecutive_successes = 0;
@@ -125,18 +156,20 @@ impl Member {
             self.addresses = Addresses::new(&new.endpoint, known);
             facts.resolution = resolution(&self.addresses, known);
             self.flaps = Flaps::default();
+            self.meet_stranger(&mut facts, now);
         }
-        if is_elsewhere || !set.passive().enabled {
+        if !set.passive().enabled {
             self.passive = Passive::default();
             facts.ejected_until = None;
         }
-        if is_elsewhere || !set.retry_after().honour {
+        if !set.retry_after().honour {
             facts.retry_after_until = None;
         }
         let clamp = |until: Option<Instant>, max: Duration| until.map(|until| until.min(now + max));
         facts.ejected_until = clamp(facts.ejected_until, set.passive().max_ejection);
         facts.retry_after_until = clamp(facts.retry_after_until, set.retry_after().max);
-        (is_changed, self.settle(facts, ChangeReason::Reload, None, now))
+        let change = self.settle(facts, ChangeReason::Reload, None, now);
+        Reconfigured { is_changed, is_elsewhere, change }
     }
 
     /// Forgets what was learned and wished at run time; what happened stays on record.
@@ -341,8 +374,8 @@ impl Member {
 
     /// Takes in the answer for its name. An empty answer never takes addresses away; the address
     /// in use stays as long as the name still has it, so that a rotating answer moves nothing. What
-    /// was good of one address says nothing of another, so that is unknown; what was bad stays so
-    /// until a probe succeeds. Tells whether the addresses changed, and the change of state.
+    /// was learned of one address says nothing of another. Tells whether the addresses changed, and the
+    /// change of state.
     pub fn set_answer(&mut self, answer: &Answer, now: Instant) -> (bool, Option<StateChange>) {
         let before = self.addresses.best;
         let is_changed = self.addresses.update(&self.settings.endpoint, answer);
@@ -352,9 +385,8 @@ impl Member {
         } else if facts.resolution == Resolution::Pending {
             facts.resolution = Resolution::Failed;
         }
-        let is_good = matches!(facts.probe, Probe::Up | Probe::Failing(_));
-        if before.is_some() && before != self.addresses.best && is_good {
-            facts.probe = initial_probe(&self.settings);
+        if before.is_some() && before != self.addresses.best {
+            self.meet_stranger(&mut facts, now);
         }
         (is_changed, self.settle(facts, ChangeReason::Dns, None, now))
     }
@@ -368,6 +400,9 @@ impl Member {
     ) -> Option<StateChange> {
         let (from, to) = (derive(&self.facts), derive(&facts));
         self.facts = facts;
+        if self.is_stranger && facts.is_known_up() {
+            (self.is_stranger, self.returned) = (false, Some(now));
+        }
         if from == to {
             return None;
         }

@@ -14,8 +14,8 @@ impl Member {
         self.target
     }
 
-    /// When it last came back from a state that gets no new requests; what nobody knew to be down has
-    /// not come back.
+    /// When it last came back from a state that gets no new requests, or another machine took its place;
+    /// what nobody knew to be down has not come back.
     pub fn returned(&self) -> Option<Instant> {
         self.returned
     }

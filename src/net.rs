@@ -4,6 +4,7 @@
 //! resolution, and the bounded queues between workers. Never reads a message beyond its framing:
 //! which worker owns it is asked of the proxy.
 
+mod alarm;
 mod batch;
 mod bind;
 mod exchange;
@@ -15,6 +16,7 @@ mod settings;
 mod stream;
 mod udp;
 
+pub use alarm::Alarm;
 pub use batch::MANY;
 pub use bind::{BindError, Bound, bind, raise_file_limit};
 pub use exchange::{Delivery, Exchange, QUEUE_LENGTH};

@@ -27,6 +27,7 @@ pub use page::Format;
 pub use panics::count_panics;
 pub use scrape::Scrape;
 pub use settings::{LogFormat, MetricsDetail, MetricsSettings, OtlpProtocol, Settings};
+pub use ticks::Ticks;
 
 use crate::facts::clock::Clock;
 use crate::facts::directory::Directory;
@@ -165,9 +166,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Ticks for a thread that keeps its own time: how late they pass is observed.
+    pub fn ticks(&self) -> Ticks {
+        Ticks::new(Arc::clone(&self.telemetry.0.metrics))
+    }
+
     /// Observes, until it is dropped, how late timers fire on the runtime that it is spawned on.
     pub fn watch_lag(&self) -> impl Future<Output = ()> + Send + use<> {
-        ticks::watch(Arc::clone(&self.telemetry.0.metrics))
+        ticks::watch(self.ticks())
     }
 
     /// Records an event.

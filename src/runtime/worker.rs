@@ -12,20 +12,18 @@ use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
 use crate::facts::{ListenerId, WorkerId};
-use crate::net::{Delivery, Exchange, Streams, UdpSocket};
+use crate::net::{Alarm, Delivery, Exchange, Streams, UdpSocket};
 use crate::proxy::{Core, Input, Plan};
-use crate::telemetry::Recorder;
+use crate::telemetry::{Recorder, Ticks};
 use std::future::poll_fn;
 use std::io;
 use std::net::{TcpListener, UdpSocket as StdUdpSocket};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use step::{BATCH, Scratch};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Sleep, sleep_until};
 
 /// Time for the last answers to leave on streams.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -87,7 +85,6 @@ pub(super) fn run(setup: Setup, started: oneshot::Sender<io::Result<Handle>>) {
         match Worker::new(setup) {
             Ok(worker) => {
                 let _ = started.send(Ok(Handle::current()));
-                tokio::spawn(worker.recorder.watch_lag());
                 worker.serve().await;
             }
             Err(error) => drop(started.send(Err(error))),
@@ -111,6 +108,8 @@ struct Worker {
     share: Share,
     max_message: usize,
     scratch: Scratch,
+    alarm: Alarm,
+    ticks: Ticks,
 }
 
 /// What ended a wait.
@@ -146,7 +145,7 @@ impl Worker {
         {
             core.handle_input(Input::Restore(std::mem::take(remembered)), now);
         }
-        let scratch = Scratch::new();
+        let (scratch, alarm, ticks) = (Scratch::new(), Alarm::new()?, recorder.ticks());
         Ok(Self {
             id,
             core,
@@ -161,11 +160,12 @@ impl Worker {
             share,
             max_message,
             scratch,
+            alarm,
+            ticks,
         })
     }
 
     async fn serve(mut self) {
-        let mut alarm = Box::pin(sleep_until(Instant::now().into()));
         if let Share::Follower(published) = &mut self.share {
             // Before the first verdicts nobody is usable: what came meanwhile waits in the sockets.
             // An error means that worker 0 has not started, and then nothing does.
@@ -175,8 +175,9 @@ impl Worker {
         let mut now = Instant::now();
         self.settle(now);
         loop {
-            let woken = self.wait(alarm.as_mut(), now).await;
+            let woken = self.wait(now).await;
             now = Instant::now();
+            self.ticks.pass(now);
             match woken {
                 Woken::Command(Command::Stop) | Woken::Ended => break,
                 Woken::Command(command) => self.obey(command, now),
@@ -192,14 +193,10 @@ impl Worker {
         self.streams.flush(LAST_WORDS).await;
     }
 
-    /// Waits for a command, a publication, something to read, or the core's own deadline. That mostly
-    /// moves away from call to call: the alarm follows it only once it is about to ring for nothing.
-    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>, now: Instant) -> Woken {
-        let due = self.core.poll_timeout();
-        let set = alarm.deadline().into_std();
-        if let Some(due) = due.filter(|due| *due < set || (set <= now && *due != set)) {
-            alarm.as_mut().reset(due.into());
-        }
+    /// Waits for a command, a publication, something to read, the core's own deadline, or the next tick.
+    async fn wait(&mut self, now: Instant) -> Woken {
+        let tick = self.ticks.due();
+        self.alarm.ring_by(self.core.poll_timeout().map_or(tick, |due| due.min(tick)), now);
         tokio::select! {
             biased;
             command = self.commands.recv() => command.map_or(Woken::Ended, Woken::Command),
@@ -208,7 +205,7 @@ impl Worker {
             taken = self.deliveries.recv_many(&mut self.scratch.deliveries, BATCH) => {
                 if taken == 0 { Woken::Ended } else { Woken::Traffic }
             }
-            () = alarm, if due.is_some() => Woken::Traffic,
+            () = poll_fn(|cx| self.alarm.poll_rung(cx)) => Woken::Traffic,
         }
     }
 

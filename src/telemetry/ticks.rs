@@ -2,22 +2,44 @@
 
 use super::metrics::Metrics;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
 
 /// Time from tick to tick.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Observes the lateness of every tick.
-pub async fn watch(metrics: Arc<Metrics>) {
-    let mut due = Instant::now();
-    loop {
-        due += TICK;
-        sleep_until(due).await;
-        let late = due.elapsed();
-        metrics.ticked(late);
+/// The ticks of one thread, whose lateness is observed.
+#[derive(Debug)]
+pub struct Ticks {
+    metrics: Arc<Metrics>,
+    due: Instant,
+}
+
+impl Ticks {
+    /// Ticks that begin now.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, due: Instant::now() + TICK }
+    }
+
+    /// When the next one is due.
+    pub const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Lets the tick pass that is due, if one is.
+    pub fn pass(&mut self, now: Instant) {
+        let Some(late) = now.checked_duration_since(self.due) else { return };
+        self.metrics.ticked(late);
         // A tick that was due meanwhile would only say the same again.
-        due += late;
+        self.due = now + TICK;
+    }
+}
+
+/// Lets the ticks of a runtime pass, for ever.
+pub(super) async fn watch(mut ticks: Ticks) {
+    loop {
+        sleep_until(ticks.due().into()).await;
+        ticks.pass(Instant::now());
     }
 }
 
@@ -32,7 +54,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let seen = || metrics.index().process.read(Family::TickLag, 0).collect::<Vec<u64>>();
         runtime.block_on(async {
-            tokio::spawn(watch(Arc::clone(&metrics)));
+            tokio::spawn(watch(Ticks::new(Arc::clone(&metrics))));
             tokio::task::yield_now().await;
             let held_up_until = Instant::now() + TICK + Duration::from_millis(300);
             while Instant::now() < held_up_until {

@@ -45,7 +45,7 @@ pub use explain::{Question, Trial};
 pub use key::{hash_key, hash_key_of};
 pub use owner::{owner, sender};
 pub use plan::{Plan, PlannedRoute};
-pub use settings::{Advertise, Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
+pub use settings::{Interfaces, Listener, MethodName, OptionsReply, Route, Set, Settings};
 pub use traces::{CaptureUris, Propagation, TraceIdFrom, TraceIds, TraceKey, Tracing};
 
 use crate::dispatch::{Loads, Verdicts};

@@ -123,6 +123,18 @@ fn a_call_that_failed_over_is_one_trace_with_every_step_in_it() {
     assert_eq!(attempt(&spans, "1").attribute("sip.response.status_code"), "503");
     assert_eq!(attempt(&spans, "2").attribute("sip.response.status_code"), "200");
     assert_eq!(attempt(&spans, "2").attribute("server.port"), second.address.port().to_string());
+    for span in [&server, attempt(&spans, "2")] {
+        assert_eq!(span.attribute("network.local.address"), sipwarden.sip.ip().to_string());
+        assert_eq!(span.attribute("network.local.port"), sipwarden.sip.port().to_string());
+    }
+    for (key, end) in [
+        ("server", sipwarden.sip.ip().to_string()),
+        ("network.peer", server.attribute("client.address").to_owned()),
+    ] {
+        assert_eq!(server.attribute(&format!("{key}.address")), end, "{key}");
+    }
+    assert_eq!(server.attribute("server.port"), sipwarden.sip.port().to_string());
+    assert_eq!(server.attribute("network.peer.port"), server.attribute("client.port"));
     assert!(server.attribute("sip.call_id").contains('@'), "{server:#?}");
     assert!(before <= server.start && server.end <= after, "the span lies outside of the call");
     let answered_after = attempt(&spans, "2").duration();

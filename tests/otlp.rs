@@ -77,6 +77,12 @@ fn assert_tree(spans: &[Span], wall: SystemTime) {
         ("sipwarden.response.origin", "upstream"),
         ("client.address", "127.0.0.1"),
         ("network.transport", "udp"),
+        ("network.peer.address", "127.0.0.1"),
+        ("network.peer.port", "5090"),
+        ("network.local.address", "127.0.0.1"),
+        ("network.local.port", "5060"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", "5060"),
     ] {
         assert_eq!(text(&root.attributes, key).as_deref(), Some(expected), "{key}");
     }
@@ -107,7 +113,14 @@ fn assert_tree(spans: &[Span], wall: SystemTime) {
     assert_eq!(text(&attempts[0].attributes, "error.type").as_deref(), Some("no_response"));
     assert_eq!(text(&attempts[0].attributes, "sip.retransmissions").as_deref(), Some("2"));
     assert_eq!(text(&attempts[1].attributes, "sipwarden.destination").as_deref(), Some("b"));
-    assert_eq!(text(&attempts[1].attributes, "server.port").as_deref(), Some("5071"));
+    for (key, expected) in [
+        ("server.port", "5071"),
+        ("network.peer.port", "5071"),
+        ("network.local.address", "127.0.0.1"),
+        ("network.local.port", "5060"),
+    ] {
+        assert_eq!(text(&attempts[1].attributes, key).as_deref(), Some(expected), "{key}");
+    }
     assert_eq!(attempts[1].links[0].span_id, attempts[0].span_id);
     assert_eq!(attempts[1].links[0].trace_id, TRACE.to_be_bytes());
 }

@@ -1,7 +1,7 @@
 //! What the documentation, the alerts and the dashboards say exists, and moves as documented.
 #![expect(clippy::unwrap_used, reason = "samples and files of a test fail by panicking")]
 
-use sipwarden::facts::directory::{Directory, DirectorySet};
+use sipwarden::facts::directory::{Directory, DirectoryListener, DirectorySet};
 use sipwarden::facts::event::{
     AttemptOutcome, Cause, ChangeReason, ConfigApplied, ConnectResult, ConnectionRole, Direction, DnsResult,
     DropReason, Event, FatalTimer, HandoverResult, LingerKind, MessageKind, Origin, ParseReason,
@@ -378,6 +378,7 @@ fn call(now: Instant) -> TransactionRecord {
             number: 1,
             target: Some(A),
             remote: "127.0.0.1:5070".parse().unwrap(),
+            listener: ListenerId::new(0),
             transport: Transport::Udp,
             started: now,
             ended: Some(now + MS),
@@ -413,6 +414,7 @@ fn probe(now: Instant) -> ProbeRecord {
         started: now,
         ended: now + MS,
         remote: None,
+        listener: None,
         transport: Transport::Udp,
         outcome: ProbeOutcome::Accepted(200),
         retransmissions: 0,
@@ -438,7 +440,11 @@ fn telemetry() -> Telemetry {
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
     let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
-    let directory = Directory { names, sets, listeners: vec!["main".into()] };
+    let directory = Directory {
+        names,
+        sets,
+        listeners: vec![DirectoryListener::at("main", ([127, 0, 0, 1], 5060).into())],
+    };
     Telemetry::start(&settings, Arc::new(directory), tokio::runtime::Handle::current()).unwrap()
 }
 

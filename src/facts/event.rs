@@ -155,6 +155,8 @@ pub struct ProbeRecord {
     pub ended: Instant,
     /// Where it was sent, if anywhere.
     pub remote: Option<SocketAddr>,
+    /// Where from.
+    pub listener: Option<ListenerId>,
     /// How it was sent.
     pub transport: Transport,
     /// How it ended.

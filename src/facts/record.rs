@@ -186,6 +186,8 @@ pub struct AttemptRecord {
     pub target: Option<Target>,
     /// Where it was sent.
     pub remote: SocketAddr,
+    /// Where from.
+    pub listener: ListenerId,
     /// How it was sent.
     pub transport: Transport,
     /// When it was first sent.

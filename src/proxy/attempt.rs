@@ -248,6 +248,7 @@ fn open_record(number: u32, target: Option<Target>, hop: Hop, now: Instant) -> A
         number,
         target,
         remote: hop.remote,
+        listener: hop.listener,
         transport: hop.transport,
         started: now,
         ended: None,

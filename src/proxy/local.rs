@@ -1,12 +1,14 @@
 //! Who we are on the wire: what is written into Via and Record-Route, which URIs name us, which
 //! listener sends to a peer. Computed once per configuration.
 
-use super::{Advertise, Interfaces, Listener};
+use super::{Interfaces, Listener};
+use crate::facts::directory::{Advertise, DirectoryListener};
 use crate::facts::{Hop, ListenerId, Transport};
 use crate::sip::Uri;
 use crate::transaction::Branch;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The default port of SIP over UDP and TCP.
 pub const DEFAULT_PORT: u16 = 5060;
@@ -33,12 +35,19 @@ struct Face {
     names: Vec<(String, u16)>,
     /// The names that are addresses.
     addresses: Vec<SocketAddr>,
+    /// All of that for those who only tell of it.
+    known: DirectoryListener,
 }
 
 impl Local {
     /// Works out the appearance of every listener.
     pub fn new(listeners: &[Listener], interfaces: &Interfaces) -> Self {
         Self { listeners: listeners.iter().map(|listener| Face::new(listener, interfaces)).collect() }
+    }
+
+    /// The listeners as telemetry tells of them.
+    pub fn directory(&self) -> Vec<DirectoryListener> {
+        self.listeners.iter().map(|face| face.known.clone()).collect()
     }
 
     /// Host and port as written into messages that leave a listener towards a peer.
@@ -113,7 +122,7 @@ impl Face {
         let default = if bind.is_ipv4() { interfaces.default_v4 } else { interfaces.default_v6 };
         let networks: Vec<(IpNet, IpAddr)> =
             interfaces.networks.iter().filter(|(_, address)| same_family(address)).copied().collect();
-        let text = |address: IpAddr| Advertise { host: address.to_string().into(), port }.to_string();
+        let told = |address: IpAddr| Advertise::from(SocketAddr::new(address, port));
 
         let unspecified = bind.ip().is_unspecified();
         let first = networks.iter().map(|(_, address)| *address).find(|address| !address.is_loopback());
@@ -125,15 +134,20 @@ impl Face {
         };
         let direct: Vec<IpNet> = networks.iter().map(|(network, _)| *network).collect();
         let local = if listener.local.is_empty() { &direct } else { &listener.local };
-        let (inside, outside) = match &listener.advertise {
-            None if unspecified => {
-                (networks.iter().map(|(network, own)| (*network, text(*own))).collect(), text(fallback))
-            }
-            None => (Vec::new(), text(bind.ip())),
-            Some(advertise) => {
-                (local.iter().map(|network| (*network, text(own(network)))).collect(), advertise.to_string())
-            }
+        let towards = |networks: &[IpNet]| -> Vec<(IpNet, Advertise)> {
+            networks.iter().map(|network| (*network, told(own(network)))).collect()
         };
+        let by_network = if unspecified { towards(&direct) } else { Vec::new() };
+        let known = DirectoryListener {
+            name: Arc::clone(&listener.name),
+            inside: listener.advertise.as_ref().map_or_else(|| by_network.clone(), |_| towards(local)),
+            outside: listener.advertise.clone().unwrap_or_else(|| told(fallback)),
+            own: by_network.into_iter().map(|(network, own)| (network, own.host)).collect(),
+            address: fallback.to_string().into(),
+            port,
+        };
+        let inside = known.inside.iter().map(|(network, own)| (*network, own.to_string())).collect();
+        let outside = known.outside.to_string();
         let mut names: Vec<(String, u16)> = Vec::new();
         if let Some(Advertise { host, port }) = &listener.advertise {
             names.push((host.to_ascii_lowercase(), *port));
@@ -144,7 +158,7 @@ impl Face {
         }
         let is_address = |(host, port): &(String, u16)| Some(SocketAddr::new(host.parse().ok()?, *port));
         let addresses = names.iter().filter_map(is_address).collect();
-        Self { transport: listener.transport, bind, inside, outside, names, addresses }
+        Self { transport: listener.transport, bind, inside, outside, names, addresses, known }
     }
 
     fn is_at(&self, address: SocketAddr) -> bool {
@@ -183,6 +197,16 @@ mod tests {
         Local::new(&[listener], &interfaces())
     }
 
+    /// Telemetry tells peers and addresses as they are written and used.
+    fn told_alike(local: &Local, peers: &[&str]) {
+        for peer in peers.iter().map(|peer| peer.parse().unwrap()) {
+            let told = local.directory().remove(0);
+            assert_eq!(told.known_as(peer).to_string(), local.sent_by(ListenerId::new(0), peer));
+            let own = if peer.is_loopback() { "127.0.0.1" } else { "172.18.0.5" };
+            assert_eq!((told.address_towards(peer), told.port), (own, 5060));
+        }
+    }
+
     fn is_us(local: &Local, uri: &str) -> bool {
         local.is_us(&Uri::parse(uri.as_bytes()).unwrap())
     }
@@ -195,6 +219,7 @@ mod tests {
         assert_eq!(sent_by("172.18.3.3"), "172.18.0.5:5060");
         assert_eq!(sent_by("203.0.113.1"), "172.18.0.5:5060");
         assert!(is_us(&local, "sip:172.18.0.5"));
+        told_alike(&local, &["127.0.0.9", "172.18.3.3", "203.0.113.1"]);
         assert!(!is_us(&local, "sip:172.18.0.6"));
         assert!(!is_us(&local, "sip:172.18.0.5:5061"));
     }
@@ -205,6 +230,7 @@ mod tests {
         let sent_by = |remote: &str| local.sent_by(ListenerId::new(0), remote.parse().unwrap()).to_owned();
         assert_eq!(sent_by("172.18.3.3"), "172.18.0.5:5060");
         assert_eq!(sent_by("203.0.113.1"), "sip.example.net:5070");
+        told_alike(&local, &["172.18.3.3", "203.0.113.1"]);
         assert!(is_us(&local, "sip:SIP.example.net:5070;lr"));
         assert!(is_us(&local, "sip:172.18.0.5:5060;lr"));
     }

@@ -192,7 +192,7 @@ impl Engine {
         }
         self.take_back(loan);
         if let Some(record) = context.record.as_mut().and_then(|record| record.attempts.get_mut(index)) {
-            record.transport = hop.transport;
+            (record.transport, record.listener) = (hop.transport, hop.listener);
             record.fell_back = Some((now, reason));
         }
         true

@@ -47,11 +47,9 @@ impl Plan {
             targets: set.members().to_vec(),
             has_fallback: !set.fallbacks().is_empty(),
         });
-        let directory = Directory {
-            names: names.clone(),
-            sets: sets.collect(),
-            listeners: settings.listeners.iter().map(|listener| Arc::clone(&listener.name)).collect(),
-        };
+        let local = Local::new(&settings.listeners, interfaces);
+        let directory =
+            Directory { names: names.clone(), sets: sets.collect(), listeners: local.directory() };
         let by_mark = directory
             .sets
             .iter()
@@ -68,7 +66,7 @@ impl Plan {
         Self {
             roster: Arc::new(roster(&table, &settings)),
             routes: routes.collect(),
-            local: Local::new(&settings.listeners, interfaces),
+            local,
             directory: Arc::new(directory),
             table: Arc::new(table),
             sources,

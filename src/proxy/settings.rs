@@ -2,6 +2,7 @@
 
 use super::traces::Tracing;
 use crate::dispatch::SetSettings;
+use crate::facts::directory::Advertise;
 use crate::facts::{ListenerId, Method, Transport};
 use crate::{probe, transaction};
 use std::net::{IpAddr, SocketAddr};
@@ -101,24 +102,6 @@ pub struct Interfaces {
     pub default_v4: Option<IpAddr>,
     /// The same for IPv6.
     pub default_v6: Option<IpAddr>,
-}
-
-/// A host and port as written into messages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Advertise {
-    /// A host name or an address; an IPv6 address without brackets.
-    pub host: Arc<str>,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Advertise {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
-            _ => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
 }
 
 /// One route. A condition that is `None` or empty matches everything.

@@ -412,6 +412,7 @@ impl Warden {
                 started: finished.started,
                 ended: now,
                 remote,
+                listener: hop.map(|hop| hop.listener),
                 transport,
                 outcome,
                 retransmissions,

@@ -98,7 +98,9 @@ pub fn spans() -> String {
         kept if it failed, failed over, or was slow to ring (`tracing.slow`), 200 times a second and worker\n\
         at most; if a trusted peer records its part; else by `tracing.ratio` as a function of the trace id; a probe's if it failed or changed a state, else by `tracing.probe_ratio`;\n\
         a reload's always. `sipwarden_traces_total` counts the decisions. Never recorded: User-Agent,\n\
-        bodies, and, unless `tracing.capture_uris` says otherwise, From, To and Request-URI (`sip.*.uri`). Status is Error or unset; `error.type` says why.\n\n\
+        bodies, and, unless `tracing.capture_uris` says otherwise, From, To and Request-URI (`sip.*.uri`). Status is Error or unset; `error.type` says why.\n\
+        `network.local.*` is where a request came in or left from, `network.local.port` over UDP only; `network.peer.*` the other end; `server.*` of a server span is what the client\n\
+        was told we are called (`listen`: `advertise`).\n\n\
         Resource: `service.name=sipwarden`, `service.version`, `service.instance.id`, `host.name`, and what\n\
         `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say. Headers of exports, such as credentials:\n\
         `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS`; time for one export:\n\

@@ -1,6 +1,6 @@
 //! Records that the unit tests of this module share.
 
-use crate::facts::directory::{Directory, DirectorySet};
+use crate::facts::directory::{Directory, DirectoryListener, DirectorySet};
 use crate::facts::event::{
     AttemptOutcome, Cause, ChangeReason, Origin, ProbeOutcome, ProbeRecord, SelectionReason, SkipReason,
     StateChange, TransportReason,
@@ -19,7 +19,11 @@ pub fn directory(destinations: &[&str]) -> Arc<Directory> {
     let id = names.intern_set("pbx");
     let targets = destinations.iter().map(|name| names.intern_target(id, name)).collect();
     let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
-    Arc::new(Directory { names, sets, listeners: vec!["udp://127.0.0.1:5060".into()] })
+    Arc::new(Directory {
+        names,
+        sets,
+        listeners: vec![DirectoryListener::at("udp://127.0.0.1:5060", ([127, 0, 0, 1], 5060).into())],
+    })
 }
 
 /// A call that rang after 30 ms and was answered after 60 ms.
@@ -106,6 +110,7 @@ pub fn failed_probe(start: Instant) -> ProbeRecord {
         started: start,
         ended,
         remote: Some("127.0.0.1:5070".parse().unwrap()),
+        listener: Some(ListenerId::new(0)),
         transport: Transport::Udp,
         outcome,
         retransmissions: 2,
@@ -143,6 +148,7 @@ fn attempt(number: u32, target: u32, started: Instant) -> AttemptRecord {
         number,
         target: Some(Target::new(target)),
         remote: "127.0.0.1:5070".parse().unwrap(),
+        listener: ListenerId::new(0),
         transport: Transport::Udp,
         started,
         ended: None,

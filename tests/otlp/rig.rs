@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use sipwarden::facts::directory::{Directory, DirectorySet};
+use sipwarden::facts::directory::{Advertise, Directory, DirectoryListener, DirectorySet};
 use sipwarden::facts::event::{
     AttemptOutcome, Cause, ChangeReason, Origin, ProbeOutcome, ProbeRecord, SelectionReason, SkipReason,
     StateChange,
@@ -112,13 +112,22 @@ pub fn settings(endpoint: &str, protocol: OtlpProtocol) -> Settings {
     }
 }
 
-/// The set `pbx` of `a` and `b`, behind `main`.
+/// The set `pbx` of `a` and `b`, behind `main`, which is bound to every address and has a name outside.
 pub fn directory() -> Arc<Directory> {
     let mut names = Names::default();
     let id = names.intern_set("pbx");
     let targets = ["a", "b"].map(|name| names.intern_target(id, name)).into();
     let sets = vec![DirectorySet { id, algorithm: Algorithm::RoundRobin, targets, has_fallback: false }];
-    Arc::new(Directory { names, sets, listeners: vec!["main".into()] })
+    let loopback = "127.0.0.0/8".parse().unwrap();
+    let main = DirectoryListener {
+        name: "main".into(),
+        inside: vec![(loopback, Advertise { host: "127.0.0.1".into(), port: 5060 })],
+        outside: Advertise { host: "sip.example.net".into(), port: 5070 },
+        own: vec![(loopback, "127.0.0.1".into())],
+        address: "2001:db8::1".into(),
+        port: 5060,
+    };
+    Arc::new(Directory { names, sets, listeners: vec![main] })
 }
 
 /// Telemetry that exports there.
@@ -147,6 +156,7 @@ pub fn failed_over_call(began: Instant) -> TransactionRecord {
         number,
         target: Some(Target::new(target)),
         remote: format!("127.0.0.1:507{target}").parse().unwrap(),
+        listener: ListenerId::new(0),
         transport: Transport::Udp,
         started: at(millis),
         ended: None,
@@ -220,6 +230,7 @@ pub fn probe(began: Instant, outcome: ProbeOutcome, from: State, to: State) -> P
         started: began + Duration::from_millis(5),
         ended,
         remote: Some("127.0.0.1:5070".parse().unwrap()),
+        listener: Some(ListenerId::new(0)),
         transport: Transport::Udp,
         outcome,
         retransmissions: 1,

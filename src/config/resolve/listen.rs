@@ -6,7 +6,8 @@ use super::super::items::ListenerItem;
 use super::super::path::KeyPath;
 use super::{ID_RULE, is_id};
 use crate::facts::Transport;
-use crate::proxy::{Advertise, Listener};
+use crate::facts::directory::Advertise;
+use crate::proxy::Listener;
 use crate::sip::model::parse_destination;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

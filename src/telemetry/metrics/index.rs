@@ -4,7 +4,7 @@
 
 use super::block::Block;
 use super::exposure::{Detail, Exposure};
-use crate::facts::directory::{Directory, DirectorySet};
+use crate::facts::directory::{Directory, DirectoryListener, DirectorySet};
 use crate::facts::{Algorithm, SetId, Target};
 use crate::telemetry::page::owner;
 use crate::telemetry::settings::MetricsSettings;
@@ -168,7 +168,7 @@ impl Index {
 
     fn listeners_of(&self, directory: &Directory) -> Vec<ListenerEntry> {
         let known = |name: &Arc<str>| self.listeners.iter().find(|entry| entry.name == *name);
-        let entry = |name: &Arc<str>| ListenerEntry {
+        let entry = |DirectoryListener { name, .. }: &DirectoryListener| ListenerEntry {
             name: Arc::clone(name),
             labels: owner(&[("listener", &**name)]),
             block: match known(name) {

@@ -4,6 +4,7 @@
 
 use crate::facts::Transport;
 use crate::facts::clock::Clock;
+use crate::facts::directory::DirectoryListener;
 use crate::facts::trace::{SpanRef, mix};
 use crate::telemetry::otlp::wire::{Head, Span, Value};
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
@@ -85,13 +86,42 @@ impl<'b> Draft<'b> {
         self.set("network.transport", transport.as_str());
     }
 
-    /// Sets the attributes of the peer that a request was sent to.
-    pub fn set_server(&mut self, remote: SocketAddr) {
-        let (address, port) = (AddressText::of(remote.ip()), i64::from(remote.port()));
+    /// Sets the attributes of a request that a client sent to a listener of ours.
+    pub fn set_client(&mut self, at: Option<&DirectoryListener>, transport: Transport, client: SocketAddr) {
+        let (address, port) = self.set_ends(at, transport, client);
+        self.set("client.address", address.value());
+        self.set("client.port", port);
+        if let Some(listener) = at {
+            let us = listener.known_as(client.ip());
+            self.set("server.address", &*us.host);
+            self.set("server.port", i64::from(us.port));
+        }
+    }
+
+    /// Sets the attributes of a request that we sent to a server from a listener of ours.
+    pub fn set_server(&mut self, from: Option<&DirectoryListener>, transport: Transport, server: SocketAddr) {
+        let (address, port) = self.set_ends(from, transport, server);
         self.set("server.address", address.value());
         self.set("server.port", port);
+    }
+
+    /// Sets the two ends of the way; the port of a stream of ours may be any.
+    fn set_ends(
+        &mut self,
+        listener: Option<&DirectoryListener>,
+        transport: Transport,
+        peer: SocketAddr,
+    ) -> (AddressText, i64) {
+        if let Some(listener) = listener {
+            self.set("network.local.address", listener.address_towards(peer.ip()));
+            if transport == Transport::Udp {
+                self.set("network.local.port", i64::from(listener.port));
+            }
+        }
+        let (address, port) = (AddressText::of(peer.ip()), i64::from(peer.port()));
         self.set("network.peer.address", address.value());
         self.set("network.peer.port", port);
+        (address, port)
     }
 
     /// Adds an event.

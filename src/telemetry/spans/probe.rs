@@ -24,7 +24,8 @@ pub fn write(
     let mut span = Draft::new(bytes, clock, own, Parent::None, name, SpanKind::Client, times);
     span.set_network(record.transport);
     if let Some(remote) = record.remote {
-        span.set_server(remote);
+        let listener = record.listener.and_then(|listener| index.directory.listeners.get(listener.index()));
+        span.set_server(listener, record.transport, remote);
     }
     span.set("sipwarden.destination", destination_name(index, record.target));
     if let Some(set) = index.directory.names.set_of(record.target) {

@@ -5,7 +5,7 @@
 //! upstream are closed there.
 
 use super::decision::is_error;
-use super::draft::{AddressText, Draft, Parent, SpanIds, id_of};
+use super::draft::{Draft, Parent, SpanIds, id_of};
 use crate::facts::clock::Clock;
 use crate::facts::event::{AttemptOutcome, FatalTimer, Origin, SelectionReason};
 use crate::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord};
@@ -69,8 +69,8 @@ impl Tree<'_> {
         let parent = record.parent.map_or(Parent::None, |parent| Parent::Remote(id_of(parent.span)));
         let mut span = self.draft(self.root, parent, name, SpanKind::Server, times);
         span.set_network(record.transport);
-        span.set("client.address", AddressText::of(record.client.ip()).value());
-        span.set("client.port", i64::from(record.client.port()));
+        let listener = index.directory.listeners.get(record.listener.index());
+        span.set_client(listener, record.transport, record.client);
         span.set("sip.request.method", record.method.as_str());
         span.set("sip.call_id", &*record.call_id.printable());
         if let Some(session) = &record.session {
@@ -92,7 +92,7 @@ impl Tree<'_> {
         if let Some(set) = record.set {
             span.set("sipwarden.set", set_name(index, set));
         }
-        if let Some(listener) = index.listeners.get(record.listener.index()) {
+        if let Some(listener) = listener {
             span.set("sipwarden.listener", &*listener.name);
         }
         span.set("sipwarden.attempts", i64::try_from(record.attempts.len()).unwrap_or(i64::MAX));
@@ -152,7 +152,8 @@ impl Tree<'_> {
         let times = [attempt.started, end];
         let mut span = self.draft(id, Parent::Ours(self.root), ["", method], SpanKind::Client, times);
         span.set_network(attempt.transport);
-        span.set_server(attempt.remote);
+        let listener = index.directory.listeners.get(attempt.listener.index());
+        span.set_server(listener, attempt.transport, attempt.remote);
         span.set("sip.request.method", method);
         if let Some(target) = attempt.target {
             span.set("sipwarden.destination", destination_name(index, target));

@@ -216,6 +216,41 @@ fn a_refused_call_and_the_failed_probes_behind_it_are_errors() {
     assert_eq!(probe.attribute("sipwarden.destination"), "first");
 }
 
+#[test]
+fn an_ejection_names_the_call_that_caused_it_in_its_log_line_and_the_next_probe_links_to_it() {
+    let workspace = Workspace::new("trace-ejection");
+    let collector = Collector::start();
+    let first = Callee::start(&workspace, "callee_refuses", Transport::Udp, Duration::ZERO);
+    let second = Callee::start(&workspace, "callee", Transport::Udp, Duration::ZERO);
+    let sets = format!(
+        "workers: 2\nsets:\n  pbx:\n    probe: {QUICK_PROBE}\n    passive: {{consecutive_failures: 3}}\n    \
+         destinations: [{{id: first, uri: \"sip:{}\"}}, {{id: second, uri: \"sip:{}\", priority: 1}}]",
+        first.address, second.address
+    );
+    let sipwarden = Sipwarden::start(&workspace, &Config::new().with(&sets).with(&tracing(&collector)));
+    sipwarden.wait_until_up("pbx", 2);
+    Calls::to(sipwarden.sip, 10, 20).make(&workspace).expect_all_successful();
+    let line = wait::until("the line of the ejection", Duration::from_secs(10), || {
+        let log = sipwarden.process.log();
+        log.lines().find(|line| line.contains("\"to\":\"ejected\"")).map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a line is JSON");
+    let named = |key: &str| line.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let attempt = wait::until("the attempt that it names", Duration::from_secs(10), || {
+        let is = |span: &Span| {
+            named("trace_id") == Some(hex(&span.trace)) && named("span_id") == Some(hex(&span.id))
+        };
+        collector.spans().into_iter().find(is)
+    });
+    assert_eq!(attempt.kind, SpanKind::Client);
+    assert_eq!(attempt.attribute("sipwarden.destination"), "first");
+    assert_eq!(attempt.attribute("sip.response.status_code"), "503");
+    wait::until_true("a probe that links to it", Duration::from_secs(10), || {
+        let cause = [(attempt.trace.clone(), attempt.id.clone())];
+        collector.spans().iter().any(|span| span.name == "OPTIONS probe" && span.links == cause)
+    });
+}
+
 const THEIRS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn hex(bytes: &[u8]) -> String {

@@ -107,7 +107,7 @@ fn with_use_default_a_hash_has_the_slots_and_the_last_resort_of_kamailio() {
         for destination in table.destinations() {
             let is_up = is_up(&destination.settings.uri);
             let outcome = if is_up { ProbeOutcome::Accepted(200) } else { ProbeOutcome::Timeout };
-            health.on_probe(destination.target, outcome, None, now);
+            health.on_probe(destination.target, outcome.into(), None, now);
         }
         let verdicts = health.take_verdicts().expect("the first call gives verdicts");
         let mut selector = Selector::new(Arc::clone(&table), Loads::new(now), 0);

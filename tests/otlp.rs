@@ -21,7 +21,8 @@ use rig::{
 };
 use sipwarden::facts::State;
 use sipwarden::facts::event::{
-    AttemptOutcome, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
+    AttemptOutcome, ChangeReason, ConfigApplied, Event, FatalTimer, Origin, ProbeOutcome, ReloadTrigger,
+    StateChange,
 };
 use sipwarden::facts::snapshot::Surroundings;
 use sipwarden::facts::trace::SpanRef;
@@ -185,8 +186,11 @@ async fn a_probe_is_a_root_linked_to_the_probe_that_changed_the_state_before() {
     let mut recorder = telemetry.recorder();
     let down = probe(Instant::now(), ProbeOutcome::Timeout, State::Failing, State::Down);
     let up = probe(Instant::now(), ProbeOutcome::Accepted(200), State::Down, State::Up);
-    recorder.record(&Event::ProbeFinished(Box::new(down)));
-    recorder.record(&Event::ProbeFinished(Box::new(up)));
+    for probe in [down, up] {
+        let change = probe.change.unwrap();
+        recorder.record(&Event::ProbeFinished(Box::new(probe)));
+        recorder.record(&Event::DestinationChanged(change));
+    }
     assert!(telemetry.flush(DEADLINE).await);
     let spans = spans(&mut exports, 2).await;
     assert!(spans.iter().all(|span| span.name == "OPTIONS probe" && span.parent_span_id.is_empty()));
@@ -199,6 +203,31 @@ async fn a_probe_is_a_root_linked_to_the_probe_that_changed_the_state_before() {
     assert_eq!(value(&spans[0].attributes, "sipwarden.probe.lag_ms"), Some(&Value::DoubleValue(5.0)));
     let text = telemetry.render(vec![], Surroundings::default(), Format::Text).collect::<String>();
     assert_eq!(sample(&text, "sipwarden_traces_total{decision=\"kept_state_change\"}"), Some(2.0));
+}
+
+#[tokio::test]
+async fn a_probe_after_an_ejection_is_linked_to_the_attempt_behind_that() {
+    let (endpoint, mut exports) = http_collector(200).await;
+    let telemetry = start(&endpoint, OtlpProtocol::Http);
+    let mut recorder = telemetry.recorder();
+    let mut up = probe(Instant::now(), ProbeOutcome::Accepted(200), State::Down, State::Up);
+    let call = SpanRef::root(LOST).attempt(1);
+    let ejected = StateChange {
+        from: State::Up,
+        to: State::Ejected,
+        reason: ChangeReason::Passive,
+        span: Some(call),
+        ..up.change.take().unwrap()
+    };
+    recorder.record(&Event::DestinationChanged(ejected));
+    let expired = StateChange { reason: ChangeReason::EjectionExpired, span: None, ..ejected };
+    recorder.record(&Event::DestinationChanged(expired));
+    recorder.record(&Event::ProbeFinished(Box::new(up)));
+    assert!(telemetry.flush(DEADLINE).await);
+    let links = spans(&mut exports, 1).await.remove(0).links;
+    let ids = |trace: u128, span: u64| (trace.to_be_bytes().to_vec(), span.to_be_bytes().to_vec());
+    assert_eq!(links.len(), 1);
+    assert_eq!((links[0].trace_id.clone(), links[0].span_id.clone()), ids(call.trace(), call.span()));
 }
 
 #[tokio::test]

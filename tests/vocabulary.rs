@@ -402,6 +402,7 @@ fn change(now: Instant) -> StateChange {
         to: State::Down,
         reason: ChangeReason::Probe,
         outcome: Some(ProbeOutcome::Timeout),
+        span: Some(SpanRef::root(2)),
         admin: Admin::Enabled,
     }
 }

@@ -91,6 +91,7 @@ fn snapshot(at: Instant, detail: Detail) -> Snapshot {
         to: State::Down,
         reason: ChangeReason::Probe,
         outcome: Some(ProbeOutcome::Timeout),
+        span: None,
         admin: Admin::Enabled,
     };
     let full = detail == Detail::Full;

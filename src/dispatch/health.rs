@@ -12,8 +12,8 @@ mod passive;
 mod publish;
 
 use super::{Destination, Set, Table, Verdicts};
-use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
-use crate::facts::evidence::Evidence;
+use crate::facts::event::{ChangeReason, StateChange};
+use crate::facts::evidence::{Evidence, Seen};
 use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
@@ -195,12 +195,12 @@ impl Health {
     pub fn on_probe(
         &mut self,
         target: Target,
-        outcome: ProbeOutcome,
+        seen: Seen,
         rtt: Option<Duration>,
         now: Instant,
     ) -> ProbeVerdict {
         let change = self
-            .update(target, now, |member, has_substitute| member.on_probe(outcome, rtt, has_substitute, now));
+            .update(target, now, |member, has_substitute| member.on_probe(seen, rtt, has_substitute, now));
         let (consecutive_failures, consecutive_successes) =
             self.member(target).map(Member::consecutive).unwrap_or_default();
         ProbeVerdict { change, consecutive_failures, consecutive_successes }
@@ -219,15 +219,15 @@ impl Health {
                     None
                 });
             }
-            Evidence::Fails(outcome) => {
+            Evidence::Fails(seen) => {
                 let settings = set.passive();
                 let may_eject = self.publication.may_eject(destination, settings.max_ejected_percent);
-                self.update(target, now, |member, _| member.on_failure(outcome, settings, may_eject, now));
+                self.update(target, now, |member, _| member.on_failure(seen, settings, may_eject, now));
             }
-            Evidence::Pause(wanted) => {
+            Evidence::Pause { wanted, span } => {
                 let settings = set.retry_after();
                 if settings.honour && self.publication.leaves_another(destination) {
-                    self.update(target, now, |member, _| member.on_pause(wanted, settings, now));
+                    self.update(target, now, |member, _| member.on_pause(wanted, span, settings, now));
                 }
             }
         }
@@ -485,7 +485,7 @@ mod tests {
     use crate::dispatch::testing::{destination, set};
     use crate::dispatch::{DestinationSettings, Endpoint, Host};
     use crate::facts::Transport;
-    use crate::facts::event::{ChangeReason, SkipReason};
+    use crate::facts::event::{ChangeReason, ProbeOutcome, SkipReason};
     use crate::facts::names::Names;
     use crate::facts::secret::{Nonces, Secret};
 
@@ -535,7 +535,7 @@ mod tests {
     impl Bench {
         fn probe(&mut self, target: Target, outcome: ProbeOutcome) -> ProbeVerdict {
             self.now += Duration::from_secs(1);
-            self.health.on_probe(target, outcome, None, self.now)
+            self.health.on_probe(target, outcome.into(), None, self.now)
         }
         fn admin(&mut self, target: Target, admin: Admin) -> Option<StateChange> {
             self.health.set_admin(target, admin, self.now)
@@ -892,11 +892,12 @@ mod tests {
             bench.probe(target, OK);
         }
         bench.health.take_renewed();
-        let failed = Evidence::Fails(ProbeOutcome::Timeout);
+        let failed = Evidence::Fails(ProbeOutcome::Timeout.into());
         for _ in 0..5 {
             bench.health.on_evidence(A, failed, bench.now);
         }
-        bench.health.on_evidence(A, Evidence::Pause(Duration::from_secs(60)), bench.now);
+        let wanted = Duration::from_secs(60);
+        bench.health.on_evidence(A, Evidence::Pause { wanted, span: None }, bench.now);
         let before = bench.snapshot().destinations.remove(0);
         assert!(before.ejected_until.is_some() && before.retry_after_until.is_some());
         bench.resolved("pbx.example", &[address(2), address(1)]);
@@ -1004,9 +1005,9 @@ mod tests {
         assert_eq!(first.endpoints.get(&(Transport::Udp, a)).unwrap().as_slice(), [A, Target::new(2)]);
         assert!(health.take_verdicts().is_none());
 
-        health.on_probe(A, OK, None, Instant::now());
+        health.on_probe(A, OK.into(), None, Instant::now());
         assert!(health.take_verdicts().is_none(), "it was usable before");
-        health.on_probe(A, FAILED, None, Instant::now());
+        health.on_probe(A, FAILED.into(), None, Instant::now());
         assert!(health.take_verdicts().is_none(), "it still is");
         health.set_admin(A, Admin::Draining, Instant::now());
         let second = health.take_verdicts().unwrap();
@@ -1032,8 +1033,8 @@ mod tests {
             }
         }
         let now = bench.now;
-        bench.health.on_probe(A, OK, Some(Duration::from_millis(10)), now);
-        bench.health.on_probe(A, OK, Some(Duration::from_millis(20)), now);
+        bench.health.on_probe(A, OK.into(), Some(Duration::from_millis(10)), now);
+        bench.health.on_probe(A, OK.into(), Some(Duration::from_millis(20)), now);
         let snapshot = bench.snapshot().destinations.remove(0);
         assert_eq!((snapshot.changes.len(), snapshot.probes.len()), (200, 20));
         assert_eq!(snapshot.probe.last_rtt, Some(Duration::from_millis(20)));
@@ -1077,7 +1078,7 @@ mod tests {
             20..26 => {
                 let failed = [ProbeOutcome::Timeout, ProbeOutcome::Rejected(503)][pick(2)];
                 for _ in 0..pick(8) {
-                    bench.health.on_evidence(target, Evidence::Fails(failed), bench.now);
+                    bench.health.on_evidence(target, Evidence::Fails(failed.into()), bench.now);
                 }
                 if pick(4) == 0 {
                     bench.health.on_evidence(target, Evidence::Answers, bench.now);
@@ -1085,7 +1086,7 @@ mod tests {
             }
             26 | 27 => {
                 let wanted = Duration::from_secs(pick(100) as u64);
-                bench.health.on_evidence(target, Evidence::Pause(wanted), bench.now);
+                bench.health.on_evidence(target, Evidence::Pause { wanted, span: None }, bench.now);
             }
             4..6 => {
                 let addresses = [address(1), address(2)];

@@ -186,6 +186,8 @@ pub struct StateChange {
     pub reason: ChangeReason,
     /// How the probe behind it ended or, for an ejection or a pause, the request; `None` without one.
     pub outcome: Option<ProbeOutcome>,
+    /// The span of that probe, or of the request's attempt.
+    pub span: Option<SpanRef>,
     /// The administrator's wish after the change.
     pub admin: Admin,
 }

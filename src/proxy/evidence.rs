@@ -9,7 +9,8 @@ use super::engine::Engine;
 use crate::dispatch::Verdicts;
 use crate::facts::Target;
 use crate::facts::event::{AttemptOutcome, ProbeOutcome};
-use crate::facts::evidence::Evidence;
+use crate::facts::evidence::{Evidence, Seen};
+use crate::facts::trace::SpanRef;
 use crate::sip::Message;
 use std::time::Duration;
 
@@ -20,14 +21,15 @@ impl Engine {
         if code == 503 {
             self.weigh_pause(context, index, response);
         }
-        if let Some(evidence) = of_response(code) {
+        if let Some(evidence) = of_response(code, || span_of(context, index)) {
             self.weigh(context, index, evidence);
         }
     }
 
     /// Weighs that an attempt was silent for too long.
     pub fn weigh_silence(&mut self, context: &mut Context, index: usize) {
-        self.weigh(context, index, Evidence::Fails(ProbeOutcome::Timeout));
+        let seen = Seen { outcome: ProbeOutcome::Timeout, span: span_of(context, index) };
+        self.weigh(context, index, Evidence::Fails(seen));
     }
 
     /// Weighs the end of an attempt without a final response.
@@ -35,7 +37,8 @@ impl Engine {
         match ended {
             AttemptOutcome::TimedOut(_) => self.weigh_silence(context, index),
             AttemptOutcome::Transport(reason) => {
-                self.weigh(context, index, Evidence::Fails(ProbeOutcome::Transport(reason)));
+                let seen = Seen { outcome: ProbeOutcome::Transport(reason), span: span_of(context, index) };
+                self.weigh(context, index, Evidence::Fails(seen));
             }
             AttemptOutcome::Pending | AttemptOutcome::Answered | AttemptOutcome::GivenUp => {}
         }
@@ -60,7 +63,7 @@ impl Engine {
         let is_wanted = match evidence {
             // What answers as ever is not worth a message for each call.
             Evidence::Answers => self.verdicts.of(target).is_some_and(|verdict| verdict.is_suspect),
-            Evidence::Fails(_) | Evidence::Pause(_) => {
+            Evidence::Fails(_) | Evidence::Pause { .. } => {
                 let destination = self.plan.table().destination(target);
                 let set = destination.and_then(|destination| self.plan.table().set(destination.set));
                 set.is_some_and(|set| set.passive().enabled)
@@ -84,7 +87,7 @@ impl Engine {
         let destination = self.plan.table().destination(target);
         let set = destination.and_then(|destination| self.plan.table().set(destination.set));
         if set.is_some_and(|set| set.retry_after().honour) {
-            self.outbox.evidence(target, Evidence::Pause(wanted));
+            self.outbox.evidence(target, Evidence::Pause { wanted, span: span_of(context, index) });
         }
     }
 }
@@ -94,11 +97,19 @@ fn stands_for(verdicts: &Verdicts, target: Target, attempt: &Attempt) -> bool {
     verdicts.of(target).is_some_and(|verdict| verdict.address == Some(attempt.hop.remote))
 }
 
+/// The span of an attempt, for as long as its request has not been told of.
+fn span_of(context: &Context, index: usize) -> Option<SpanRef> {
+    let record = context.record.as_ref()?;
+    Some(record.span.attempt(record.attempts.get(index)?.number))
+}
+
 /// What a response says; a 100 says nothing of what is behind it.
-fn of_response(code: u16) -> Option<Evidence> {
+fn of_response(code: u16, span: impl FnOnce() -> Option<SpanRef>) -> Option<Evidence> {
     match code {
         ..=100 => None,
-        500 | 502 | 503 | 504 => Some(Evidence::Fails(ProbeOutcome::Rejected(code))),
+        500 | 502 | 503 | 504 => {
+            Some(Evidence::Fails(Seen { outcome: ProbeOutcome::Rejected(code), span: span() }))
+        }
         _ => Some(Evidence::Answers),
     }
 }
@@ -120,12 +131,17 @@ mod tests {
 
     #[test]
     fn failures_of_service_count_against_and_any_other_answer_in_favour() {
+        let span = Some(SpanRef::root(7));
+        let of_response = |code| of_response(code, || span);
         assert_eq!(of_response(100), None);
         for code in [180, 183, 199, 200, 302, 401, 404, 408, 486, 501, 505, 513, 600] {
             assert_eq!(of_response(code), Some(Evidence::Answers), "{code}");
         }
         for code in [500, 502, 503, 504] {
-            assert_eq!(of_response(code), Some(Evidence::Fails(ProbeOutcome::Rejected(code))));
+            assert_eq!(
+                of_response(code),
+                Some(Evidence::Fails(Seen { outcome: ProbeOutcome::Rejected(code), span }))
+            );
         }
     }
 

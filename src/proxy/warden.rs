@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::plan::Plan;
 use crate::dispatch::{Change, Health, Reconciled, Table};
 use crate::facts::event::{DnsResult, Event, ProbeOutcome, ProbeRecord, TransportReason};
-use crate::facts::evidence::Evidence;
+use crate::facts::evidence::{Evidence, Seen};
 use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::{Nonces, Secret};
@@ -394,20 +394,25 @@ impl Warden {
         if let Some(rtt) = rtt.filter(|_| outcome.is_success()) {
             targets.iter().for_each(|target| engine.selector.loads().measure(*target, rtt));
         }
-        let verdicts: SmallVec<[_; 1]> =
-            targets.iter().map(|&target| self.health.on_probe(target, outcome, rtt, now)).collect();
+        let verdicts: SmallVec<[_; 1]> = targets
+            .iter()
+            .map(|&target| {
+                let span = SpanRef::root(self.nonces.next_u128());
+                (span, self.health.on_probe(target, Seen { outcome, span: Some(span) }, rtt, now))
+            })
+            .collect();
         let in_doubt = targets.iter().any(|&target| self.health.is_in_doubt(target));
         let Some(finished) = self.prober.finish(probe, in_doubt, now, &mut self.nonces) else { return };
         let remote = hop.map(|hop| hop.remote);
         let exchange = ProbeExchange { started: finished.started, ended: now, remote, request, response };
         let exchange = Arc::new(exchange);
-        for (&target, verdict) in finished.targets.iter().zip(verdicts) {
+        for (&target, (span, verdict)) in finished.targets.iter().zip(verdicts) {
             self.exchanges.insert(target, Arc::clone(&exchange));
             let transport =
                 engine.plan.table().destination(target).map_or(Transport::Udp, |d| d.settings.transport);
             engine.outbox.event(Event::ProbeFinished(Box::new(ProbeRecord {
                 target,
-                span: SpanRef::root(self.nonces.next_u128()),
+                span,
                 scheduled: finished.scheduled,
                 started: finished.started,
                 ended: now,

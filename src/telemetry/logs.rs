@@ -80,15 +80,13 @@ pub struct Writer {
     refusals: [Limit; Refusal::ALL.len()],
     failovers: Limit,
     anyways: Limit,
-    /// The last probe that changed a state, whose span the change's own line names.
-    changed_by: Option<(Target, SpanRef)>,
 }
 
 impl Default for Writer {
     fn default() -> Self {
         let refusals = std::array::from_fn(|_| Limit::new(REFUSALS));
         let (failovers, anyways) = (Limit::new(FAILOVERS), Limit::new(REFUSALS));
-        Self { refusals, failovers, anyways, changed_by: None }
+        Self { refusals, failovers, anyways }
     }
 }
 
@@ -179,18 +177,9 @@ impl Writer {
             Event::TransactionFinished(record) => line.transaction(record, "transaction finished"),
             Event::RequestUnanswered(record) => line.transaction(record, "request answered by nobody"),
             Event::ProbeSent { lag } => trace!(?lag, "probe sent"),
-            Event::ProbeFinished(record) => {
-                if record.change.is_some() {
-                    self.changed_by = Some((record.target, record.span));
-                }
-                line.probe(record);
-            }
+            Event::ProbeFinished(record) => line.probe(record),
             Event::ProbeUnmatched => debug!("response to a probe that is not under way"),
-            Event::DestinationChanged(change) => {
-                let probe = self.changed_by.take().filter(|(target, _)| *target == change.target);
-                let probe = probe.filter(|_| change.outcome.is_some());
-                line.changed(change, probe.map(|(_, span)| span));
-            }
+            Event::DestinationChanged(change) => line.changed(change),
             Event::EvidenceDropped => debug!("evidence of a request lost: the queue is full"),
             Event::SetChanged { set, all_down } => line.set_changed(*set, *all_down),
             Event::ConfigApplied(applied) => {
@@ -337,8 +326,8 @@ impl Line<'_> {
         debug!(%trace_id, %span_id, set, destination, outcome = %record.outcome, failures, ?took, "probe finished");
     }
 
-    fn changed(&self, change: &StateChange, span: Option<SpanRef>) {
-        let (trace_id, span_id) = (shown(span, TraceId), shown(span, SpanId));
+    fn changed(&self, change: &StateChange) {
+        let (trace_id, span_id) = (shown(change.span, TraceId), shown(change.span, SpanId));
         let (set, destination) = self.names(change.target);
         let (from, to, reason) = (change.from, change.to, change.reason);
         let outcome = change.outcome.map(display);
@@ -438,9 +427,15 @@ mod tests {
         let counted =
             index.process.read(crate::telemetry::table::Family::LogEvents, Level::Warn as usize).next();
         assert_eq!(counted, Some(1));
-        let back = StateChange { to: State::Up, from: State::Down, outcome: None, ..change };
+        let back = StateChange { to: State::Up, from: State::Down, outcome: None, span: None, ..change };
         let (lines, _) = told("info", &[Event::DestinationChanged(back)]);
         assert_eq!((&lines[0]["level"], lines[0].get("trace_id")), (&"INFO".into(), None));
+        let reason = crate::facts::event::ChangeReason::Passive;
+        let call = SpanRef::new(0xabc, 0xdef);
+        let ejected = StateChange { to: State::Ejected, from: State::Up, reason, span: Some(call), ..change };
+        let (lines, _) = told("info", &[Event::DestinationChanged(ejected)]);
+        let ids = (format!("{:032x}", 0xabc), format!("{:016x}", 0xdef));
+        assert_eq!((&lines[0]["trace_id"], &lines[0]["span_id"]), (&ids.0.into(), &ids.1.into()));
     }
 
     #[test]

@@ -123,6 +123,7 @@ pub fn failed_probe(start: Instant) -> ProbeRecord {
             to: State::Down,
             reason: ChangeReason::Probe,
             outcome: Some(outcome),
+            span: Some(SpanRef::root(77)),
             admin: Admin::Enabled,
         }),
     }

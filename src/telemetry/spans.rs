@@ -18,7 +18,7 @@ use super::metrics::{Index, Metrics};
 use super::otlp::{Fate, Lane};
 use crate::facts::Target;
 use crate::facts::clock::Clock;
-use crate::facts::event::{Event, ProbeRecord};
+use crate::facts::event::{Event, ProbeRecord, StateChange};
 use crate::facts::record::TransactionRecord;
 use crate::facts::trace::SpanRef;
 use decision::Budget;
@@ -36,7 +36,8 @@ pub struct Writer {
     probe_ratio: f64,
     slow: Duration,
     budget: Budget,
-    /// The span that last changed a destination's state; at most one for each destination.
+    /// The span that last changed a destination's state, of a probe or of an attempt; at most one for
+    /// each destination.
     changed_by: HashMap<Target, SpanRef>,
 }
 
@@ -79,8 +80,10 @@ impl Writer {
             | Event::AttemptTimedOut { .. }
             | Event::FailedOver { .. }
             | Event::FailoversExhausted { .. } => {}
-            // Told within the probe that caused it.
-            Event::ProbeSent { .. } | Event::ProbeUnmatched | Event::DestinationChanged(_) => {}
+            // Told within the probe that caused it; the next probe links to it.
+            Event::DestinationChanged(change) => self.note_cause(index, change),
+            // Told within the probe.
+            Event::ProbeSent { .. } | Event::ProbeUnmatched => {}
             // A live span, see `reload`.
             Event::ConfigApplied(_) | Event::ReloadFailed { .. } | Event::ReloadUnchanged { .. } => {}
             // Metrics and logs only.
@@ -138,10 +141,13 @@ impl Writer {
         }
         let cause = self.changed_by.get(&record.target).copied();
         let fate = lane.write(metrics, 1, |bytes| probe::write(bytes, index, self.clock, record, cause));
-        if record.change.is_some() {
-            self.changed_by.retain(|target, _| index.target(*target).is_some());
-            self.changed_by.insert(record.target, record.span);
-        }
         (fate == Fate::Queued).then_some(record.span)
+    }
+
+    fn note_cause(&mut self, index: &Index, change: &StateChange) {
+        if let Some(span) = change.span {
+            self.changed_by.retain(|target, _| index.target(*target).is_some());
+            self.changed_by.insert(change.target, span);
+        }
     }
 }

@@ -243,6 +243,7 @@ pub fn probe(began: Instant, outcome: ProbeOutcome, from: State, to: State) -> P
             to,
             reason: ChangeReason::Probe,
             outcome: Some(outcome),
+            span: Some(SpanRef::root(TRACE + 1)),
             admin: Admin::Enabled,
         }),
     }

@@ -96,7 +96,9 @@ fn record_everything(telemetry: &Telemetry) -> usize {
     let mut up = probe(began, ProbeOutcome::Accepted(200), State::Down, State::Up);
     up.retransmissions = 0;
     for probe in [down, again, up] {
+        let change = probe.change;
         recorder.record(&Event::ProbeFinished(Box::new(probe)));
+        change.into_iter().for_each(|change| recorder.record(&Event::DestinationChanged(change)));
     }
     6 + 7 + 1 + 3 + 1 + 3
 }

@@ -139,15 +139,15 @@ enum Fails {
 
 fn pause(evidence: Evidence) -> Option<u64> {
     match evidence {
-        Evidence::Pause(wanted) => Some(wanted.as_secs()),
+        Evidence::Pause { wanted, .. } => Some(wanted.as_secs()),
         Evidence::Answers | Evidence::Fails(_) => None,
     }
 }
 
 fn failure(evidence: Evidence) -> Option<ProbeOutcome> {
     match evidence {
-        Evidence::Fails(outcome) => Some(outcome),
-        Evidence::Answers | Evidence::Pause(_) => None,
+        Evidence::Fails(seen) => Some(seen.outcome),
+        Evidence::Answers | Evidence::Pause { .. } => None,
     }
 }
 
@@ -280,7 +280,7 @@ impl Checks {
             let what = match evidence {
                 Evidence::Answers => "an answer told",
                 Evidence::Fails(_) => "a failure told",
-                Evidence::Pause(_) => "a pause told",
+                Evidence::Pause { .. } => "a pause told",
             };
             *self.seen.entry(what).or_default() += 1;
         }

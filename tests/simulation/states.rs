@@ -176,11 +176,11 @@ impl States {
                 }
             }
             Evidence::Fails(_) => {}
-            Evidence::Pause(wanted) if others > 0 => {
+            Evidence::Pause { wanted, .. } if others > 0 => {
                 let until = now + wanted.min(Duration::from_secs(passive.max_pause));
                 member.paused = member.paused.max(Some(until));
             }
-            Evidence::Pause(_) => {}
+            Evidence::Pause { .. } => {}
         }
     }
 

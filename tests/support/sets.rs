@@ -196,7 +196,7 @@ impl Bench {
 
     fn tell(&mut self, target: Target, is_up: bool) {
         let outcome = if is_up { ProbeOutcome::Accepted(200) } else { ProbeOutcome::Timeout };
-        self.health.on_probe(target, outcome, None, Instant::now());
+        self.health.on_probe(target, outcome.into(), None, Instant::now());
     }
 
     fn catch_up(&mut self) {

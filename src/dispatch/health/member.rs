@@ -11,9 +11,11 @@ use crate::dispatch::{
     Destination, DestinationSettings, PassiveSettings, RetryAfterSettings, Set, Thresholds,
 };
 use crate::facts::event::{ChangeReason, ProbeOutcome, StateChange};
+use crate::facts::evidence::Seen;
 use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::snapshot::{ProbeNote, ProbeSnapshot};
+use crate::facts::trace::SpanRef;
 use crate::facts::{Admin, State, Target};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -223,7 +225,7 @@ impl Member {
     /// tells whether another member can serve while this one has to prove more.
     pub fn on_probe(
         &mut self,
-        outcome: ProbeOutcome,
+        seen: Seen,
         rtt: Option<Duration>,
         has_substitute: bool,
         now: Instant,
@@ -231,6 +233,7 @@ impl Member {
         let thresholds = self.settings.thresholds?;
         let up_after = if has_substitute { self.up_needed(now) } else { thresholds.up_after };
         let thresholds = Thresholds { up_after, ..thresholds };
+        let Seen { outcome, .. } = seen;
         self.note_probe(outcome, rtt, now);
         let mut facts = self.facts;
         // Without an address nothing was sent; the resolver's own answer decides.
@@ -251,7 +254,7 @@ impl Member {
             | ProbeOutcome::Transport(_)
             | ProbeOutcome::Malformed => ChangeReason::Probe,
         };
-        self.settle(facts, reason, Some(outcome), now)
+        self.settle(facts, reason, Some(seen), now)
     }
 
     /// Successes in a row that bring it up.
@@ -263,7 +266,7 @@ impl Member {
     /// Takes in that a request failed at it; ejects it if that may be and failures in a row are enough.
     pub fn on_failure(
         &mut self,
-        outcome: ProbeOutcome,
+        seen: Seen,
         settings: &PassiveSettings,
         may_eject: bool,
         now: Instant,
@@ -276,7 +279,7 @@ impl Member {
             return None;
         }
         let ejected_until = Some(self.passive.eject(settings, now));
-        self.settle(Facts { ejected_until, ..self.facts }, ChangeReason::Passive, Some(outcome), now)
+        self.settle(Facts { ejected_until, ..self.facts }, ChangeReason::Passive, Some(seen), now)
     }
 
     /// Takes in that it answered a request.
@@ -288,13 +291,14 @@ impl Member {
     pub fn on_pause(
         &mut self,
         wanted: Duration,
+        span: Option<SpanRef>,
         settings: &RetryAfterSettings,
         now: Instant,
     ) -> Option<StateChange> {
         let until = now + wanted.min(settings.max);
         let retry_after_until = self.facts.retry_after_until.max(Some(until));
-        let outcome = Some(ProbeOutcome::Rejected(503));
-        self.settle(Facts { retry_after_until, ..self.facts }, ChangeReason::RetryAfter, outcome, now)
+        let seen = Some(Seen { outcome: ProbeOutcome::Rejected(503), span });
+        self.settle(Facts { retry_after_until, ..self.facts }, ChangeReason::RetryAfter, seen, now)
     }
 
     /// When an ejection or a pause ends next, and whose.
@@ -395,7 +399,7 @@ impl Member {
         &mut self,
         facts: Facts,
         reason: ChangeReason,
-        outcome: Option<ProbeOutcome>,
+        seen: Option<Seen>,
         now: Instant,
     ) -> Option<StateChange> {
         let (from, to) = (derive(&self.facts), derive(&facts));
@@ -406,8 +410,10 @@ impl Member {
         if from == to {
             return None;
         }
+        let outcome = seen.map(|seen| seen.outcome);
+        let span = seen.and_then(|seen| seen.span);
         let change =
-            StateChange { target: self.target, at: now, from, to, reason, outcome, admin: facts.admin };
+            StateChange { target: self.target, at: now, from, to, reason, outcome, span, admin: facts.admin };
         self.since = now;
         if !is_serving(from) && is_serving(to) {
             self.returned = Some(now);

@@ -4,8 +4,9 @@ use super::*;
 use crate::dispatch::testing::{destination, set};
 use crate::dispatch::{DestinationSettings, PassiveSettings, SetSettings, Thresholds};
 use crate::facts::State;
-use crate::facts::event::{SkipReason, TransportReason};
+use crate::facts::event::{ProbeOutcome, SkipReason, TransportReason};
 use crate::facts::names::Names;
+use crate::facts::trace::SpanRef;
 
 const OK: ProbeOutcome = ProbeOutcome::Accepted(200);
 const BROKEN: ProbeOutcome = ProbeOutcome::Rejected(503);
@@ -38,16 +39,18 @@ fn bench(settings: SetSettings) -> Bench {
 
 impl Bench {
     fn probe(&mut self, target: Target, outcome: ProbeOutcome) {
-        self.health.on_probe(target, outcome, None, self.now);
+        self.health.on_probe(target, outcome.into(), None, self.now);
     }
     fn fail(&mut self, target: Target, times: u32) {
-        (0..times).for_each(|_| self.health.on_evidence(target, Evidence::Fails(BROKEN), self.now));
+        let failure = Evidence::Fails(BROKEN.into());
+        (0..times).for_each(|_| self.health.on_evidence(target, failure, self.now));
     }
     fn answer(&mut self, target: Target) {
         self.health.on_evidence(target, Evidence::Answers, self.now);
     }
     fn pause(&mut self, target: Target, seconds: u64) {
-        self.health.on_evidence(target, Evidence::Pause(Duration::from_secs(seconds)), self.now);
+        let wanted = Duration::from_secs(seconds);
+        self.health.on_evidence(target, Evidence::Pause { wanted, span: None }, self.now);
     }
     fn advance(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
@@ -85,12 +88,13 @@ fn five_failures_in_a_row_eject_for_thirty_seconds() {
     bench.fail(A, 4);
     assert_eq!(bench.states(&[A]), [State::Up]);
     let icmp = ProbeOutcome::Transport(TransportReason::Icmp);
-    bench.health.on_evidence(A, Evidence::Fails(icmp), bench.now);
+    let span = Some(SpanRef::root(7));
+    bench.health.on_evidence(A, Evidence::Fails(Seen { outcome: icmp, span }), bench.now);
     let change = bench.health.poll_change();
     let Some(Change::Destination(change)) = change else { panic!("{change:?}") };
     assert_eq!(
-        (change.to, change.reason, change.outcome),
-        (State::Ejected, ChangeReason::Passive, Some(icmp))
+        (change.to, change.reason, change.outcome, change.span),
+        (State::Ejected, ChangeReason::Passive, Some(icmp), span)
     );
     assert_eq!(bench.skip(A), Some(SkipReason::Ejected));
     bench.advance(29);

@@ -127,7 +127,7 @@ pub const SPANS: &[SpanRow] = &[
     SpanRow {
         name: "OPTIONS probe",
         kind: "CLIENT",
-        parent: "root of its own trace; link to the probe that last changed the state",
+        parent: "root of its own trace; link to the probe that last changed the state, or to the attempt that had the destination ejected or paused since",
         attributes: &[
             "network.protocol.name",
             "network.protocol.version",

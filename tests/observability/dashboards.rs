@@ -13,6 +13,8 @@ pub struct Query {
     pub expression: String,
     /// What its legend says of each series; empty if nothing.
     pub legend: String,
+    /// The unit of its numbers; empty for an annotation.
+    pub unit: String,
 }
 
 /// One variable that is asked of Prometheus, and what stands for all of its values.
@@ -61,7 +63,7 @@ fn dashboard(json: &Value) -> Dashboard {
         let expression = text(annotation, "/expr").to_owned();
         if !expression.is_empty() {
             let place = format!("{uid}: annotation {}", text(annotation, "/name"));
-            queries.push(Query { place, expression, legend: String::new() });
+            queries.push(Query { place, expression, legend: String::new(), unit: String::new() });
         }
     }
     assert!(!queries.is_empty(), "{uid} asks nothing");
@@ -77,9 +79,43 @@ fn panels(holder: &Value, uid: &str, queries: &mut Vec<Query>) {
             let (title, letter) = (text(panel, "/title"), text(target, "/refId"));
             assert!(!expression.is_empty(), "{uid}: {title} {letter} asks nothing");
             let legend = text(target, "/legendFormat").to_owned();
-            queries.push(Query { place: format!("{uid}: {title} {letter}"), expression, legend });
+            let unit = unit(panel, letter, &legend).to_owned();
+            queries.push(Query { place: format!("{uid}: {title} {letter}"), expression, legend, unit });
         }
         panels(panel, uid, queries);
+    }
+}
+
+/// The unit of a query's numbers: that of its column or its series, else the panel's.
+fn unit<'v>(panel: &'v Value, letter: &str, legend: &str) -> &'v str {
+    let names = panel.pointer("/transformations/1/options/renameByName").unwrap_or(&Value::Null);
+    let column = [format!("Value #{letter}"), "Value".to_owned()]
+        .into_iter()
+        .find_map(|name| names.get(name)?.as_str());
+    let name = column.unwrap_or(legend);
+    let is_about = |rule: &&Value| {
+        let pattern = text(rule, "/matcher/options");
+        match text(rule, "/matcher/id") {
+            "byName" => pattern == name,
+            _ => fits(pattern.trim_matches('/'), name),
+        }
+    };
+    let rules = list(panel, "/fieldConfig/overrides").iter().filter(is_about);
+    let mut properties = rules.flat_map(|rule| list(rule, "/properties"));
+    match properties.find(|property| text(property, "/id") == "unit") {
+        Some(property) => text(property, "/value"),
+        // Rates that Grafana makes shares of.
+        None if text(panel, "/fieldConfig/defaults/custom/stacking/mode") == "percent" => "none",
+        None => text(panel, "/fieldConfig/defaults/unit"),
+    }
+}
+
+/// Whether a name fits an expression of nothing but plain text and anchors.
+fn fits(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_prefix('^'), pattern.strip_suffix('$')) {
+        (Some(start), _) => name.starts_with(start),
+        (None, Some(end)) => name.ends_with(end),
+        (None, None) => name.contains(pattern),
     }
 }
 

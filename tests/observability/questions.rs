@@ -2,6 +2,7 @@
 
 use crate::dashboards::{Dashboard, Query, Variable};
 use crate::harness::prometheus::Prometheus;
+use crate::judgement;
 use crate::variables::{Selected, Variables};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -9,17 +10,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time that is asked about, and the scrapes in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
+pub struct Shown<'a> {
     /// From then until now.
     pub since: SystemTime,
     /// Time between two points.
     pub step: Duration,
     /// Time between two scrapes.
     pub scrape: Duration,
+    /// The label `instance` of the product's series.
+    pub instance: &'a str,
 }
 
 /// Asks everything that a dashboard asks, with *All* and with every value chosen; gives what is wrong.
-pub fn problems(prometheus: &Prometheus, dashboard: &Dashboard, shown: Shown) -> Vec<String> {
+pub fn problems(prometheus: &Prometheus, dashboard: &Dashboard, shown: Shown<'_>) -> Vec<String> {
     let range = SystemTime::now().duration_since(shown.since).unwrap_or_default();
     let range = Duration::from_secs(range.as_secs().max(1));
     let mut problems = Vec::new();
@@ -40,7 +43,11 @@ pub fn problems(prometheus: &Prometheus, dashboard: &Dashboard, shown: Shown) ->
         for (how, variables) in [("All", &all), ("every value chosen", &chosen)] {
             let expression = variables.put_into(&query.expression);
             let result = ask(prometheus, &expression, shown);
-            if let Err(problem) = result.and_then(|series| judge(query, &series)) {
+            let judged = result.and_then(|series| {
+                can_draw(query, &series)?;
+                judgement::judge(query, &series, shown.instance)
+            });
+            if let Err(problem) = judged {
                 problems.push(format!("{} ({how}): {problem}\n    {expression}", query.place));
                 break;
             }
@@ -58,7 +65,7 @@ fn values(prometheus: &Prometheus, variable: &Variable, chosen: &Variables) -> R
     if values.is_empty() { Err(format!("{selector} has no {}", variable.label)) } else { Ok(values) }
 }
 
-fn ask(prometheus: &Prometheus, expression: &str, shown: Shown) -> Result<Vec<Value>, String> {
+fn ask(prometheus: &Prometheus, expression: &str, shown: Shown<'_>) -> Result<Vec<Value>, String> {
     let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
     let (start, end) = (seconds(shown.since), seconds(SystemTime::now()));
     let step = shown.step.as_secs_f64().to_string();
@@ -68,7 +75,7 @@ fn ask(prometheus: &Prometheus, expression: &str, shown: Shown) -> Result<Vec<Va
 }
 
 /// Whether a panel could draw the result.
-fn judge(query: &Query, series: &[Value]) -> Result<(), String> {
+fn can_draw(query: &Query, series: &[Value]) -> Result<(), String> {
     if series.is_empty() {
         return Err("no series".into());
     }
@@ -97,12 +104,16 @@ fn labels(legend: &str) -> Vec<&str> {
 
 #[test]
 fn what_a_panel_cannot_draw_is_a_problem() {
-    let query =
-        |legend: &str| Query { place: String::new(), expression: String::new(), legend: legend.to_owned() };
+    let query = |legend: &str| Query {
+        place: String::new(),
+        expression: String::new(),
+        legend: legend.to_owned(),
+        unit: String::new(),
+    };
     let series =
         |value: &str| serde_json::json!({"metric": {"set": "pbx"}, "values": [[1, "NaN"], [2, value]]});
-    assert_eq!(judge(&query("{{set}} p95"), &[series("1")]), Ok(()));
-    assert!(judge(&query(""), &[]).is_err_and(|problem| problem == "no series"));
-    assert!(judge(&query(""), &[series("NaN")]).is_err_and(|problem| problem.contains("NaN")));
-    assert!(judge(&query("{{set}} {{ method }}"), &[series("1")]).is_err_and(|p| p.contains("method")));
+    assert_eq!(can_draw(&query("{{set}} p95"), &[series("1")]), Ok(()));
+    assert!(can_draw(&query(""), &[]).is_err_and(|problem| problem == "no series"));
+    assert!(can_draw(&query(""), &[series("NaN")]).is_err_and(|problem| problem.contains("NaN")));
+    assert!(can_draw(&query("{{set}} {{ method }}"), &[series("1")]).is_err_and(|p| p.contains("method")));
 }

@@ -23,7 +23,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` as job `sipwarden` and evaluates copies of `alerts/*.yml`
+    /// Starts one that scrapes `target` as job `sipwarden`, itself as a job that is none of ours, and evaluates copies of `alerts/*.yml`
     /// in which `patch` has replaced what it likes.
     pub fn start(workspace: &Workspace, target: SocketAddr, patch: impl Fn(&str) -> String) -> Self {
         Self::start_with(workspace, target, None, patch)
@@ -53,15 +53,16 @@ impl Prometheus {
         let alerting = alertmanager.map_or_else(String::new, |address| {
             format!("alerting: {{alertmanagers: [{{static_configs: [{{targets: [\"{address}\"]}}]}}]}}\n")
         });
+        let address = address::endpoint();
         let config = workspace.write(
             "prometheus.yml",
             &format!(
                 "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
                  rule_files:{rules}\n{alerting}\
-                 scrape_configs:\n  - job_name: sipwarden\n    static_configs: [{{targets: [\"{target}\"]}}]\n"
+                 scrape_configs:\n  - job_name: sipwarden\n    static_configs: [{{targets: [\"{target}\"]}}]\n\
+                 \x20 - job_name: prometheus\n    static_configs: [{{targets: [\"{address}\"]}}]\n"
             ),
         );
-        let address = address::endpoint();
         let mut command = Command::new("prometheus");
         command
             .arg(format!("--config.file={}", config.display()))

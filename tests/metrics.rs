@@ -8,6 +8,8 @@
 
 #[path = "metrics/exposition.rs"]
 mod exposition;
+#[path = "observability/families.rs"]
+mod families;
 #[path = "metrics/hostile.rs"]
 mod hostile;
 #[path = "metrics/invariants.rs"]

@@ -1,10 +1,11 @@
 //! The two formats of one scrape.
 
+use crate::families::{self, Values};
 use crate::openmetrics::parse;
 use crate::sim::{CALLER, Call, D1, D2, TWO, reply};
 use crate::watched::Watched;
 use sipwarden::telemetry::{Format, docs};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A world in which a call has failed over and one has found nobody, with every trace kept.
 fn eventful(metrics: &str) -> Watched {
@@ -103,4 +104,62 @@ fn there_are_none_without_kept_traces_and_none_if_nobody_wants_them() {
     untraced.world.advance(1_500);
     untraced.record();
     assert!(!untraced.scrape(Format::OpenMetrics).contains("trace_id"));
+}
+
+/// Families of which only the usual label sets are there from the start: codes, methods, the set's algorithm.
+const GROWING: [&str; 4] = [
+    "sipwarden_transactions_total",
+    "sipwarden_destination_response_codes_total",
+    "sipwarden_selections_total",
+    "sipwarden_selection_duration_seconds",
+];
+
+/// Every choice of one value for each label, as they are written.
+fn choices(labels: &BTreeMap<String, Values>) -> Vec<Vec<String>> {
+    let closed = labels.iter().filter_map(|(label, values)| Some((label, values.as_ref()?)));
+    closed.fold(vec![vec![]], |choices, (label, values)| {
+        let more = |choice: &Vec<String>| {
+            let with = |value| [choice.clone(), vec![format!("{label}=\"{value}\"")]].concat();
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        choices.iter().flat_map(more).collect()
+    })
+}
+
+#[test]
+fn every_counter_is_there_before_anything_has_happened() {
+    let text = Watched::new(TWO).scrape(Format::Text);
+    let lines = |name: &str| -> Vec<&str> {
+        let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        text.lines().filter(of).collect()
+    };
+    let mut checked = 0;
+    for (name, family) in families::load() {
+        // Configured labels have their values from the configuration: owners, edges, threads.
+        let is_open = |(label, values): (&String, &Values)| {
+            values.is_none() && !["set", "destination", "listener"].contains(&label.as_str())
+        };
+        if family.kind == "gauge" || GROWING.contains(&name.as_str()) || family.labels.iter().any(is_open) {
+            continue;
+        }
+        let series = if family.kind == "histogram" { format!("{name}_count") } else { name };
+        let lines = lines(&series);
+        for choice in choices(&family.labels) {
+            let is_there = lines.iter().any(|line| choice.iter().all(|label| line.contains(label.as_str())));
+            assert!(
+                is_there,
+                "{series} {choice:?} appears only when it is counted, and rate() does not see that"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 200, "only {checked} label sets were looked for");
+    for set in ["", "pbx"] {
+        for code in ["200", "408", "500", "503"] {
+            let line = format!(
+                "sipwarden_transactions_total{{set=\"{set}\",method=\"INVITE\",code=\"{code}\",origin=\"local\"}} 0"
+            );
+            assert!(text.lines().any(|other| other == line), "{line}");
+        }
+    }
 }

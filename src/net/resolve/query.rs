@@ -131,7 +131,7 @@ impl System {
     /// Looks a name up; what cannot be had is filled in from `before`.
     pub async fn look_up(&self, lookup: &Lookup, before: &Memory) -> Answer {
         let Some(sources) = self.sources().await else {
-            return Answer { result: DnsResult::Error, ttl: Duration::ZERO, memory: before.clone() };
+            return kept(before, DnsResult::Error);
         };
         let plain = Service {
             priority: 0,
@@ -148,10 +148,9 @@ impl System {
                 services.truncate(self.max_endpoints);
                 self.serve(&sources, services, Some(ttl), before).await
             }
-            // Whether there are any is not known: those that there were still count.
-            Queried::Failed(result) if before.is_srv => {
-                Answer { result, ttl: Duration::ZERO, memory: before.clone() }
-            }
+            // An address of the name itself says nothing of the services: those that there were still count.
+            Queried::Failed(result) if before.is_srv => kept(before, result),
+            Queried::Nothing if before.is_srv => kept(before, DnsResult::NxDomain),
             // Not every server of a private network answers for SRV records.
             Queried::Nothing | Queried::Failed(_) => self.serve(&sources, vec![plain], None, before).await,
         }
@@ -180,7 +179,7 @@ impl System {
             memory.hosts.insert(Arc::clone(&service.host), addresses.all);
         }
         if memory.hosts.values().all(Vec::is_empty) {
-            return Answer { result, ttl: Duration::ZERO, memory: before.clone() };
+            return kept(before, result);
         }
         Answer { result, ttl, memory }
     }
@@ -231,6 +230,11 @@ impl System {
         *current = Some((Instant::now(), sources.clone()));
         Some(sources)
     }
+}
+
+/// What was had before, because nothing else could be had.
+fn kept(before: &Memory, result: DnsResult) -> Answer {
+    Answer { result, ttl: Duration::ZERO, memory: before.clone() }
 }
 
 /// The addresses of both families together; one that cannot be had keeps what it had.

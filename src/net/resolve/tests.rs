@@ -163,9 +163,28 @@ async fn srv_records_give_hosts_ports_ranks_and_weights() {
     asked.dns.set(PBX_SRV, Kind::Srv, Script::ServFail);
     asked.dns.set_addresses("pbx.example", 60, &[v4(9)]);
     assert_eq!(asked.ask_fully().await, (DnsResult::Error, expected));
-    // Only their absence does, if the name itself has an address.
-    asked.dns.set(PBX_SRV, Kind::Srv, Script::NxDomain);
-    assert_eq!(asked.ask().await, (DnsResult::Ok, at(&[v4(9)], 5060)));
+}
+
+#[tokio::test]
+async fn srv_records_that_vanish_keep_their_endpoints_until_there_are_others() {
+    for vanished in [Script::NxDomain, Script::Nothing, Script::Records(60, vec![srv(0, 0, 0, ".")])] {
+        let mut asked = Asked::new(Family::Auto, (true, false), None);
+        let records = |host: &str| Script::Records(60, vec![srv(10, 3, 5080, host)]);
+        asked.dns.set_addresses("pbx.example", 60, &[v4(9)]);
+        asked.dns.set_addresses("a.example", 60, &[v4(1)]);
+        asked.dns.set_addresses("b.example", 60, &[v4(2)]);
+        asked.dns.set(PBX_SRV, Kind::Srv, vanished.clone());
+        assert_eq!(asked.ask().await, (DnsResult::Ok, at(&[v4(9)], 5060)), "it has had none yet");
+        asked.dns.set(PBX_SRV, Kind::Srv, records("a.example."));
+        let (_, first) = asked.ask_fully().await;
+        assert_eq!((first[0].address, first[0].weight), (at(&[v4(1)], 5080)[0], Some(3)));
+        asked.dns.set(PBX_SRV, Kind::Srv, vanished.clone());
+        for _ in 0..2 {
+            assert_eq!(asked.ask_fully().await, (DnsResult::NxDomain, first.clone()), "{vanished:?}");
+        }
+        asked.dns.set(PBX_SRV, Kind::Srv, records("b.example."));
+        assert_eq!(asked.ask().await, (DnsResult::Ok, at(&[v4(2)], 5080)));
+    }
 }
 
 #[tokio::test]

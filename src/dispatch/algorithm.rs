@@ -64,7 +64,7 @@ pub struct Request {
 pub struct Cursor {
     /// Turns taken, from the worker's offset.
     pub turns: u64,
-    /// Credit of each member by position; empty until it is needed.
+    /// What each member is owed, in parts of a call, by position; empty until it is needed.
     pub credits: Vec<i64>,
 }
 

@@ -341,18 +341,15 @@ pub fn skipped(
     })
 }
 
-/// What each member is owed, which is measured in weights: of other weights nothing is carried on.
+/// What each member is owed.
 fn carry_credits(old_set: &Set, old: &Cursor, set: &Set, table: &Table) -> Vec<i64> {
     if old.credits.is_empty() {
         return vec![];
     }
     let mut credits = vec![0; set.members().len()];
-    for ((position, target), credit) in (0..).zip(old_set.members()).zip(&old.credits) {
+    for (target, credit) in old_set.members().iter().zip(&old.credits) {
         let kept = table.destination(*target).filter(|destination| destination.set == set.id());
         let Some(kept) = kept else { continue };
-        if set.weight(kept.position) != old_set.weight(position) {
-            return vec![];
-        }
         if let Some(slot) = credits.get_mut(kept.position as usize) {
             *slot = *credit;
         }

@@ -55,12 +55,25 @@ struct Shared {
     asked: Vec<(String, Kind)>,
 }
 
+/// Sockets of both transports on one port; any port that is free for UDP may be taken for TCP.
+fn bound(address: SocketAddr) -> (UdpSocket, TcpListener) {
+    for _ in 0..100 {
+        let udp = UdpSocket::bind(address).expect("the address is free (port 53 needs root)");
+        let taken = udp.local_addr().expect("a bound socket has an address");
+        match TcpListener::bind(taken) {
+            Ok(tcp) => return (udp, tcp),
+            Err(error) if address.port() != 0 => panic!("{address} over TCP: {error}"),
+            Err(_) => {}
+        }
+    }
+    panic!("no port is free for UDP and TCP alike");
+}
+
 impl Dns {
     /// Serves at this address, of which port 0 is any; every name is unknown at first.
     pub fn start(address: impl Into<SocketAddr>) -> Self {
-        let udp = UdpSocket::bind(address.into()).expect("the address is free (port 53 needs root)");
+        let (udp, tcp) = bound(address.into());
         let address = udp.local_addr().expect("a bound socket has an address");
-        let tcp = TcpListener::bind(address).expect("the address is free for TCP");
         let shared = Arc::new(Mutex::new(Shared::default()));
         udp.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out can be set");
         tcp.set_nonblocking(true).expect("a listener can be polled");

@@ -18,12 +18,13 @@ pub mod trace;
 
 use std::net::SocketAddr;
 
-/// Identifies a set of destinations for the life of the process; an index into [`names::Names`].
+/// Identifies a set of destinations for as long as anything may be held of it; an index into
+/// [`names::Names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetId(u16);
 
-/// Identifies a destination, that is a pair (set, id), for the life of the process, across
-/// reloads; an index into [`names::Names`].
+/// Identifies a destination, that is a pair (set, id), across reloads and for as long as anything may be
+/// held of it; an index into [`names::Names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target(u32);
 

@@ -6,10 +6,12 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The sets, destinations and listeners of one configuration, with the names of all ids ever given.
+/// The sets, destinations and listeners of one configuration, with the names of all ids that may still be
+/// held.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
-    /// Names of every id since start, so that late events of a removed destination still have one.
+    /// Names of every id that anything may be held under, so that late events of a removed destination
+    /// still have one.
     pub names: Names,
     /// The configured sets, in file order.
     pub sets: Vec<DirectorySet>,

@@ -12,6 +12,10 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is still said of a call when it has ended: its last transactions, and the news of them.
+const LAST_WORDS: Duration = Duration::from_secs(600);
 
 /// One configuration, compiled.
 #[derive(Debug)]
@@ -73,6 +77,21 @@ impl Plan {
             by_mark,
             settings,
         }
+    }
+
+    /// Takes the numbers from names that no configuration has had for longer than anything can be held
+    /// under them. This plan is the one in force.
+    pub fn give_back(&self, names: &mut Names, now: Instant) {
+        let Settings { max_call_age, timer_c, .. } = self.settings;
+        // A call is forgotten a little after its age, and what it answers last is a transaction.
+        let after = max_call_age + max_call_age / 8 + timer_c + LAST_WORDS;
+        let table = &self.table;
+        names.give_back(
+            |target| table.destination(target).is_some(),
+            |set| table.set(set).is_some(),
+            now,
+            after,
+        );
     }
 
     /// The same plan, which has in common with the one before it what is equal. It is for those who

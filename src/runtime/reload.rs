@@ -13,7 +13,7 @@ use crate::proxy::{self, Answers, Interfaces, Listener, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time between looks at the file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -138,6 +138,7 @@ impl Reloader {
         let mut settings = self.on_bound_listeners(&config)?;
         share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
+        self.plan.give_back(&mut names, Instant::now());
         let expanded = settings.expanded(&self.answers);
         let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names).after(&self.plan));
         Ok(Change::Next(Box::new(Next {
@@ -191,6 +192,7 @@ impl Reloader {
         }
         let changes = pairs().flat_map(|(old, new)| self.changes(&old.dispatch, &new.dispatch)).collect();
         let mut names = self.names.clone();
+        self.plan.give_back(&mut names, Instant::now());
         let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names).after(&self.plan));
         Some((Replanned { plan, names }, changes))
     }

@@ -85,6 +85,34 @@ fn a_reset_forgets_states_and_wishes_and_probes_at_once() {
 }
 
 #[test]
+fn a_thousand_reloads_with_other_names_need_no_more_numbers_than_calls_last() {
+    let yaml = |round: u32| {
+        let ids = [1, 2].map(|n| format!("{{id: d{round}-{n}, uri: \"sip:10.0.1.{n}:5060\"}}"));
+        let probe = "probe: {interval: 1h}";
+        format!("{ONE}limits: {{max_call_age: 60s}}\n")
+            .replace("destinations: [", &format!("{probe}\n    destinations: [{}, ", ids.join(", ")))
+    };
+    let mut world = World::new(&yaml(0));
+    let mut highest = 0;
+    for round in 1..=1_000 {
+        world.reload(&yaml(round));
+        world.advance(30_000);
+        for n in [1, 2] {
+            let id = format!("d{round}-{n}");
+            assert_eq!(world.calls(&id), 0, "no call of another moved to {id}");
+            highest = highest.max(world.target(&id).index());
+        }
+        if round % 100 == 1 {
+            establish(&mut world, &format!("long-{round}"), D1);
+            assert_eq!(world.calls(&format!("d{round}-1")), 1);
+        }
+        world.events.clear();
+    }
+    // Some fifteen minutes of two names each half a minute.
+    assert!((50..90).contains(&highest), "{highest}");
+}
+
+#[test]
 fn an_added_destination_is_probed_before_the_others_end_its_unknown() {
     let mut world = World::new(ONE);
     world.reload(TWO);

@@ -158,6 +158,7 @@ impl World {
     /// The configuration with a destination for each endpoint that its names stand for.
     fn plan(&mut self) -> Arc<Plan> {
         let settings = self.settings.expanded(&self.answers);
+        self.expanded.give_back(&mut self.names, self.now);
         Arc::new(Plan::new(settings, &Interfaces::default(), &mut self.names))
     }
 

@@ -222,6 +222,19 @@ impl Caller {
         });
     }
 
+    /// Panics if it does not call any more.
+    pub fn expect_calling(&mut self) {
+        self.process.expect_alive();
+        let ended = self.tally().map_or(0, |tally| tally.successful + tally.failed);
+        assert!(ended < self.count, "all of its {} calls have ended", self.count);
+    }
+
+    /// Has it begin no further call, and waits until those that it has begun have ended.
+    pub fn stop(self) -> Tally {
+        self.process.signal("USR1");
+        self.finish()
+    }
+
     /// Waits until every call has ended.
     pub fn finish(mut self) -> Tally {
         self.process.wait(self.patience);

@@ -11,6 +11,7 @@ use harness::product::{Config, QUICK_PROBE, Sipwarden, usize_of};
 use harness::signpost::{Asker, Invite, Signpost};
 use harness::wait;
 use harness::workspace::Workspace;
+use sipwarden::cli::import::{File, convert};
 use sipwarden::dispatch::kamailio_hash;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -289,6 +290,46 @@ fn what_a_dead_destination_had_goes_to_the_same_one_in_its_place() {
     }
     let priority = rig.homes_of(&ALIKE[8], FEWER);
     assert_eq!(tally(priority.iter().flatten()), BTreeMap::from([("b", 2 * FEWER)]));
+}
+
+/// What is imported from the files that Kamailio runs with, but for the call, which names its set there.
+#[test]
+fn an_import_with_use_default_keeps_slots_and_last_resort() {
+    const USE_DEFAULT: &str = "modparam(\"dispatcher\", \"use_default\", 1)\n";
+    let workspace = Workspace::new("kamailio-default");
+    let mut destinations = ["a", "b", "c", "default"].map(|name| (name, Signpost::start(name)));
+    let lines = destinations.iter().rev().map(|(_, destination)| (destination.address, 0)).collect();
+    let kamailio = Kamailio::start_with(&workspace, &[Choice { algorithm: 0, lines }], USE_DEFAULT);
+    let script = format!(
+        "{USE_DEFAULT}modparam(\"dispatcher\", \"ds_ping_interval\", 1)\nroute {{ ds_select_dst(\"1\", \"0\"); }}\n"
+    );
+    let read = |name: &str| std::fs::read(workspace.path(name)).expect("Kamailio was started with it");
+    let files = [("choice.cfg", script.into_bytes()), ("dispatcher.list", read("dispatcher.list"))]
+        .map(|(name, bytes)| File { name: name.into(), bytes });
+    let imported = convert(&files, true).expect("there are destinations").yaml;
+    let (sip, http) = (address::endpoint(), address::endpoint());
+    let config = format!("workers: 1\nhttp: {{listen: \"{http}\"}}\nlisten: [\"udp://{sip}\"]\n{imported}");
+    let sipwarden = Sipwarden::start(&workspace, &Config::written(&config, sip, http));
+    wait::until_true("sipwarden has probed all", Duration::from_secs(10), || {
+        is(sipwarden.scrape().sum("sipwarden_destination_state", &[("state", "up")]), 4.0)
+    });
+    let (mut asker, theirs) = (Asker::new(), *kamailio.listens.first().expect("there is one"));
+    for gone in [None, Some(1), Some(0), Some(2)] {
+        if let Some((name, destination)) = gone.and_then(|gone: usize| destinations.get_mut(gone)) {
+            destination.kill();
+            kamailio.wait_until_inactive(destination.address);
+            let id = destination.address.to_string();
+            wait::until_true(
+                &format!("sipwarden has noticed that {name} is gone"),
+                Duration::from_secs(10),
+                || is(sipwarden.scrape().sum("sipwarden_destination_up", &[("destination", &id)]), 0.0),
+            );
+        }
+        let [kamailio, ours] = [theirs, sip].map(|proxy| asker.ask(proxy, (0..FEWER).map(invite)));
+        assert_eq!(ours, kamailio, "without {gone:?}");
+        let is_left = ours.iter().all(|home| home == "default");
+        assert_eq!(is_left, gone == Some(2), "the last resort is for when nobody else works: {ours:?}");
+    }
 }
 
 /// Something that the two do differently, on purpose.

@@ -69,9 +69,14 @@ pub struct Kamailio {
 impl Kamailio {
     /// Starts one that listens once for each choice; their sets are numbered from 1.
     pub fn start(workspace: &Workspace, choices: &[Choice]) -> Self {
+        Self::start_with(workspace, choices, "")
+    }
+
+    /// The same with further parameters of modules.
+    pub fn start_with(workspace: &Workspace, choices: &[Choice], parameters: &str) -> Self {
         let control = address::endpoint();
         let listens: Vec<SocketAddr> = choices.iter().map(|_| address::endpoint()).collect();
-        let (mut list, mut config) = (String::new(), HEAD.to_owned());
+        let (mut list, mut config) = (String::new(), format!("{HEAD}{parameters}"));
         let mut route = String::from(
             "request_route {\n\tif (is_method(\"ACK\")) { if (t_check_trans()) t_relay(); exit; }\n\
              \tif (t_precheck_trans()) { t_check_trans(); exit; }\n\tt_check_trans();\n",

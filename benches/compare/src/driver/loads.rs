@@ -31,6 +31,8 @@ pub enum Memory {
     Established,
     /// Growth from the start to when everything that lingers has gone
     Back,
+    /// What it is in the first minute that counts, at its most and in the last, once as much lingers as ever will
+    Flat,
 }
 
 /// One load.
@@ -219,6 +221,12 @@ pub const LOADS: &[Load] = &[
         ..memory("mem_established", "500 calls/s that stay, from second 40 to 80", Memory::Established)
     },
     Load { calls: Some(100_000), ..memory("mem_back", "100,000 calls, then 40 s of rest", Memory::Back) },
+    Load {
+        memory: Some(Memory::Flat),
+        warm_s: 40.0,
+        count_s: 1_800.0,
+        ..paced("soak", "11,000 calls/s for half an hour, half of what one core can", 11_000.0, 10)
+    },
 ];
 
 /// Names for several loads.
@@ -273,6 +281,7 @@ impl Load {
     /// The figures worth a row of the table.
     pub fn figures(&self) -> &'static [&'static str] {
         match (self.memory, self.mode, self.name) {
+            (Some(Memory::Flat), ..) => &["first_mb", "most_mb", "last_mb", "cpu_us", "failed", "retx"],
             (Some(Memory::Back), ..) => &["base_mb", "peak_mb", "after_mb", "kept_mb", "failed"],
             (Some(_), ..) => &["kb_per_call", "base_mb", "failed"],
             (None, Mode::None, _) => &["start_ms", "cpu_util", "pss_mb", "rss_mb"],

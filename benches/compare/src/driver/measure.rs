@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -23,6 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const STEADY: Duration = Duration::from_secs(40);
 /// What `Memory::Back` waits for: the longest that a transaction lingers is 32 s.
 const REST: Duration = Duration::from_secs(40);
+
+/// Between two samples of `Memory::Flat`.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What all runs share.
 pub struct Rig<'a> {
@@ -157,7 +161,11 @@ impl Rig<'_> {
             std::thread::sleep(STEADY.saturating_sub(go.elapsed()));
             middle = Some((memory().0, go.elapsed()));
         }
-        generator.expect("counted", patience(load.count_s))?;
+        let counted = |generator: &mut Process| generator.expect("counted", patience(load.count_s));
+        let minutes = match load.memory {
+            Some(Memory::Flat) => sampled_while(|| memory().0, || counted(generator))?,
+            Some(_) | None => counted(generator).map(|()| vec![])?,
+        };
         let after = Sample::take(pid, self.place.proxy_core);
         let peak = memory();
         let end = go.elapsed();
@@ -180,9 +188,32 @@ impl Rig<'_> {
                 let rested = memory().0;
                 put.extend([("after_mb", rested), ("kept_mb", rested - base.0)]);
             }
+            (Some(Memory::Flat), ..) => {
+                let most = minutes.iter().copied().fold(0.0, f64::max);
+                put.extend([("first_mb", minutes.first().copied().unwrap_or_default()), ("most_mb", most)]);
+                put.insert("last_mb", peak.0);
+            }
             (Some(Memory::Established) | None, ..) => {}
         }
         record.generator = Some(report);
         Ok(())
     }
+}
+
+/// Takes a sample at once and every minute while something else goes on.
+fn sampled_while(sample: impl Fn() -> f64 + Send, other: impl FnOnce() -> Result<()>) -> Result<Vec<f64>> {
+    std::thread::scope(|scope| {
+        let (over, ending) = std::sync::mpsc::channel::<()>();
+        let sampler = scope.spawn(move || {
+            let mut samples = vec![sample()];
+            while ending.recv_timeout(MINUTE) == Err(RecvTimeoutError::Timeout) {
+                samples.push(sample());
+            }
+            samples
+        });
+        let ended = other();
+        drop(over);
+        let samples = sampler.join().map_err(|_| anyhow::anyhow!("memory could not be read"))?;
+        ended.map(|()| samples)
+    })
 }

@@ -1,6 +1,7 @@
 //! Plays a fixed number of calls, for a profiler that counts (`scripts/instructions.sh`):
 //!
 //! - `instructions core CALLS`: through a core in memory;
+//! - `instructions scrape SCRAPES`: of 1,000 destinations, all of which have had a call, in memory;
 //! - `instructions udp CALLS WORKERS PROFILER…`: through the real binary, started by that command,
 //!   over loopback;
 //! - `instructions traced CALLS WORKERS PROFILER…`: the same, with the spans of every call exported
@@ -18,13 +19,14 @@ use harness::collector::Collector;
 use ladder::Ladder;
 use rig::{Rig, Shape};
 
-const USAGE: &str = "usage: instructions core CALLS | instructions udp|traced CALLS WORKERS PROFILER…";
+const USAGE: &str = "usage: instructions core CALLS | instructions scrape SCRAPES | instructions udp|traced CALLS WORKERS PROFILER…";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["core", calls] => core(number(calls)),
+        ["scrape", scrapes] => scrape(number(scrapes)),
         ["udp", calls, workers, profiler @ ..] => {
             udp(number(calls), number(workers), None, profiler);
         }
@@ -44,6 +46,13 @@ fn number(word: &str) -> u64 {
 fn core(calls: u64) {
     let mut rig = Rig::new(Shape::default());
     (0..calls).for_each(|_| rig.call());
+    rig.end();
+}
+
+fn scrape(scrapes: u64) {
+    let mut rig = Rig::new(Shape { destinations: 1_000, ..Shape::default() });
+    (0..1_000).for_each(|_| rig.call());
+    (0..scrapes).for_each(|_| _ = std::hint::black_box(rig.scrape()));
     rig.end();
 }
 

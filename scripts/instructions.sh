@@ -5,6 +5,7 @@
 #   core    a core in memory with its telemetry; the parties around it are not counted
 #   udp     the whole process with one worker, over loopback; the kernel is not counted
 #   traced  the same, with the spans of every call exported over HTTP
+#   scrape  a scrape of 1,000 destinations at metrics.detail auto, in memory, instead of a call
 #
 # Each is played at two lengths and the difference is divided by the calls between them, so that
 # start and end cancel out. More than 3 % above the baseline is a failure; --bless writes a new
@@ -19,6 +20,7 @@ core_calls=(4000 8000)
 # Few enough that no timer of theirs runs out meanwhile, which the run checks.
 udp_calls=(100 500)
 traced_calls=(100 500)
+scrape_calls=(2 6)
 
 fail() {
   echo "instructions.sh: $*" >&2
@@ -50,9 +52,12 @@ counted() { sed -n 's/^\(summary\|totals\): *//p' "$1" | tail -n 1; }
 export MALLOC_MMAP_THRESHOLD_=8192
 profile=(valgrind --tool=callgrind "--callgrind-out-file=$work/out")
 
-core() { # CALLS
-  "${profile[@]}" --collect-atstart=no "--toggle-collect=*instructions::rig::product::*" \
-    "$program" core "$1" >"$work/log" 2>&1 || fail "the run in memory failed: $(tail -n 20 "$work/log")"
+core() { in_memory core "$1" '*'; }
+scrape() { in_memory scrape "$1" 'scrape*'; }
+
+in_memory() { # NAME COUNT FUNCTIONS
+  "${profile[@]}" --collect-atstart=no "--toggle-collect=*instructions::rig::product::$3" \
+    "$program" "$1" "$2" >"$work/log" 2>&1 || fail "the run in memory failed: $(tail -n 20 "$work/log")"
   counted "$work/out"
 }
 
@@ -87,28 +92,35 @@ fi
 
 status=0
 lines=()
-for name in core udp traced; do
+declare -A counts
+for name in core udp traced scrape; do
   calls="${name}_calls[@]"
   count=$(per_call "$name" "${!calls}")
   lines+=("$machine $name $count")
+  counts[$name]=$count
   was=$(awk -v machine="$machine" -v name="$name" '$1 == machine && $2 == name { print $3 }' "$baseline")
   if [ "$mode" = bless ]; then
-    echo "$name: $count instructions per call${was:+, $was before}"
+    echo "$name: $count instructions${was:+, $was before}"
     continue
   elif [ -z "$was" ]; then
-    echo "$name: $count instructions per call, but $baseline has no line for $machine: run ./scripts/instructions.sh --bless"
+    echo "$name: $count instructions, but $baseline has no line for $machine: run ./scripts/instructions.sh --bless"
     status=1
     continue
   fi
   change=$(awk -v count="$count" -v was="$was" 'BEGIN { printf "%+.2f", (count / was - 1) * 100 }')
-  echo "$name: $count instructions per call, $change % of the baseline's $was"
+  echo "$name: $count instructions, $change % of the baseline's $was"
   if [ $((count * 100)) -gt $((was * (100 + tolerance))) ]; then
-    echo "$name: a call has become more than $tolerance % dearer. Make it cheaper; or, if it is worth it, say why in the commit and run ./scripts/instructions.sh --bless"
+    echo "$name: it has become more than $tolerance % dearer. Make it cheaper; or, if it is worth it, say why in the commit and run ./scripts/instructions.sh --bless"
     status=1
   elif [ $((count * 100)) -lt $((was * (100 - tolerance))) ]; then
-    echo "$name: a call has become more than $tolerance % cheaper. Run ./scripts/instructions.sh --bless, so that it stays so"
+    echo "$name: it has become more than $tolerance % cheaper. Run ./scripts/instructions.sh --bless, so that it stays so"
   fi
 done
+
+if [ $((counts[traced] * 100)) -gt $((counts[udp] * 110)) ]; then
+  echo "traced: spans of every call cost more than a tenth of it"
+  status=1
+fi
 
 if [ "$mode" = bless ]; then
   others=$(grep -v -e '^#' -e "^$machine " "$baseline" || true)

@@ -165,11 +165,7 @@ impl Rig {
 
     /// A whole scrape: snapshot and text; how long the text is.
     pub fn scrape(&self) -> usize {
-        let snapshot = self.core.snapshot(self.now, Detail::Metrics);
-        self.telemetry
-            .render(vec![snapshot], Surroundings::default(), Format::OpenMetrics)
-            .map(|piece| piece.len())
-            .sum()
+        product::scrape(&self.core, &self.telemetry, self.now)
     }
 
     /// Spans that found the queue full.
@@ -221,8 +217,9 @@ impl Rig {
 /// The product's part of a step.
 mod product {
     use sipwarden::facts::Hop;
+    use sipwarden::facts::snapshot::{Detail, Surroundings};
     use sipwarden::proxy::{Core, Input};
-    use sipwarden::telemetry::Recorder;
+    use sipwarden::telemetry::{Format, Recorder, Telemetry};
     use std::time::Instant;
 
     #[inline(never)]
@@ -241,6 +238,13 @@ mod product {
             Some(recorder) => core.outbox().tell_events(|event| recorder.record(event)),
             None => core.outbox().tell_events(|_| {}),
         }
+    }
+
+    #[inline(never)]
+    pub fn scrape(core: &Core, telemetry: &Telemetry, now: Instant) -> usize {
+        let snapshot = core.snapshot(now, Detail::Metrics);
+        let pieces = telemetry.render(vec![snapshot], Surroundings::default(), Format::OpenMetrics);
+        pieces.map(|piece| piece.len()).sum()
     }
 }
 

@@ -365,7 +365,7 @@ section! {
         otlp: Option<String> = None, restart true;
         /// grpc (usually port 4317) or http (usually port 4318).
         protocol: OtlpProtocol = OtlpProtocol::Grpc, restart true;
-        /// Share of unremarkable calls kept. Errors, failovers and slow calls are always kept, up to 200 a second for each worker.
+        /// Share of unremarkable calls kept. Errors, failovers and slow calls are always kept, up to 200 a second for each worker, and the first dozen of each destination.
         ratio: f64 = 1.0, from 0.0 => 1.0, restart true;
         /// The same for probes.
         probe_ratio: f64 = 0.01, from 0.0 => 1.0, restart true;

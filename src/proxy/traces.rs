@@ -168,7 +168,7 @@ impl Tracing {
             let Traced { span: server, parent } = traced;
             let is_sampled =
                 parent.is_some_and(|parent| parent.is_sampled) || is_in_share(server.trace(), self.ratio);
-            Carried::Ours { server, is_sampled, keeps_state: is_believed }
+            Carried::Ours { server, is_sampled, keeps_state: is_believed && parent.is_some() }
         } else {
             self.carried_without_span(from)
         }

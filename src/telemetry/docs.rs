@@ -24,16 +24,20 @@ pub fn metrics() -> String {
         from the first scrape with value 0, so `rate()` and `increase()` see the first event; series of a\n\
         destination or set that a reload removes vanish with it. Of the exact status codes only the usual\n\
         ones exist from the start, of algorithms only the set's own; others appear when they happen.\n\n\
-        A counter or histogram only ever grows by events; a gauge is built at scrape from what is.\n\n\
+        A counter or histogram only ever grows by events, apart from `destination=\"other\"` at a reload (see\n\
+        below); a gauge is built at scrape from what is.\n\n\
         `metrics.detail` says how much is told of each destination; a family is there from the detail on\n\
         that its column *detail* names. At `state` the labels `method` and `algorithm` are summed over, and\n\
         a destination has at most 40 series. `auto` is the richest detail whose series fit into\n\
         `metrics.max_series`; `sipwarden check` prints it. Where even that is too much, the families listed\n\
         as label values of `sipwarden_metric_series_dropped_total` tell only the first destinations apart and\n\
         sum up the others of a set as `destination=\"other\"`; a label set that appears later than the first\n\
-        scrape and finds no room is summed up under `other` likewise. States, sets and probes never are.\n\n\
+        scrape and finds no room is summed up under `other` likewise. States, sets and probes never are.\n\
+        A reload that changes which destinations are told apart moves what they have counted into or out of\n\
+        `other`: its rates are wrong for the window that has the reload in it.\n\n\
         `acl`, `rate_limit` and `rate_limited` are words of features that this version does not have:\n\
-        their series stay at 0. Every other series moves.\n\n\
+        their series stay at 0, and so does `selection_failures_total{reason=\"empty\"}`, because a set without\n\
+        destinations is refused. Of families with several labels not every combination can occur.\n\n\
         The last two columns name what says the same, or nearly, in Kamailio and in Envoy or HAProxy.\n",
     );
     for (name, rows) in GROUPS {
@@ -73,7 +77,12 @@ fn row(page: &mut String, spec: &Spec) {
     let (name, unit, labels) = (spec.full_name(), spec.unit().unwrap_or_default(), labels.join(" "));
     let is_of_destination = spec.scope == Scope::Destination || spec.family == Family::FailoverEdges;
     let detail = if is_of_destination { least(spec).as_str() } else { "" };
-    let exemplars = if exemplars::FAMILIES.contains(&spec.family) { " Has exemplars." } else { "" };
+    let exemplars = match spec.family {
+        // The spans of a request are kept or not when it ends, long after it was passed on.
+        Family::ForwardDelay => " Has exemplars, of responses.",
+        family if exemplars::FAMILIES.contains(&family) => " Has exemplars.",
+        _ => "",
+    };
     let (kamailio, others) = (code(spec.kamailio), code(spec.others));
     let _ = writeln!(
         page,

@@ -70,12 +70,14 @@ impl Reloads {
 
     fn applied(&self, trigger: ReloadTrigger, applied: &ConfigApplied, before: u64) -> Span {
         let span = self.ended(trigger, "ok", before, applied.hash);
-        span.record("sipwarden.destinations.added", applied.added);
-        span.record("sipwarden.destinations.removed", applied.removed);
-        span.record("sipwarden.destinations.kept", applied.kept);
-        span.record("sipwarden.destinations.changed", applied.changed);
-        span.record("sipwarden.sets.added", applied.sets_added);
-        span.record("sipwarden.sets.removed", applied.sets_removed);
+        // An unsigned number would become a text, because OTLP knows signed ones only.
+        let count = |name: &'static str, count: u32| _ = span.record(name, i64::from(count));
+        count("sipwarden.destinations.added", applied.added);
+        count("sipwarden.destinations.removed", applied.removed);
+        count("sipwarden.destinations.kept", applied.kept);
+        count("sipwarden.destinations.changed", applied.changed);
+        count("sipwarden.sets.added", applied.sets_added);
+        count("sipwarden.sets.removed", applied.sets_removed);
         span
     }
 

@@ -133,6 +133,18 @@ fn both_continues_a_trusted_trace_through_us() {
 }
 
 #[test]
+fn what_stands_beside_a_traceparent_that_is_none_does_not_go_on_beside_ours() {
+    for broken in [format!("{THEIRS}\r\nTraceparent: {THEIRS}"), THEIRS.to_uppercase()] {
+        let mut world = propagating("both", "192.0.2.7");
+        let lines = format!("Traceparent: {broken}\r\nTracestate: vendor=1\r\n");
+        world.receive(CALLER, &Call::new("broken").request_with("INVITE", &lines));
+        let invite = world.sent_to(D1, "INVITE");
+        assert_eq!(context(&invite).1, None, "W3C Trace Context §3.3");
+        assert_ne!(parsed(&invite).span.trace(), THEIR_TRACE);
+    }
+}
+
+#[test]
 fn a_doubled_or_broken_traceparent_begins_a_trace_of_our_own() {
     for broken in [format!("{THEIRS}\r\nTraceparent: {THEIRS}"), THEIRS.to_uppercase(), String::new()] {
         let mut world = propagating("accept", "192.0.2.7");

@@ -3,11 +3,12 @@
 //! A pure function of the record and the trace id, so all transactions of a trace agree by chance
 //! alone and a replay decides the same.
 
-use crate::facts::Method;
 use crate::facts::event::{Origin, ProbeRecord};
 use crate::facts::record::TransactionRecord;
 use crate::facts::trace::is_in_share;
+use crate::facts::{Method, Target};
 use crate::telemetry::values::Decision;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,11 +33,17 @@ pub fn of_transaction(record: &TransactionRecord, slow: Duration, ratio: f64) ->
 /// the calls nor the collector have to pay for those.
 const PER_SECOND: u32 = 200;
 
+/// Of these, however many there are, the first at each destination: what ejects it is among them even
+/// while another one fails by the thousand.
+const PER_DESTINATION: u8 = 12;
+
 /// How many more transactions may be kept in this second for what happened in them.
 #[derive(Debug, Default)]
 pub struct Budget {
     second: Option<Instant>,
     used: u32,
+    /// Of those that were tried at each destination.
+    used_at: HashMap<Target, u8>,
 }
 
 impl Budget {
@@ -52,14 +59,27 @@ impl Budget {
         }
         let now = record.ended;
         if self.second.is_none_or(|since| now.saturating_duration_since(since) >= SECOND) {
-            *self = Self { second: Some(now), used: 0 };
+            (self.second, self.used) = (Some(now), 0);
+            self.used_at.clear();
         }
         self.used = self.used.saturating_add(1);
-        if self.used <= PER_SECOND || by_ratio(record.span.trace(), ratio).is_kept() {
+        let is_first = self.is_among_the_first(record);
+        if is_first || self.used <= PER_SECOND || by_ratio(record.span.trace(), ratio).is_kept() {
             decision
         } else {
             Decision::OverLimit
         }
+    }
+
+    /// Whether few of this second have been tried where this one was.
+    fn is_among_the_first(&mut self, record: &TransactionRecord) -> bool {
+        let mut is_first = false;
+        for target in record.attempts.iter().filter_map(|attempt| attempt.target) {
+            let used = self.used_at.entry(target).or_default();
+            is_first |= *used < PER_DESTINATION;
+            *used = used.saturating_add(1);
+        }
+        is_first
     }
 }
 
@@ -124,6 +144,22 @@ mod tests {
         assert!((PER_SECOND as usize + 1..1_000).contains(&by_chance), "{by_chance}");
         let record = samples::answered_call(base, 1);
         assert_eq!(budget.limit(Decision::Discarded, &record, 0.0), Decision::Discarded);
+    }
+
+    #[test]
+    fn the_first_failures_of_a_destination_are_kept_while_others_flood() {
+        let (base, mut budget) = (Instant::now(), Budget::default());
+        let mut kept = |target: usize, count: u64| {
+            let kept = (0..count).filter(|_| {
+                let mut record = samples::answered_call(base, u128::MAX);
+                record.attempts[0].target = Some(Target::new(target));
+                budget.limit(Decision::KeptError, &record, 0.0).is_kept()
+            });
+            kept.count()
+        };
+        assert_eq!(kept(0, 1_000), PER_SECOND as usize);
+        assert_eq!(kept(1, 50), usize::from(PER_DESTINATION));
+        assert_eq!(kept(1, 1_000), 0);
     }
 
     #[test]

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_first_failures_of_a_destination_are_kept_while_others_flood() {
         let (base, mut budget) = (Instant::now(), Budget::default());
-        let mut kept = |target: usize, count: u64| {
+        let mut kept = |target: u32, count: u64| {
             let kept = (0..count).filter(|_| {
                 let mut record = samples::answered_call(base, u128::MAX);
                 record.attempts[0].target = Some(Target::new(target));

@@ -306,7 +306,7 @@ impl Means {
         match turn {
             Turn::First => {
                 selection.met_full |= open.len() < members.len();
-                let key = algorithm.order(request);
+                let key = request.key.unwrap_or(request.nonce);
                 let usable = without_slow(set, open, verdicts, key, ask.now, not_slow);
                 algorithm.first(&candidates(usable), request, cursors.get_mut(set.id().index())?)
             }

@@ -63,24 +63,40 @@ impl Set {
         // Kamailio hashes over all of them, whatever their priority.
         let mut tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, warnings) };
         if manner.common.use_default && !compat {
-            set.last_resort(&mut tiers);
+            last_resort(&mut tiers);
         }
         let weights = set.weights(&rows, choice);
         let is_limited = choice.algorithm.as_ref().map(|(number, _)| *number == 10);
         let mut ids = BTreeSet::new();
-        for ((row, priority), weight) in rows.iter().zip(tiers).zip(weights) {
+        let mut left_out = vec![];
+        for (index, ((row, priority), weight)) in rows.iter().zip(tiers).zip(weights).enumerate() {
             let position = Position { priority, weight, is_limited };
             match convert(row, position, manner.common, listeners, &mut ids) {
                 Ok(destination) => set.destinations.push(destination),
                 Err(reason) => {
+                    left_out.push(index);
                     let text = format!("{} left out: {reason}", shown(&row.uri));
                     set.comments.push(format!("{}: {text}", row.place));
                     warnings.push(Warning { place: row.place.clone(), text });
                 }
             }
         }
-        if manner.common.use_default && compat {
-            set.set_default_apart();
+        let default = rows.len().checked_sub(1).filter(|last| manner.common.use_default && *last > 0);
+        if compat {
+            let is_slot = |index: &&usize| Some(**index) != default;
+            if let Some(row) = left_out.iter().find(is_slot).and_then(|index| rows.get(*index)) {
+                set.slots_differ(row, warnings);
+            }
+        }
+        match default {
+            Some(last) if left_out.contains(&last) => set.comments.push(
+                "use_default: the last one, which Kamailio tried when no other works, is left out".into(),
+            ),
+            Some(_) if compat => set.set_default_apart(),
+            Some(_) => set.comments.push(
+                "use_default: the last one is tried when no other works, so it has a tier of its own".into(),
+            ),
+            None => {}
         }
         for (place, text) in &choice.conflicts {
             set.comments.push(format!("{place}: {text}"));
@@ -177,14 +193,13 @@ impl Set {
         tiers
     }
 
-    /// The last destination is not chosen as long as another one is left.
-    fn last_resort(&mut self, tiers: &mut [u32]) {
-        let lowest = tiers.iter().copied().max().unwrap_or(0);
-        if let [_, .., last] = tiers {
-            *last = lowest + 1;
-            let text = "use_default: the last one is tried when no other works, so it has a tier of its own";
-            self.comments.push(text.into());
-        }
+    /// Says that what is left out had a slot, so that the hash leads elsewhere.
+    fn slots_differ(&mut self, row: &Row, warnings: &mut Vec<Warning>) {
+        let text = "what is left out has a slot in Kamailio's hash, unless Kamailio leaves it out too, and none here: nearly \
+                    every key goes to another destination than in Kamailio";
+        self.comments.push(text.into());
+        let text = format!("set {}: {text}", self.number);
+        warnings.push(Warning { place: row.place.clone(), text });
     }
 
     /// Slots are counted without the last destination, which a tier cannot express: all tiers share them.
@@ -323,6 +338,14 @@ fn write_members(
     failover.extend(choice.limit.map(|limit| ("max_attempts", limit.min(MAX_ATTEMPTS).to_string())));
     if !failover.is_empty() {
         page.line(2, &format!("failover: {}", flow(&failover)));
+    }
+}
+
+/// The last destination is not chosen as long as another one is left.
+fn last_resort(tiers: &mut [u32]) {
+    let lowest = tiers.iter().copied().max().unwrap_or(0);
+    if let [_, .., last] = tiers {
+        *last = lowest + 1;
     }
 }
 

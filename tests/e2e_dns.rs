@@ -173,6 +173,22 @@ fn a_restarted_container_gets_its_calls_at_its_new_address_with_series_and_wish_
 }
 
 #[test]
+fn a_name_whose_srv_query_is_dropped_or_fails_gets_calls_at_port_5060() {
+    for script in [Script::Silence, Script::ServFail] {
+        let workspace = Workspace::new("dns-no-srv");
+        let dns = server();
+        let at = SocketAddr::new(address::host().into(), 5060);
+        let callee = Callee::start_at(&workspace, "callee", Transport::Udp, Duration::ZERO, at);
+        dns.set_addresses(NAME, 1, &[callee.address.ip()]);
+        dns.set("_sip._udp.pbx.example", Kind::Srv, script.clone());
+        let sipwarden =
+            Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}")), dns.address.ip());
+        sipwarden.wait_until_up("pbx", 1);
+        Calls::to(sipwarden.sip, 20, 40).make(&workspace).expect_all_successful();
+    }
+}
+
+#[test]
 fn an_srv_name_that_does_not_resolve_is_down_until_it_does() {
     let workspace = Workspace::new("dns-srv");
     let dns = server();

@@ -218,7 +218,7 @@ fn samples(now: Instant) -> Vec<Row> {
             ],
         ),
         (
-            Event::NameResolved { name: "a".into(), result: DnsResult::Ok, took: MS },
+            Event::NameResolved { name: "a".into(), result: DnsResult::Ok, addresses: 1, took: MS },
             &[r#"dns_resolutions_total{result="ok"}"#, "dns_resolution_seconds_count"],
         ),
         (Event::AddressesChanged { target: A, addresses: vec![] }, &["destination_address_changes_total{D}"]),

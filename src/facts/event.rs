@@ -110,8 +110,8 @@ pub enum Event {
     DialogEnded { target: Target, lasted: Duration },
     /// A dialog without a BYE reached `limits.max_call_age` and was forgotten.
     DialogExpired { set: SetId },
-    /// A name was looked up.
-    NameResolved { name: Arc<str>, result: DnsResult, took: Duration },
+    /// A name was looked up; how many addresses it stands for, those known before included.
+    NameResolved { name: Arc<str>, result: DnsResult, addresses: usize, took: Duration },
     /// A destination's addresses changed.
     AddressesChanged { target: Target, addresses: Vec<SocketAddr> },
     /// The name of a configured destination stands for other endpoints than before, each of which is

@@ -177,7 +177,8 @@ impl Warden {
     /// A look-up ended.
     pub fn on_resolved(&mut self, engine: &mut Engine, resolution: Resolution, now: Instant) {
         let Resolution { lookup, result, found, took } = resolution;
-        engine.outbox.event(Event::NameResolved { name: Arc::clone(&lookup.name), result, took });
+        let (name, addresses) = (Arc::clone(&lookup.name), found.len());
+        engine.outbox.event(Event::NameResolved { name, result, addresses, took });
         let addresses: Vec<SocketAddr> = found.iter().map(|found| found.address).collect();
         for target in self.health.on_resolved(&lookup, &addresses, result != DnsResult::Ok, now) {
             engine.outbox.event(Event::AddressesChanged { target, addresses: addresses.clone() });

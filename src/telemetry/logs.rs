@@ -212,11 +212,15 @@ impl Writer {
                 trace!(set, destination, ?lasted, "dialog ended");
             }
             Event::DialogExpired { set } => debug!(set = line.set(*set), "dialog without a BYE forgotten"),
-            Event::NameResolved { name, result, took } => match result {
-                DnsResult::Ok => debug!(name = %Safe(name), ?took, "name resolved"),
-                DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error => {
+            Event::NameResolved { name, result, addresses, took } => match (result, addresses) {
+                (DnsResult::Ok, _) => debug!(name = %Safe(name), ?took, "name resolved"),
+                (DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error, 0) => {
                     line.warned();
-                    warn!(name = %Safe(name), %result, ?took, "name not resolved, addresses known before stay");
+                    warn!(name = %Safe(name), %result, ?took, "name not resolved, it has no address");
+                }
+                (DnsResult::NxDomain | DnsResult::Timeout | DnsResult::Error, _) => {
+                    line.warned();
+                    warn!(name = %Safe(name), %result, addresses, ?took, "name not resolved in full, known addresses count");
                 }
             },
             Event::AddressesChanged { target, addresses } => {
@@ -511,6 +515,8 @@ mod tests {
     #[test]
     fn the_manual_lists_what_is_told() {
         let manual = include_str!("../../docs/logs.md");
+        let (result, took) = (DnsResult::NxDomain, Duration::from_secs(1));
+        let looked_up = |addresses| Event::NameResolved { name: "a".into(), result, addresses, took };
         for event in [
             refused(b"x"),
             Event::SetChanged { set: SetId::new(0), all_down: true },
@@ -520,6 +526,8 @@ mod tests {
             Event::ReloadUnchanged { trigger: ReloadTrigger::Api },
             Event::DrainStarted { unfinished: 1 },
             Event::DrainEnded { cancelled: 1 },
+            looked_up(0),
+            looked_up(1),
         ] {
             let (lines, _) = told("info", std::slice::from_ref(&event));
             let message = lines[0]["message"].as_str().unwrap();
@@ -531,6 +539,22 @@ mod tests {
                 assert!(is_listed || is_common, "{field}={value} of {message}");
             }
         }
+    }
+
+    #[test]
+    fn a_name_in_vain_is_told_with_the_addresses_that_count_all_the_same() {
+        let event = |addresses| Event::NameResolved {
+            name: "pbx.example".into(),
+            result: DnsResult::Timeout,
+            addresses,
+            took: Duration::from_secs(1),
+        };
+        let (lines, _) = told("info", &[event(0), event(2)]);
+        let messages: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+        let expected =
+            ["name not resolved, it has no address", "name not resolved in full, known addresses count"];
+        assert_eq!(messages, expected);
+        assert_eq!((&lines[0]["addresses"], &lines[1]["addresses"]), (&Value::Null, &2.into()));
     }
 
     #[test]

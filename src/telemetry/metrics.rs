@@ -254,7 +254,7 @@ impl Metrics {
                 }
             }
             Event::DialogExpired { set } => count_set(index, *set, F::DialogsExpired, &[]),
-            Event::NameResolved { name: _, result, took } => {
+            Event::NameResolved { name: _, result, addresses: _, took } => {
                 process.count(F::Resolutions, &[*result as usize]);
                 process.observe(F::ResolutionTime, &[], *took);
             }

@@ -18,10 +18,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Age at which `/etc/resolv.conf` and `/etc/hosts` are read again.
 const SYSTEM_AGE: Duration = Duration::from_secs(10);
+/// Longest time for one attempt at a query: with it there are several within that of a look-up, whatever
+/// `/etc/resolv.conf` says.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time for the query for SRV records, attempts and search domains included. Some servers and
+/// firewalls drop it; the rest of a look-up's time is for the addresses of the name itself.
+const SRV_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time that an entry of the hosts file counts for, which has none of its own.
 const HOSTS_TTL: Duration = SYSTEM_AGE;
 
@@ -225,6 +231,7 @@ impl System {
         // Each look-up is due because the answer before it has expired.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = options.timeout.min(ATTEMPT_TIMEOUT);
         let hosts = if self.servers.is_some() { Hosts::default() } else { hosts_of_system() };
         let sources = Sources { resolver: builder.build().ok()?, hosts: Arc::new(hosts) };
         *current = Some((Instant::now(), sources.clone()));
@@ -296,7 +303,8 @@ impl Sources {
             }),
             _ => None,
         };
-        self.ask(&name, RecordType::SRV, read).await
+        let asked = timeout(SRV_TIMEOUT, self.ask(&name, RecordType::SRV, read)).await;
+        asked.unwrap_or(Queried::Failed(DnsResult::Timeout))
     }
 
     async fn ask<T>(&self, name: &str, of: RecordType, read: impl Fn(&RData) -> Option<T>) -> Queried<T> {

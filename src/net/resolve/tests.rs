@@ -202,6 +202,16 @@ async fn without_srv_records_the_name_itself_counts_on_port_5060() {
 }
 
 #[tokio::test]
+async fn a_query_for_srv_records_that_is_dropped_leaves_time_for_the_addresses() {
+    let mut asked = Asked::new(Family::Auto, (true, false), None);
+    asked.dns.set(PBX_SRV, Kind::Srv, Script::Silence);
+    asked.dns.set_addresses("pbx.example", 60, &[v4(1)]);
+    let began = Instant::now();
+    assert_eq!(asked.ask().await.1, at(&[v4(1)], 5060));
+    assert!(began.elapsed() < Duration::from_secs(6), "all attempts took {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn only_an_answer_that_is_not_empty_removes_an_address() {
     let mut asked = Asked::new(Family::Auto, (true, false), Some(5060));
     assert_eq!(asked.ask().await, (DnsResult::NxDomain, vec![]));

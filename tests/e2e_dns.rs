@@ -185,6 +185,8 @@ fn a_name_whose_srv_query_is_dropped_or_fails_gets_calls_at_port_5060() {
             Sipwarden::start_with_dns(&workspace, &config(&format!("sip:{NAME}")), dns.address.ip());
         sipwarden.wait_until_up("pbx", 1);
         Calls::to(sipwarden.sip, 20, 40).make(&workspace).expect_all_successful();
+        let stale = sipwarden.scrape().sum("sipwarden_destination_dns_stale", &[("set", "pbx")]);
+        assert!(is(stale, 1.0), "{script:?}: nobody knows whether there are SRV records");
     }
 }
 

@@ -115,7 +115,7 @@ pub struct DestinationSnapshot {
     pub name: Option<Arc<str>>,
     /// When that was last found to stand for these addresses.
     pub resolved: Option<Instant>,
-    /// Whether the last resolution failed and the addresses are older ones kept.
+    /// Whether the last resolution failed, in whole or in part, though there are addresses.
     pub dns_stale: bool,
     /// Weight, 0 to 65,535.
     pub weight: u32,

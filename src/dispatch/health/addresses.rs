@@ -11,7 +11,7 @@ pub struct Answer {
     pub addresses: Vec<SocketAddr>,
     /// When that came.
     pub answered: Option<Instant>,
-    /// Whether a later look-up failed.
+    /// Whether the last look-up failed, in whole or in part.
     pub is_stale: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Addresses {
     pub best: Option<SocketAddr>,
     /// When its name was last found to stand for them; `None` for a literal address.
     pub answered: Option<Instant>,
-    /// Whether a later look-up failed, so that these are older ones.
+    /// Whether the last look-up failed, in whole or in part, so that there may be others by now.
     pub is_stale: bool,
 }
 

@@ -53,7 +53,7 @@ struct Service {
 /// What a look-up gave.
 #[derive(Debug)]
 pub struct Answer {
-    /// How it ended: ok only if nothing had to be filled in.
+    /// How it ended: ok only if everything was answered and nothing had to be filled in.
     pub result: DnsResult,
     /// How long it may be kept.
     pub ttl: Duration,
@@ -157,8 +157,14 @@ impl System {
             // An address of the name itself says nothing of the services: those that there were still count.
             Queried::Failed(result) if before.is_srv => kept(before, result),
             Queried::Nothing if before.is_srv => kept(before, DnsResult::NxDomain),
-            // Not every server of a private network answers for SRV records.
-            Queried::Nothing | Queried::Failed(_) => self.serve(&sources, vec![plain], None, before).await,
+            Queried::Nothing => self.serve(&sources, vec![plain], None, before).await,
+            // Not every server of a private network answers for SRV records; whether there are some is
+            // to be found out all the same.
+            Queried::Failed(failure) => {
+                let answer = self.serve(&sources, vec![plain], None, before).await;
+                let result = if answer.result == DnsResult::Ok { failure } else { answer.result };
+                Answer { result, ..answer }
+            }
         }
     }
 

@@ -189,9 +189,7 @@ async fn srv_records_that_vanish_keep_their_endpoints_until_there_are_others() {
 
 #[tokio::test]
 async fn without_srv_records_the_name_itself_counts_on_port_5060() {
-    for script in
-        [Script::NxDomain, Script::Nothing, Script::ServFail, Script::Records(60, vec![srv(0, 0, 0, ".")])]
-    {
+    for script in [Script::NxDomain, Script::Nothing, Script::Records(60, vec![srv(0, 0, 0, ".")])] {
         let mut asked = Asked::new(Family::Auto, (true, false), None);
         asked.dns.set(PBX_SRV, Kind::Srv, script.clone());
         asked.dns.set_addresses("pbx.example", 60, &[v4(1)]);
@@ -202,12 +200,32 @@ async fn without_srv_records_the_name_itself_counts_on_port_5060() {
 }
 
 #[tokio::test]
+async fn whether_there_are_srv_records_is_asked_again_soon_if_the_server_cannot_tell() {
+    let settings = DnsSettings { min_ttl: Duration::from_millis(300), ..settings(Family::Auto) };
+    let (dns, _list, mut reported) = followed(settings, vec![lookup(PBX, None)]);
+    dns.set(PBX_SRV, Kind::Srv, Script::ServFail);
+    dns.set_addresses("pbx.example", 300, &[v4(1)]);
+    dns.set_addresses("a.example", 300, &[v4(2)]);
+    let report = loop {
+        let report = next(&mut reported).await;
+        if !report.found.is_empty() {
+            break report;
+        }
+    };
+    let addresses = |report: &Resolution| report.found.iter().map(|found| found.address).collect::<Vec<_>>();
+    assert_eq!((report.result, addresses(&report)), (DnsResult::Error, at(&[v4(1)], 5060)));
+    dns.set(PBX_SRV, Kind::Srv, Script::Records(300, vec![srv(10, 3, 5080, "a.example.")]));
+    let report = next(&mut reported).await;
+    assert_eq!((report.result, addresses(&report)), (DnsResult::Ok, at(&[v4(2)], 5080)));
+}
+
+#[tokio::test]
 async fn a_query_for_srv_records_that_is_dropped_leaves_time_for_the_addresses() {
     let mut asked = Asked::new(Family::Auto, (true, false), None);
     asked.dns.set(PBX_SRV, Kind::Srv, Script::Silence);
     asked.dns.set_addresses("pbx.example", 60, &[v4(1)]);
     let began = Instant::now();
-    assert_eq!(asked.ask().await.1, at(&[v4(1)], 5060));
+    assert_eq!(asked.ask().await, (DnsResult::Timeout, at(&[v4(1)], 5060)));
     assert!(began.elapsed() < Duration::from_secs(6), "all attempts took {:?}", began.elapsed());
 }
 

@@ -35,7 +35,7 @@ rows! {
         "Times the resolved address set of the destination changed.", "the DNS answer differs",
         "-", "update_success";
     DestinationDnsStale = gauge "destination_dns_stale" Destination State []
-        "Whether the last DNS resolution failed and older addresses are kept (1) or not (0).",
+        "Whether the last DNS resolution failed, in whole or in part, and the addresses known are used (1) or not (0).",
         "after each DNS resolution",
         "-", "-";
     DestinationEjected = gauge "destination_ejected" Destination State []

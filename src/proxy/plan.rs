@@ -3,7 +3,7 @@
 use super::local::Local;
 use super::mark::MarkId;
 use super::{Interfaces, Route, Settings};
-use crate::dispatch::Table;
+use crate::dispatch::{Loads, Table};
 use crate::facts::directory::{Directory, DirectorySet};
 use crate::facts::names::Names;
 use crate::facts::{SetId, Target};
@@ -80,14 +80,14 @@ impl Plan {
     }
 
     /// Takes the numbers from names that no configuration has had for longer than anything can be held
-    /// under them. This plan is the one in force.
-    pub fn give_back(&self, names: &mut Names, now: Instant) {
+    /// under them; a call holds its destination's however old it is. This plan is the one in force.
+    pub fn give_back(&self, names: &mut Names, loads: &Loads, now: Instant) {
         let Settings { max_call_age, timer_c, .. } = self.settings;
         // A call is forgotten a little after its age, and what it answers last is a transaction.
         let after = max_call_age + max_call_age / 8 + timer_c + LAST_WORDS;
         let table = &self.table;
         names.give_back(
-            |target| table.destination(target).is_some(),
+            |target| table.destination(target).is_some() || loads.calls(target) > 0,
             |set| table.set(set).is_some(),
             now,
             after,

@@ -312,6 +312,7 @@ impl Control for ControlPlane {
 mod tests {
     use super::super::reload::ConfigFile;
     use super::*;
+    use crate::dispatch::Loads;
     use crate::net::{self, Exchange, ReceiveBuffers, Streams};
     use std::collections::BTreeMap;
     use tokio::runtime::Handle;
@@ -327,7 +328,8 @@ mod tests {
         let file = ConfigFile { path: path.clone(), environment: BTreeMap::new() };
         let config = file.load().unwrap();
         let listeners = config.proxy.listeners.clone();
-        let reloader = Reloader::new(Some(file), config.clone(), listeners, net::interfaces());
+        let loads = Loads::new(Instant::now());
+        let reloader = Reloader::new(Some(file), config.clone(), listeners, loads, net::interfaces());
         let directory = Arc::clone(reloader.plan().directory());
         let telemetry = Telemetry::start(&config.telemetry, directory, Handle::current()).unwrap();
         let (commands, _stuck) = Commands::new(1);

@@ -4,7 +4,7 @@
 //! where file-system notifications do not.
 
 use crate::config::{self, Config};
-use crate::dispatch::SetSettings;
+use crate::dispatch::{Loads, SetSettings};
 use crate::facts::ListenerId;
 use crate::facts::event::Event;
 use crate::facts::lookup::Resolution;
@@ -52,6 +52,8 @@ pub(super) struct Reloader {
     /// The settings compiled, with a destination for each endpoint.
     plan: Arc<Plan>,
     names: Names,
+    /// What every destination has to do, removed ones included.
+    loads: Arc<Loads>,
     interfaces: Interfaces,
 }
 
@@ -90,6 +92,7 @@ impl Reloader {
         file: Option<ConfigFile>,
         config: Config,
         listeners: Vec<Listener>,
+        loads: Arc<Loads>,
         interfaces: Interfaces,
     ) -> Self {
         let mut names = Names::default();
@@ -99,7 +102,7 @@ impl Reloader {
         let answers = Answers::new();
         let seen = file.as_ref().and_then(|file| std::fs::read(&file.path).ok());
         let started = config.clone();
-        Self { file, seen, started, config, listeners, settings, answers, plan, names, interfaces }
+        Self { file, seen, started, config, listeners, settings, answers, plan, names, loads, interfaces }
     }
 
     /// The configuration that runs.
@@ -138,7 +141,7 @@ impl Reloader {
         let mut settings = self.on_bound_listeners(&config)?;
         share_limits(&mut settings, self.started.workers);
         let mut names = self.names.clone();
-        self.plan.give_back(&mut names, Instant::now());
+        self.plan.give_back(&mut names, &self.loads, Instant::now());
         let expanded = settings.expanded(&self.answers);
         let plan = Arc::new(Plan::new(expanded, &self.interfaces, &mut names).after(&self.plan));
         Ok(Change::Next(Box::new(Next {
@@ -192,7 +195,7 @@ impl Reloader {
         }
         let changes = pairs().flat_map(|(old, new)| self.changes(&old.dispatch, &new.dispatch)).collect();
         let mut names = self.names.clone();
-        self.plan.give_back(&mut names, Instant::now());
+        self.plan.give_back(&mut names, &self.loads, Instant::now());
         let plan = Arc::new(Plan::new(settings, &self.interfaces, &mut names).after(&self.plan));
         Some((Replanned { plan, names }, changes))
     }
@@ -287,7 +290,8 @@ mod tests {
         let text = "sets: {pbx: {destinations: [{id: pbx, uri: \"sip:pbx.example\"}]}}";
         let config = config::from_str(text, "test.yaml", &BTreeMap::new()).unwrap();
         let listeners = config.proxy.listeners.clone();
-        let mut reloader = Reloader::new(None, config, listeners, Interfaces::default());
+        let loads = Loads::new(Instant::now());
+        let mut reloader = Reloader::new(None, config, listeners, loads, Interfaces::default());
         reloader.note(&answer(vec![]));
         assert!(reloader.replan().is_none(), "never resolved");
         reloader.note(&answer(vec![found(1)]));
@@ -329,7 +333,8 @@ mod tests {
         let file = ConfigFile { path: path.clone(), environment: BTreeMap::new() };
         let config = file.load().unwrap();
         let listeners = config.proxy.listeners.clone();
-        let mut reloader = Reloader::new(Some(file), config, listeners, Interfaces::default());
+        let loads = Loads::new(Instant::now());
+        let mut reloader = Reloader::new(Some(file), config, listeners, loads, Interfaces::default());
         assert_eq!(limits(reloader.plan()), (250, 16 << 20));
         write(1, "32MiB");
         let change = reloader.load();

@@ -84,14 +84,16 @@ pub async fn start(config: Config, file: Option<ConfigFile>) -> Result<Running, 
     let sip: Vec<(Transport, SocketAddr)> =
         config.net.listeners.iter().zip(&sockets).map(|(l, bound)| (l.transport, bound.address())).collect();
     let listeners = as_bound(&config, &sip);
-    let reloader = Reloader::new(file, config, listeners, net::interfaces());
+    let loads = Loads::new(Instant::now());
+    let reloader = Reloader::new(file, config, listeners, Arc::clone(&loads), net::interfaces());
     let plan = Arc::clone(reloader.plan());
     let config = reloader.config().clone();
     let telemetry = Telemetry::start(&config.telemetry, Arc::clone(plan.directory()), Handle::current())?;
     let (commands, command_ends) = Commands::new(workers);
     let buffers = net::ReceiveBuffers::of(&sockets);
     let (wanted, lookups) = watch::channel(Vec::new());
-    let crew = Crew { config: &config, plan: &plan, secret, telemetry: &telemetry, workers, sip: &sip };
+    let crew =
+        Crew { config: &config, plan: &plan, secret, loads, telemetry: &telemetry, workers, sip: &sip };
     let state_file = config.state_file.clone().map(|path| StateFile::new(path, clock));
     let (remembered, ignored) = match state_file.as_ref().map(|file| file.load(SystemTime::now())) {
         None | Some(Ok(None)) => (vec![], None),
@@ -176,6 +178,7 @@ struct Crew<'a> {
     config: &'a Config,
     plan: &'a Arc<Plan>,
     secret: Secret,
+    loads: Arc<Loads>,
     telemetry: &'a Telemetry,
     workers: u8,
     sip: &'a [(Transport, SocketAddr)],
@@ -200,7 +203,6 @@ impl Crew<'_> {
         let (published, publications) = watch::channel(None);
         let mut owner = Some(Share::Owner { published, lookups, unsaved, remembered });
         let (ended_by_itself, ended) = mpsc::channel(usize::from(self.workers));
-        let loads = Loads::new(Instant::now());
         let mut by_worker = divide(sockets, self.workers)?.into_iter();
         let (mut threads, mut starts) = (Vec::new(), Vec::new());
         for (id, (deliveries, commands)) in (0..self.workers).zip(deliveries.into_iter().zip(commands)) {
@@ -209,7 +211,7 @@ impl Crew<'_> {
                 id: WorkerId(id),
                 plan: Arc::clone(self.plan),
                 secret: self.secret.clone(),
-                loads: Arc::clone(&loads),
+                loads: Arc::clone(&self.loads),
                 datagrams,
                 listeners,
                 max_message,

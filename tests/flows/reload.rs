@@ -113,6 +113,35 @@ fn a_thousand_reloads_with_other_names_need_no_more_numbers_than_calls_last() {
 }
 
 #[test]
+fn a_call_that_outlives_what_a_reload_allows_keeps_the_number_of_its_destination() {
+    for is_answered in [true, false] {
+        let mut world = World::new(TWO);
+        let number = world.target("d1");
+        let invite = if is_answered {
+            establish(&mut world, "long", D1).1
+        } else {
+            world.receive(CALLER, &Call::new("long").request("INVITE"));
+            world.sent_to(D1, "INVITE")
+        };
+        let short = format!("{ONE}limits: {{max_call_age: 60s}}\n");
+        world.reload(&short);
+        world.reload(&short);
+        for _ in 0..15 {
+            if !is_answered {
+                // Timer C begins anew.
+                world.receive(D1, &reply(&invite.text, 180, "callee", ""));
+            }
+            world.advance(60_000);
+        }
+        world.reload(
+            &short.replace("destinations: [", "destinations: [{id: d3, uri: \"sip:10.0.1.3:5060\"}, "),
+        );
+        assert_eq!(world.calls("d3"), 0, "answered: {is_answered}");
+        assert_ne!(world.target("d3"), number, "answered: {is_answered}");
+    }
+}
+
+#[test]
 fn an_added_destination_is_probed_before_the_others_end_its_unknown() {
     let mut world = World::new(ONE);
     world.reload(TWO);

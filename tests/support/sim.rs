@@ -60,6 +60,7 @@ pub struct World {
     pub now: Instant,
     base: Instant,
     names: Names,
+    loads: Arc<Loads>,
     /// What is configured, and what its names stand for.
     settings: Settings,
     answers: Answers,
@@ -99,8 +100,8 @@ impl World {
     pub fn with_plan(plan: Arc<Plan>, names: Names) -> Self {
         let base = Instant::now();
         let secret = Secret::new(*b"a secret of 16 b");
-        let mut core =
-            Core::new(WorkerId(0), Arc::clone(&plan), &secret, &Loads::new(base), Instant::now, base);
+        let loads = Loads::new(base);
+        let mut core = Core::new(WorkerId(0), Arc::clone(&plan), &secret, &loads, Instant::now, base);
         let mut promises = Promises::default();
         promises.publish(core.take_verdicts().expect("a new core has verdicts"));
         Self {
@@ -108,6 +109,7 @@ impl World {
             now: base,
             base,
             names,
+            loads,
             settings: plan.settings().clone(),
             answers: Answers::new(),
             expanded: plan,
@@ -158,7 +160,7 @@ impl World {
     /// The configuration with a destination for each endpoint that its names stand for.
     fn plan(&mut self) -> Arc<Plan> {
         let settings = self.settings.expanded(&self.answers);
-        self.expanded.give_back(&mut self.names, self.now);
+        self.expanded.give_back(&mut self.names, &self.loads, self.now);
         Arc::new(Plan::new(settings, &Interfaces::default(), &mut self.names))
     }
 

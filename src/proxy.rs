@@ -17,6 +17,7 @@ mod choose;
 mod context;
 mod copy;
 mod dialogs;
+mod draft;
 mod earlier;
 mod engine;
 mod evidence;
@@ -40,6 +41,7 @@ mod tick;
 mod traces;
 mod warden;
 
+pub use draft::Draft;
 pub use expand::Answers;
 pub use explain::{Question, Trial};
 pub use key::{hash_key, hash_key_of};
@@ -237,11 +239,24 @@ impl Core {
         self.warden.as_ref().map_or(Vec::new(), Warden::remembered)
     }
 
-    /// Answers what is.
+    /// Answers what is, all at once.
     pub fn snapshot(&self, now: Instant, detail: Detail) -> Snapshot {
+        let mut draft = self.begin_snapshot(now, detail);
+        self.continue_snapshot(&mut draft, usize::MAX);
+        draft.finish()
+    }
+
+    /// Takes some more destinations, this many at most unless it has to begin again, into a snapshot;
+    /// whether it is complete.
+    pub fn continue_snapshot(&self, draft: &mut Draft, at_most: usize) -> bool {
+        self.warden.as_ref().is_none_or(|warden| warden.add_to(draft, &self.engine, at_most))
+    }
+
+    /// Begins to answer what is.
+    pub fn begin_snapshot(&self, now: Instant, detail: Detail) -> Draft {
         let engine = &self.engine;
         let waiting = (0u32..).zip(&engine.waiting).filter(|(_, count)| **count > 0);
-        Snapshot {
+        let snapshot = Snapshot {
             worker: self.worker,
             at: now,
             in_flight: engine.transactions.open_counts().filter(|(_, _, count)| *count > 0).collect(),
@@ -253,8 +268,9 @@ impl Core {
                 .warden
                 .as_ref()
                 .map_or(Vec::new(), |warden| warden.probes_in_flight(&engine.plan)),
-            sets: self.warden.as_ref().map_or(Vec::new(), |warden| warden.snapshot(engine, now, detail)),
-        }
+            sets: vec![],
+        };
+        Draft::new(snapshot, detail)
     }
 
     /// Transactions that a drain waits for; after its deadline, what is still to be answered from

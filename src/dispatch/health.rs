@@ -16,7 +16,7 @@ use crate::facts::event::{ChangeReason, StateChange};
 use crate::facts::evidence::{Evidence, Seen};
 use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
-use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, SetId, State, Target};
 use addresses::Answer;
 use member::Member;
@@ -41,6 +41,8 @@ pub struct Health {
     changes: VecDeque<Change>,
     /// Destinations that began anew, not given out yet.
     renewed: Vec<Target>,
+    /// Counts what changes the state of a destination or a set, or what there is of them.
+    version: u64,
 }
 
 /// How many destinations a reload added, removed and kept.
@@ -175,6 +177,7 @@ impl Health {
         mut update: impl FnMut(&mut Self, &Destination, &Set) -> Option<StateChange>,
     ) {
         let table = Arc::clone(&self.table);
+        self.version += 1;
         self.expiries.clear();
         self.publication.start_over(&table);
         for set in table.sets() {
@@ -366,31 +369,36 @@ impl Health {
         self.publication.take(&self.table, &self.members)
     }
 
-    /// Answers what is, in file order. `interval` gives the configured time between probes of a
-    /// destination, `detection` the worst-case time to notice a death in a set, `load` what a
-    /// destination has to do.
-    pub fn set_snapshots(
-        &self,
-        detail: Detail,
-        now: Instant,
-        interval: impl Fn(Target) -> Duration,
-        detection: impl Fn(SetId) -> Duration,
-        load: impl Fn(Target) -> LoadSnapshot,
-    ) -> Vec<SetSnapshot> {
-        let destination = |target: &Target| {
-            let is_usable = self.publication.is_usable(*target);
-            Some(self.member(*target)?.snapshot(detail, is_usable, interval(*target), now, load(*target)))
-        };
-        let sets = self.table.sets().map(|set| SetSnapshot {
+    /// Answers what a set is, without its members. `detection` is the worst-case time to notice a death.
+    pub fn set_snapshot(&self, set: &Set, detection: Duration) -> SetSnapshot {
+        SetSnapshot {
             id: set.id(),
             name: Arc::clone(set.name()),
             algorithm: set.algorithm(),
             objective: set.objective(),
             all_down: self.publication.is_all_down(set.id()),
-            detection: detection(set.id()),
-            destinations: set.members().iter().filter_map(destination).collect(),
-        });
-        sets.collect()
+            detection,
+            destinations: Vec::with_capacity(set.members().len()),
+        }
+    }
+
+    /// Answers what a destination is, if it is configured. `interval` is the configured time between
+    /// its probes, `load` what it has to do.
+    pub fn destination_snapshot(
+        &self,
+        target: Target,
+        detail: Detail,
+        interval: Duration,
+        load: LoadSnapshot,
+        now: Instant,
+    ) -> Option<DestinationSnapshot> {
+        let is_usable = self.publication.is_usable(target);
+        Some(self.member(target)?.snapshot(detail, is_usable, interval, now, load))
+    }
+
+    /// What grows with each change of a state, or of what there is that has one.
+    pub const fn version(&self) -> u64 {
+        self.version
     }
 
     fn member(&self, target: Target) -> Option<&Member> {
@@ -423,9 +431,10 @@ impl Health {
         update: impl FnOnce(&mut Member) -> Option<StateChange>,
     ) -> Option<StateChange> {
         let member = self.members.get_mut(destination.target.index())?.as_mut()?;
-        let before = member.expiry_of();
+        let (before, facts) = (member.expiry_of(), *member.facts());
         let change = update(member);
         let after = member.expiry_of();
+        self.version += u64::from(*member.facts() != facts);
         if before != after {
             before.map(|before| self.expiries.remove(&before));
             self.expiries.extend(after);
@@ -482,7 +491,7 @@ mod withholding_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::testing::{destination, set};
+    use crate::dispatch::testing::{destination, set, snapshots};
     use crate::dispatch::{DestinationSettings, Endpoint, Host};
     use crate::facts::Transport;
     use crate::facts::event::{ChangeReason, ProbeOutcome, SkipReason};
@@ -563,9 +572,7 @@ mod tests {
             self.changes().into_iter().filter_map(all_down).collect()
         }
         fn snapshot(&self) -> SetSnapshot {
-            let zero = Duration::ZERO;
-            let load = |_| LoadSnapshot::default();
-            self.health.set_snapshots(Detail::Full, self.now, |_| zero, |_| zero, load).remove(0)
+            snapshots(&self.health, self.now).remove(0)
         }
         fn verdicts(&mut self) -> Arc<Verdicts> {
             self.health.take_verdicts().expect("something changed")

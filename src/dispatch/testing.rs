@@ -1,13 +1,25 @@
 //! Sets, destinations and verdicts for the tests of this module.
 
 use super::{
-    DestinationSettings, Endpoint, FailoverSettings, HashPart, Host, PassiveSettings, RetryAfterSettings,
-    SetSettings, Table, Thresholds, Verdict, Verdicts,
+    DestinationSettings, Endpoint, FailoverSettings, HashPart, Health, Host, PassiveSettings,
+    RetryAfterSettings, SetSettings, Table, Thresholds, Verdict, Verdicts,
 };
 use crate::facts::event::SkipReason;
+use crate::facts::snapshot::{Detail, LoadSnapshot, SetSnapshot};
 use crate::facts::{Admin, Algorithm, Target, Transport, WhenAllDown};
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What all sets and their members are.
+pub fn snapshots(health: &Health, now: Instant) -> Vec<SetSnapshot> {
+    let (zero, load) = (Duration::ZERO, LoadSnapshot::default());
+    let one = |target: &Target| health.destination_snapshot(*target, Detail::Full, zero, load, now);
+    let all = health.table().sets().map(|set| SetSnapshot {
+        destinations: set.members().iter().filter_map(one).collect(),
+        ..health.set_snapshot(set, zero)
+    });
+    all.collect()
+}
 
 /// A probed destination of weight 1 whose address ends in the first byte of its id.
 pub fn destination(id: &str) -> DestinationSettings {

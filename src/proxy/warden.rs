@@ -4,6 +4,7 @@
 
 mod template;
 
+use super::draft::Draft;
 use super::engine::Engine;
 use super::plan::Plan;
 use crate::dispatch::{Change, Health, Reconciled, Table};
@@ -12,7 +13,7 @@ use crate::facts::evidence::{Evidence, Seen};
 use crate::facts::lookup::{Lookup, Resolution};
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::{Nonces, Secret};
-use crate::facts::snapshot::{Detail, LoadSnapshot, ProbeExchange, SetSnapshot};
+use crate::facts::snapshot::{DestinationSnapshot, Detail, LoadSnapshot, ProbeExchange};
 use crate::facts::trace::SpanRef;
 use crate::facts::{Admin, Hop, ListenerId, Method, SetId, Target, Transport};
 use crate::probe::{Due, ProbeId, Prober};
@@ -266,24 +267,45 @@ impl Warden {
     }
 
     /// Sets and destinations as they are.
-    pub fn snapshot(&self, engine: &Engine, now: Instant, detail: Detail) -> Vec<SetSnapshot> {
+    pub fn add_to(&self, draft: &mut Draft, engine: &Engine, at_most: usize) -> bool {
+        let mut room = if draft.begin_again(self.health.version()) { usize::MAX } else { at_most };
         let plan = &engine.plan;
-        let interval =
-            |target| self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
-        let detection = |set: SetId| {
-            let position = plan.table().sets().position(|candidate| candidate.id() == set);
-            let settings = position.and_then(|position| plan.settings().sets.get(position));
-            settings.and_then(super::Set::detection).unwrap_or_default()
-        };
-        let mut sets = self
-            .health
-            .set_snapshots(detail, now, interval, detection, |target| load_of(engine, target, now));
-        for destination in sets.iter_mut().flat_map(|set| &mut set.destinations) {
-            let exchange = self.exchanges.get(&destination.target);
-            destination.probe.last_started = exchange.map(|exchange| exchange.started);
-            destination.exchange = exchange.filter(|_| detail == Detail::Full).cloned();
+        let sets = plan.table().sets().zip(&plan.settings().sets);
+        for (set, settings) in sets.skip(draft.sets) {
+            if draft.snapshot.sets.len() == draft.sets {
+                let detection = settings.detection().unwrap_or_default();
+                draft.snapshot.sets.push(self.health.set_snapshot(set, detection));
+            }
+            let Some(written) = draft.snapshot.sets.last_mut() else { return true };
+            for target in set.members().iter().skip(draft.members) {
+                if room == 0 {
+                    return false;
+                }
+                room -= 1;
+                draft.members += 1;
+                let destination = self.destination_snapshot(engine, *target, draft.detail, draft.snapshot.at);
+                written.destinations.extend(destination);
+            }
+            draft.sets += 1;
+            draft.members = 0;
         }
-        sets
+        true
+    }
+
+    fn destination_snapshot(
+        &self,
+        engine: &Engine,
+        target: Target,
+        detail: Detail,
+        now: Instant,
+    ) -> Option<DestinationSnapshot> {
+        let interval = self.prober.settings_of(target).map_or(Duration::ZERO, |settings| settings.interval);
+        let load = load_of(engine, target, now);
+        let exchange = self.exchanges.get(&target);
+        let mut snapshot = self.health.destination_snapshot(target, detail, interval, load, now)?;
+        snapshot.probe.last_started = exchange.map(|exchange| exchange.started);
+        snapshot.exchange = exchange.filter(|_| detail == Detail::Full).cloned();
+        Some(snapshot)
     }
 
     /// Makes what changed known to this core, and to the others through [`Warden::take_verdicts`].

@@ -11,10 +11,12 @@ use crate::facts::event::{ConfigApplied, Event, ReloadTrigger};
 use crate::facts::lookup::Lookup;
 use crate::facts::remembered::Remembered;
 use crate::facts::secret::Secret;
+use crate::facts::snapshot::Snapshot;
 use crate::facts::{ListenerId, WorkerId};
 use crate::net::{Alarm, Delivery, Exchange, Streams, UdpSocket};
-use crate::proxy::{Core, Input, Plan};
+use crate::proxy::{Core, Draft, Input, Plan};
 use crate::telemetry::{Recorder, Ticks};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{TcpListener, UdpSocket as StdUdpSocket};
@@ -24,7 +26,10 @@ use std::time::{Duration, Instant};
 use step::{BATCH, Scratch};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 
+/// Destinations in one part of a snapshot: about as long as a call takes.
+const PART: usize = 32;
 /// Time for the last answers to leave on streams.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -110,6 +115,8 @@ struct Worker {
     scratch: Scratch,
     alarm: Alarm,
     ticks: Ticks,
+    /// Snapshots that are being taken, and who waits for them.
+    drafts: VecDeque<(Draft, oneshot::Sender<Snapshot>)>,
 }
 
 /// What ended a wait.
@@ -162,6 +169,7 @@ impl Worker {
             scratch,
             alarm,
             ticks,
+            drafts: VecDeque::new(),
         })
     }
 
@@ -189,6 +197,7 @@ impl Worker {
                 self.core.handle_timeout(now);
             }
             self.settle(now);
+            self.draw_up();
         }
         self.streams.flush(LAST_WORDS).await;
     }
@@ -206,12 +215,27 @@ impl Worker {
                 if taken == 0 { Woken::Ended } else { Woken::Traffic }
             }
             () = poll_fn(|cx| self.alarm.poll_rung(cx)) => Woken::Traffic,
+            // Once around the runtime, which looks whether there is something to read.
+            () = yield_now(), if !self.drafts.is_empty() => Woken::Traffic,
+        }
+    }
+
+    /// Takes another part of the first snapshot that somebody waits for.
+    fn draw_up(&mut self) {
+        let Some((draft, _)) = self.drafts.front_mut() else { return };
+        if self.core.continue_snapshot(draft, PART)
+            && let Some((draft, answer)) = self.drafts.pop_front()
+        {
+            // Whoever asked may have given up.
+            let _ = answer.send(draft.finish());
         }
     }
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Snapshot(detail, answer) => drop(answer.send(self.core.snapshot(now, detail))),
+            Command::Snapshot(detail, answer) => {
+                self.drafts.push_back((self.core.begin_snapshot(now, detail), answer));
+            }
             // What is refused and taken all the same would leave the control plane with another
             // configuration, and the next one with numbers of destinations used twice.
             Command::Reload(plan, trigger, memory, order) => {

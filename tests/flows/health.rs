@@ -3,6 +3,7 @@
 use crate::sim::*;
 use sipwarden::facts::event::{DnsResult, Event, ProbeOutcome, Refusal, TransportReason};
 use sipwarden::facts::lookup::Lookup;
+use sipwarden::facts::snapshot::{Detail, Snapshot};
 use sipwarden::facts::{Admin, State, Transport};
 use sipwarden::proxy::Input;
 
@@ -37,6 +38,40 @@ fn a_probe_says_what_its_set_is_told_to_say() {
         (Some("1"), Some("pinger"))
     );
     assert!(request.contains("From: <sip:ping@example.com>;tag="), "{request}");
+}
+
+/// Takes a snapshot one destination at a time; `between` follows the first.
+fn drawn_up(world: &mut World, between: impl FnOnce(&mut World)) -> (Snapshot, usize) {
+    let mut draft = world.core.begin_snapshot(world.now, Detail::Full);
+    assert!(!world.core.continue_snapshot(&mut draft, 1));
+    between(world);
+    let mut parts = 1;
+    loop {
+        parts += 1;
+        if world.core.continue_snapshot(&mut draft, 1) {
+            return (draft.finish(), parts);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_taken_in_parts_is_that_of_one_moment() {
+    let two_sets = format!("{TWO}  other:\n    destinations: [\"sip:10.0.2.1\"]\nroutes: [{{set: pbx}}]\n");
+    let mut world = World::new(&two_sets);
+    let (snapshot, parts) = drawn_up(&mut world, |_| {});
+    let whole = world.core.snapshot(world.now, Detail::Full);
+    assert_eq!(format!("{snapshot:?}"), format!("{whole:?}"));
+    assert_eq!(parts, 3);
+
+    let (d1, d2) = (world.target("d1"), world.target("d2"));
+    let (snapshot, parts) = drawn_up(&mut world, |world| {
+        for target in [d1, d2] {
+            world.input(Input::SetAdmin { target, admin: Admin::Disabled });
+        }
+    });
+    let states: Vec<_> = snapshot.sets[0].destinations.iter().map(|one| one.state).collect();
+    assert_eq!((states, parts), (vec![State::Disabled, State::Disabled], 2), "it began again");
+    assert_eq!((snapshot.sets.len(), snapshot.sets[1].destinations.len()), (2, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Ejections, pauses and damping: when they begin, what limits them, what ends them.
 
 use super::*;
-use crate::dispatch::testing::{destination, set};
+use crate::dispatch::testing::{destination, set, snapshots};
 use crate::dispatch::{DestinationSettings, PassiveSettings, SetSettings, Thresholds};
 use crate::facts::State;
 use crate::facts::event::{ProbeOutcome, SkipReason, TransportReason};
@@ -273,13 +273,7 @@ fn another_uri_is_another_destination() {
     let moved = DestinationSettings { id: "a".into(), ..destination("z") };
     bench.reload(set("pbx", vec![moved, destination("b")]));
     assert_eq!(bench.states(&[A]), [State::Unknown]);
-    let snapshot = bench.health.set_snapshots(
-        Detail::Full,
-        bench.now,
-        |_| Duration::ZERO,
-        |_| Duration::ZERO,
-        |_| LoadSnapshot::default(),
-    );
+    let snapshot = snapshots(&bench.health, bench.now);
     assert_eq!(snapshot[0].destinations[0].ejected_until, None);
 }
 
@@ -318,13 +312,7 @@ fn one_that_falls_often_needs_more_good_probes_while_another_serves() {
     }
     assert_eq!(needed, [1, 1, 2, 4]);
     let snapshot = |bench: &Bench| {
-        let sets = bench.health.set_snapshots(
-            Detail::Full,
-            bench.now,
-            |_| Duration::ZERO,
-            |_| Duration::ZERO,
-            |_| LoadSnapshot::default(),
-        );
+        let sets = snapshots(&bench.health, bench.now);
         let probe = &sets[0].destinations[0].probe;
         (probe.damped, probe.up_after, probe.up_needed)
     };

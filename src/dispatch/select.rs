@@ -115,6 +115,18 @@ impl Selection {
         self.met_full
     }
 
+    /// Which place of the order of a set comes next.
+    fn turn_in(&self, set: SetId, table: &Table) -> Turn {
+        let is_of = |target: &Target| table.destination(*target).is_some_and(|known| known.set == set);
+        if set == self.within {
+            Turn::Next
+        } else if self.given.iter().any(is_of) {
+            Turn::Again
+        } else {
+            Turn::First
+        }
+    }
+
     /// The destinations given so far, in order.
     pub fn given(&self) -> &[Target] {
         &self.given
@@ -139,8 +151,12 @@ struct Step<'a> {
 /// Which place of an order is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
+    /// The first of a set that none has been given of.
     First,
+    /// The next one of the set that the last one is of.
     Next,
+    /// The next one of a set that the selection comes back to, whose order is not known any more.
+    Again,
 }
 
 impl Selector {
@@ -211,20 +227,19 @@ impl Selector {
         let Self { table, means, .. } = self;
         selection.call = None;
         selection.met_full = false;
-        let (set, within) = (selection.set, selection.within);
+        let set = selection.set;
         // Who was tried although nobody was usable may be followed by one who is again.
         let was_anyway = std::mem::take(&mut selection.is_anyway);
-        let step = Step { table, verdicts, ask, turn: Turn::Next };
-        let mut found = means.step(selection, within, step);
-        if found.is_none() {
-            let chain = std::iter::once(set).chain(table.set(set)?.fallbacks().iter().copied());
-            let mut after = chain.skip_while(|other| *other != within).skip(1);
-            found =
-                after.find_map(|within| means.step(selection, within, Step { turn: Turn::First, ..step }));
-        }
+        // The whole chain: a reload may have changed it, and affinity may have begun in the middle.
+        let mut chain = std::iter::once(set).chain(table.set(set)?.fallbacks().iter().copied());
+        let mut found = chain.find_map(|within| {
+            let turn = selection.turn_in(within, table);
+            means.step(selection, within, Step { table, verdicts, ask, turn })
+        });
         if found.is_none() && was_anyway {
             selection.is_anyway = true;
-            found = means.step(selection, set, step);
+            let turn = selection.turn_in(set, table);
+            found = means.step(selection, set, Step { table, verdicts, ask, turn });
         }
         found
     }
@@ -254,7 +269,7 @@ impl Means {
     fn step(&mut self, selection: &mut Selection, within: SetId, step: Step<'_>) -> Option<Target> {
         let Step { table, verdicts, ask, turn } = step;
         let set = table.set(within)?;
-        let key = if turn == Turn::First { (ask.key_for)(within) } else { None };
+        let key = if turn == Turn::Next { None } else { (ask.key_for)(within) };
         let request = Request { key, nonce: ask.nonce };
         for tier in 0..set.tiers().len() {
             let members = match selection.is_anyway {
@@ -275,7 +290,7 @@ impl Means {
                     }
                     selection.call = call;
                 }
-                if turn == Turn::First {
+                if turn != Turn::Next {
                     (selection.within, selection.order) = (within, order);
                     selection.is_keyed = request.key.is_some();
                 }
@@ -310,14 +325,15 @@ impl Means {
                 let usable = without_slow(set, open, verdicts, key, ask.now, not_slow);
                 algorithm.first(&candidates(usable), request, cursors.get_mut(set.id().index())?)
             }
-            Turn::Next => {
-                let next = algorithm.next(&candidates(open), selection.order, &selection.given);
+            Turn::Next | Turn::Again => {
+                let order = if turn == Turn::Next { selection.order } else { algorithm.order(request) };
+                let next = algorithm.next(&candidates(open), order, &selection.given);
                 if next.is_none() && open.len() < members.len() {
                     let untried = |target: Target| !selection.given.contains(&target);
                     selection.met_full |=
                         members.iter().filter_map(|position| set.member(*position)).any(untried);
                 }
-                Some((next?, selection.order))
+                Some((next?, order))
             }
         }
     }

@@ -93,8 +93,9 @@ impl Engine {
     /// The next destination of the selection that can be reached.
     pub fn next_destination(&mut self, context: &mut Context, now: Instant) -> Option<(Target, Hop)> {
         let selection = context.selection.as_mut()?;
-        // Only a set that it has not come to yet looks at the request again.
-        let may_fall_back = !self.plan.table().set(selection.set())?.fallbacks().is_empty();
+        // Only another set than that of the last one looks at the request again.
+        let has_fallback = !self.plan.table().set(selection.set())?.fallbacks().is_empty();
+        let may_fall_back = has_fallback || selection.within() != selection.set();
         let mut loan = may_fall_back.then(|| self.lend(&context.request));
         let request = loan.as_mut().and_then(Loan::message);
         let Self { plan, selector, verdicts, nonces, .. } = self;

@@ -253,6 +253,54 @@ mod tests {
         assert_eq!(bench.try_select("first").unwrap_err(), SelectionFailure::NoneUsable);
     }
 
+    /// Sets of these names with these members, each falling back to the next one.
+    fn chain(sets: &[(&str, &[(&str, u32)])]) -> Vec<SetSettings> {
+        let next = sets.iter().skip(1).map(|(name, _)| Some((*name).into())).chain([None]);
+        let settings = sets.iter().zip(next).map(|((name, members), fallback)| {
+            let mut settings = limited(name, members);
+            (settings.fallback, settings.algorithm) = (fallback, Algorithm::Priority);
+            settings
+        });
+        settings.collect()
+    }
+
+    #[test]
+    fn failover_goes_on_in_the_chain_that_a_reload_has_made() {
+        let (a, b, c) = (("a", &[("a", 0), ("a2", 0)][..]), ("b", &[("b", 0)][..]), ("c", &[("c", 0)][..]));
+        for (reloaded, expected) in [(vec![a, c, b], vec!["a2", "c"]), (vec![a, c], vec!["a2", "c"])] {
+            let mut names = Names::default();
+            let table = Arc::new(Table::new(chain(&[a, b, c]), &mut names));
+            let (now, all_up) = (Instant::now(), verdicts(&table, |_| false));
+            let selector = Selector::new(Arc::clone(&table), Loads::new(now), 0);
+            let mut bench = Bench { table, selector, verdicts: all_up, now, nonce: 0 };
+            bench.is_down(&["a2"]);
+            let (mut selection, first) = bench.select("a");
+            let second = bench.next(&mut selection).unwrap();
+            assert_eq!((first.as_str(), second.as_str()), ("a", "b"));
+            bench.table = Arc::new(Table::new(chain(&reloaded), &mut names));
+            bench.selector.reload(Arc::clone(&bench.table));
+            bench.is_down(&[]);
+            let rest: Vec<_> = std::iter::from_fn(|| bench.next(&mut selection)).collect();
+            assert_eq!(rest, expected, "{reloaded:?}");
+        }
+    }
+
+    #[test]
+    fn a_selection_resumed_in_a_fallback_goes_on_with_the_set_itself() {
+        for algorithm in Algorithm::ALL {
+            let mut sets = chain(&[("first", &[("a", 0)]), ("second", &[("b", 0), ("c", 0)])]);
+            sets.iter_mut().for_each(|set| set.algorithm = *algorithm);
+            let mut bench = bench(sets);
+            let (set, ask) = (bench.set("first"), bench.ask(true));
+            let target = bench.table.set(bench.set("second")).unwrap().members()[0];
+            let mut selection = bench.selector.resume(set, target, true, ask).unwrap();
+            assert_eq!(bench.next(&mut selection).as_deref(), Some("a"), "{algorithm}");
+            assert_eq!(selection.within(), set);
+            assert_eq!(bench.next(&mut selection).as_deref(), Some("c"), "{algorithm}: b has been tried");
+            assert_eq!(bench.next(&mut selection), None);
+        }
+    }
+
     #[test]
     fn try_anyway_takes_those_in_service_when_nobody_is_usable() {
         let mut settings = limited("pbx", &[("a", 1), ("b", 0), ("c", 0)]);

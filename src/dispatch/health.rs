@@ -792,6 +792,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_was_down_before_a_restart_is_down_at_each_of_its_addresses_until_that_is_judged() {
+        let mut before = bench(vec![one_of("a", 1), one_of("a", 2), destination("z")]);
+        before.probe(A, FAILED);
+        before.probe(B, FAILED);
+        let (since, remembered) = (before.now, before.health.remembered());
+
+        let mut after = bench(vec![named("a", "pbx.example"), destination("z")]);
+        after.now = since + Duration::from_secs(60);
+        after.health.restore(&remembered, after.now);
+        after.resolved("pbx.example", &[address(1), address(2), address(3)]);
+        after.reload(vec![one_of("a", 1), one_of("a", 2), one_of("a", 3), destination("z")]);
+        let [one, two, three] = [2, 3, 4].map(Target::new);
+        for destination in &after.snapshot().destinations[..3] {
+            let reasons: Vec<_> = destination.changes.iter().map(|change| change.reason).collect();
+            assert_eq!((destination.state, destination.since), (State::Down, since), "{}", destination.id);
+            assert_eq!(reasons, [ChangeReason::Restored], "{}", destination.id);
+        }
+        assert_eq!(after.health.remembered(), remembered, "nothing is lost by another restart");
+        after.probe(one, OK);
+        assert_eq!((after.state(one), after.state(two)), (State::Up, State::Down));
+        after.resolved("pbx.example", &[address(1), address(3)]);
+        after.reload(vec![one_of("a", 1), one_of("a", 3), destination("z")]);
+        assert_eq!((after.state(one), after.state(three)), (State::Up, State::Down));
+        let change = after.probe(three, FAILED).change;
+        assert_eq!(change, None, "down it was");
+        assert_eq!(after.health.remembered(), [], "one address is up");
+    }
+
+    #[test]
     fn what_is_remembered_yields_to_a_configuration_that_has_changed() {
         let mut before = pair();
         before.probe(A, FAILED);

@@ -6,6 +6,7 @@ use sipwarden::facts::event::{ChangeReason, DnsResult, Event};
 use sipwarden::facts::lookup::Found;
 use sipwarden::facts::secret::{Nonces, Secret};
 use sipwarden::facts::{Admin, State};
+use sipwarden::proxy::Input;
 use std::collections::BTreeSet;
 
 const D3: &str = "10.0.1.3:5060";
@@ -199,6 +200,23 @@ fn a_name_that_never_resolved_is_one_destination_that_is_down() {
     world.advance(1_100);
     assert!(!world.is_all_down());
     assert_eq!(called(&mut world, "there", 2, &[D1, D2]).len(), 2);
+}
+
+#[test]
+fn a_name_that_was_down_before_a_restart_gets_no_call_at_any_address_until_that_is_judged() {
+    let yaml = NAMED.replace("}]", "}, {id: other, uri: \"sip:10.0.1.9:5060\"}]");
+    let other = "10.0.1.9:5060";
+    let mut before = world(&yaml, &[D1, D2]);
+    before.set_health(D1, Health::Silent);
+    before.set_health(D2, Health::Silent);
+    before.advance(30_000);
+    let mut after = World::cold(&yaml);
+    after.input(Input::Restore(before.core.remembered()));
+    stands_for(&mut after, &[D1, D2]);
+    assert_eq!([D1, D2].map(|address| after.state(&format!("pbx@{address}"))), [State::Down; 2]);
+    assert_eq!(called(&mut after, "early", 3, &[D1, D2, other]), [other; 3]);
+    after.advance(1_500);
+    assert_eq!([D1, D2].map(|address| after.state(&format!("pbx@{address}"))), [State::Up; 2]);
 }
 
 #[test]

@@ -89,14 +89,23 @@ impl Member {
         }
     }
 
-    /// Takes over from another member of the same owner: the administrator's wish, and where both
-    /// stand for one address everything that is known of it.
+    /// Takes over from another member of the same owner: the administrator's wish; of the same URI that
+    /// it was down before a restart, which holds for the owner; and where both stand for one address
+    /// everything that is known of it.
     pub fn inherit(&mut self, elder: &Self) {
         if elder.settings.admin == self.settings.admin {
             self.facts.admin = elder.facts.admin;
         }
         let is_probed = |member: &Self| member.settings.thresholds.is_some();
-        if elder.address() != self.address() || is_probed(elder) != is_probed(self) {
+        if elder.settings.uri != self.settings.uri || is_probed(elder) != is_probed(self) {
+            return;
+        }
+        if elder.address() != self.address() {
+            if elder.facts.probe == Probe::Restored && self.facts.probe == Probe::Unknown {
+                self.facts.probe = Probe::Restored;
+                self.since = elder.since;
+                self.changes.clone_from(&elder.changes);
+            }
             return;
         }
         self.facts = Facts { admin: self.facts.admin, resolution: self.facts.resolution, ..elder.facts };

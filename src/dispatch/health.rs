@@ -248,18 +248,16 @@ impl Health {
         self.expiries.first().map(|(at, _)| *at)
     }
 
-    /// The members that a table has and we have not. Where a name stands for other addresses than
-    /// before, those of one owner follow each other.
+    /// The members that a table has and we have not. Where a configured destination stands for other
+    /// addresses than before, or for several in place of a literal one, its members follow each other.
     fn newcomers(&self, table: &Table, now: Instant) -> Vec<Member> {
         let is_new = |destination: &&Destination| self.table.destination(destination.target).is_none();
         let new: Vec<&Destination> = table.destinations().filter(is_new).collect();
         if new.is_empty() {
             return vec![];
         }
-        let named = self.table.lookups().values().flatten();
-        let named = named.filter_map(|target| self.table.destination(*target));
         let mut elders: HashMap<(SetId, &str), Vec<&Member>> = HashMap::new();
-        for destination in named {
+        for destination in self.table.destinations() {
             let elder = self.member(destination.target);
             elders.entry((destination.set, &destination.settings.owner)).or_default().extend(elder);
         }
@@ -1027,6 +1025,31 @@ mod tests {
         bench.probe(two, FAILED);
         bench.reload(vec![named("a", "pbx.example")]);
         assert_eq!((bench.state(A), bench.health.address(A)), (State::Down, Some(address(2))));
+    }
+
+    #[test]
+    fn a_literal_uri_that_becomes_a_name_of_several_addresses_leaves_them_its_admin_state_alone() {
+        let uri = "sip:pbx.example:5070";
+        let at = |last| DestinationSettings { uri: uri.into(), ..one_of("a", last) };
+        let endpoint = Endpoint { host: Host::Address(address(1).ip()), port: 5070 };
+        let literal = || DestinationSettings { endpoint: endpoint.clone(), ..destination("a") };
+        let known = || DestinationSettings { uri: uri.into(), ..named("z", "pbx.example") };
+        let mut bench = bench(vec![literal(), known()]);
+        bench.resolved("pbx.example", &[address(1), address(2)]);
+        bench.probe(A, FAILED);
+        bench.admin(A, Admin::Draining);
+        bench.reload(vec![at(1), at(2), known()]);
+        let (one, two) = (Target::new(2), Target::new(3));
+        assert_eq!((bench.state(one), bench.state(two)), (State::Draining, State::Draining));
+        bench.admin(one, Admin::Enabled);
+        assert_eq!((bench.state(one), bench.state(two)), (State::Unknown, State::Unknown), "another URI");
+
+        bench.admin(two, Admin::Draining);
+        let configured = |last| DestinationSettings { admin: Admin::Disabled, ..at(last) };
+        bench.reload(vec![literal(), known()]);
+        assert_eq!(bench.state(A), State::Draining, "and back");
+        bench.reload(vec![configured(1), configured(2), known()]);
+        assert_eq!(bench.state(one), State::Disabled, "the configured value has changed");
     }
 
     #[test]

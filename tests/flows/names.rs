@@ -233,6 +233,19 @@ fn what_an_administrator_wishes_is_for_all_addresses_of_an_id_and_for_those_to_c
 }
 
 #[test]
+fn an_admin_state_stays_when_a_literal_uri_becomes_a_name_that_has_been_looked_up() {
+    let with = |uri: &str| {
+        let pbx = "destinations: [{id: pbx, uri: \"sip:pbx.example:5060\"}]";
+        NAMED.replace(pbx, &format!("{pbx}\n  two:\n    destinations: [{{id: b, uri: \"{uri}\"}}]"))
+            + "routes: [{set: pbx}]\n"
+    };
+    let mut world = world(&with(&format!("sip:{D3}")), &[D1, D2]);
+    world.set_admin("b", Admin::Draining);
+    world.reload(&with("sip:pbx.example:5060"));
+    assert_eq!([D1, D2].map(|address| world.state(&format!("b@{address}"))), [State::Draining; 2]);
+}
+
+#[test]
 fn without_expansion_a_name_is_one_destination_that_calls_may_come_from_anywhere() {
     let mut world = world(&format!("{NAMED}dns: {{expand: false}}\n"), &[D1, D2]);
     assert_eq!(ids(&world), ["pbx"]);

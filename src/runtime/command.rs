@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_change_that_is_not_begun_in_time_is_never_made_and_one_that_is_begun_is_waited_for() {
         let (commands, mut ends) = Commands::new(1);
         let order = || commands.order(|order| Command::SetAdmin(Target::new(0), Admin::Disabled, order));
@@ -201,13 +201,13 @@ mod tests {
 
         let slow = async {
             let done = order_of(ends[0].recv().await).begin().expect("in time");
-            tokio::time::sleep(PATIENCE + PATIENCE / 4).await;
+            tokio::time::advance(PATIENCE * 2).await;
             done.send(()).expect("still waited for");
         };
         assert_eq!(tokio::join!(order(), slow).0, Ok(()));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_worker_that_is_stuck_makes_the_answer_unavailable_after_a_second() {
         let (commands, ends) = Commands::new(2);
         let before = tokio::time::Instant::now();

@@ -222,11 +222,12 @@ impl Worker {
 
     /// Takes another part of the first snapshot that somebody waits for.
     fn draw_up(&mut self) {
+        // Nobody waits any more for what took too long.
+        self.drafts.retain(|(_, answer)| !answer.is_closed());
         let Some((draft, _)) = self.drafts.front_mut() else { return };
         if self.core.continue_snapshot(draft, PART)
             && let Some((draft, answer)) = self.drafts.pop_front()
         {
-            // Whoever asked may have given up.
             let _ = answer.send(draft.finish());
         }
     }

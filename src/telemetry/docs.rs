@@ -77,12 +77,7 @@ fn row(page: &mut String, spec: &Spec) {
     let (name, unit, labels) = (spec.full_name(), spec.unit().unwrap_or_default(), labels.join(" "));
     let is_of_destination = spec.scope == Scope::Destination || spec.family == Family::FailoverEdges;
     let detail = if is_of_destination { least(spec).as_str() } else { "" };
-    let exemplars = match spec.family {
-        // The spans of a request are kept or not when it ends, long after it was passed on.
-        Family::ForwardDelay => " Has exemplars, of responses.",
-        family if exemplars::FAMILIES.contains(&family) => " Has exemplars.",
-        _ => "",
-    };
+    let exemplars = if exemplars::FAMILIES.contains(&spec.family) { " Has exemplars." } else { "" };
     let (kamailio, others) = (code(spec.kamailio), code(spec.others));
     let _ = writeln!(
         page,

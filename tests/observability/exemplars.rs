@@ -23,7 +23,7 @@ pub fn expect_traces(prometheus: &Prometheus, collector: &Collector, since: Syst
 
 /// The families that the manual says have exemplars.
 fn families(manual: &str) -> Vec<&str> {
-    let rows = manual.lines().filter(|line| line.contains(" Has exemplars"));
+    let rows = manual.lines().filter(|line| line.contains(" Has exemplars. "));
     rows.filter_map(|row| row.split('`').nth(1)).collect()
 }
 

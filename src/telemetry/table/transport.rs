@@ -16,7 +16,8 @@ rows! {
         "Messages dropped on purpose.", "each such message",
         "core drop_requests, drop_replies", "overload manager";
     ForwardDelay = histogram FORWARD "forward_delay_seconds" Process Event [kind: KINDS]
-        "Time a message spends inside the process, from receipt to transmission.", "each forwarded message",
+        "Time a message spends inside the process, from receipt to transmission.",
+        "each forwarded message; exemplars are those of responses",
         "-", "-";
     Connections = gauge "transport_connections" Process State
         [transport: ["tcp"], role: CONNECTION_ROLES]

@@ -317,7 +317,8 @@ mod tests {
         assert_eq!((report.started, report.completed, report.failed, report.left_open), (50, 50, 0, 0));
         let latency = report.latency;
         assert_eq!((latency.progress.count, latency.answer.count, latency.other.count), (50, 50, 0));
-        assert!(latency.answer.p50 >= 5000.0 && report.counted_s < 60.0, "{report:?}");
+        // A quantile is the lower bound of its bucket, which is under one per cent wide.
+        assert!(latency.answer.p50 > 0.99 * 5000.0 && report.counted_s < 60.0, "{report:?}");
         assert_eq!((report.request_bytes, report.destinations_range), (756, (50, 50)));
     }
 

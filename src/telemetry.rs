@@ -121,9 +121,11 @@ impl Telemetry {
     }
 
     /// Takes up a new configuration: series of what is new appear at zero, those of what is gone
-    /// vanish, all others go on. Recorders notice with their next event.
-    pub fn apply(&self, directory: Arc<Directory>) {
-        self.0.metrics.apply(directory);
+    /// vanish, all others go on. Recorders notice with their next event. Gives what they have until
+    /// then, to be kept until they have let go of it: a large one takes long to free.
+    #[must_use = "a worker that lets go of it last takes no calls meanwhile"]
+    pub fn apply(&self, directory: Arc<Directory>) -> Arc<impl Send + Sync + use<>> {
+        self.0.metrics.apply(directory)
     }
 
     /// Begins the span of a reload; the event that tells its result ends it.

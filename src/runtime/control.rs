@@ -119,11 +119,11 @@ impl ControlPlane {
         next: &Next,
     ) -> Result<ReloadReport, String> {
         // New series exist before the first event about them.
-        self.telemetry.apply(Arc::clone(next.plan.directory()));
+        self.count_by(&next.plan);
         let plan = Arc::clone(&next.plan);
         let ordered = self.commands.order(|order| Command::Reload(plan, trigger, memory, order)).await;
         let Ok(applied) = ordered else {
-            self.telemetry.apply(Arc::clone(self.plan().directory()));
+            self.count_by(&self.plan());
             return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
         };
         self.set_plan(&next.plan);
@@ -174,11 +174,11 @@ impl ControlPlane {
             }
         }
         let Some((next, changes)) = reloader.replan() else { return };
-        self.telemetry.apply(Arc::clone(next.plan.directory()));
+        self.count_by(&next.plan);
         let plan = Arc::clone(&next.plan);
         if self.commands.order(|order| Command::Replan(plan, order)).await.is_err() {
             // The next answer brings it up again.
-            return self.telemetry.apply(Arc::clone(reloader.plan().directory()));
+            return self.count_by(reloader.plan());
         }
         self.set_plan(&next.plan);
         retire(reloader.accept_endpoints(next));
@@ -188,6 +188,11 @@ impl ControlPlane {
     /// The longest time that a drain may take.
     pub(super) async fn drain_timeout(&self) -> std::time::Duration {
         self.reloader.lock().await.drain_timeout()
+    }
+
+    /// Has telemetry count for the sets and destinations of a plan.
+    fn count_by(&self, plan: &Plan) {
+        retire(self.telemetry.apply(Arc::clone(plan.directory())));
     }
 
     fn refused(&self, trigger: ReloadTrigger, error: String) -> String {
@@ -216,11 +221,11 @@ impl ControlPlane {
     }
 }
 
-/// Keeps a plan until no worker has it any more: to let go of a large one takes longer than calls may
-/// wait.
-fn retire(plan: Arc<Plan>) {
+/// Keeps what was in force until no worker has it any more: to let go of a large configuration takes
+/// longer than calls may wait.
+fn retire(former: Arc<impl Send + Sync + 'static>) {
     tokio::spawn(async move {
-        while Arc::strong_count(&plan) > 1 {
+        while Arc::strong_count(&former) > 1 {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     });

@@ -33,8 +33,13 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct Metrics {
     settings: MetricsSettings,
+    /// The process's own numbers, those of every index.
+    own: Arc<Block>,
+    /// Locked for a moment only: workers read it.
     index: Mutex<Arc<Index>>,
     generation: AtomicU64,
+    /// Held while an index is made, which takes tens of milliseconds if it is a large one.
+    applying: Mutex<()>,
     admission: Mutex<Admission>,
     /// What the last events said about the process.
     pub process: ProcessFacts,
@@ -71,21 +76,28 @@ impl Metrics {
             export_accepted: AtomicU64::new(0),
             closed: Default::default(),
         };
+        let index = Index::empty();
         Self {
             settings,
-            index: Mutex::new(Arc::new(Index::empty())),
+            own: Arc::clone(&index.process),
+            index: Mutex::new(Arc::new(index)),
             generation: AtomicU64::new(0),
+            applying: Mutex::default(),
             admission: Mutex::default(),
             process,
         }
     }
 
     /// Takes up a configuration: what is new starts at zero, what stays goes on, what is gone has
-    /// no series any more.
-    pub fn apply(&self, directory: Arc<Directory>) {
-        let mut index = self.lock();
-        *index = Arc::new(index.follow(directory, &self.settings));
-        self.generation.store(index.generation, Ordering::Release);
+    /// no series any more. Gives what was in force before: recorders exchange it one by one, and
+    /// whoever lets go of it last frees it.
+    pub fn apply(&self, directory: Arc<Directory>) -> Arc<Index> {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(self.index().follow(directory, &self.settings));
+        let generation = next.generation;
+        let former = std::mem::replace(&mut *self.lock(), next);
+        self.generation.store(generation, Ordering::Release);
+        former
     }
 
     /// The blocks of the configuration in force.
@@ -125,16 +137,15 @@ impl Metrics {
 
     /// Counts spans that were lost.
     pub fn spans_lost(&self, loss: Loss, spans: usize) {
-        self.index().process.add(F::SpansDropped, &[loss as usize], wide(spans));
+        self.own.add(F::SpansDropped, &[loss as usize], wide(spans));
     }
 
     /// Counts an export.
     pub fn exported(&self, result: ExportResult, spans: usize) {
-        let index = self.index();
-        index.process.count(F::Exports, &[result as usize]);
+        self.own.count(F::Exports, &[result as usize]);
         match result {
             ExportResult::Ok => {
-                index.process.add(F::SpansExported, &[], wide(spans));
+                self.own.add(F::SpansExported, &[], wide(spans));
                 self.process.export_accepted.store(unix_millis(), Ordering::Relaxed);
             }
             ExportResult::Error => self.spans_lost(Loss::ExportFailed, spans),
@@ -144,12 +155,12 @@ impl Metrics {
 
     /// Observes how late a timer fired.
     pub fn ticked(&self, late: Duration) {
-        self.index().process.observe(F::TickLag, &[], late);
+        self.own.observe(F::TickLag, &[], late);
     }
 
     /// Observes how long a scrape took.
     pub fn scraped(&self, took: Duration) {
-        self.index().process.observe(F::ScrapeTime, &[], took);
+        self.own.observe(F::ScrapeTime, &[], took);
     }
 
     /// Counts what an event says.
@@ -500,6 +511,29 @@ mod tests {
         let counted = r#"sipwarden_failovers_total{set="pbx",destination="a",cause="timeout"} 2"#;
         assert!(lines.iter().any(|line| line == counted));
         assert!(lines.iter().all(|line| !line.contains("destination=\"b\"")));
+    }
+
+    #[test]
+    fn a_recorder_that_takes_up_a_configuration_does_not_free_the_one_before() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.apply(samples::directory(&["a", "b"]));
+        let mut recorder = metrics.index();
+        let former = metrics.apply(samples::directory(&["a"]));
+        metrics.refresh(&mut recorder);
+        assert_eq!(Arc::strong_count(&former), 1, "whoever applied it lets go of it last");
+    }
+
+    #[test]
+    fn a_tick_waits_for_nobody_who_takes_up_or_reads_a_configuration() {
+        let metrics = Arc::new(Metrics::default());
+        let (_applying, _reading) = (metrics.applying.lock().unwrap(), metrics.lock());
+        let (done, counted) = std::sync::mpsc::channel();
+        let shared = Arc::clone(&metrics);
+        std::thread::spawn(move || {
+            shared.ticked(Duration::from_millis(1));
+            done.send(shared.own.read(F::TickLag, 0).sum::<u64>())
+        });
+        assert!(counted.recv_timeout(Duration::from_secs(5)).is_ok_and(|sum| sum > 0));
     }
 
     #[test]

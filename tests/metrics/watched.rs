@@ -61,7 +61,7 @@ impl Watched {
     /// Takes up another configuration, as a reload does.
     pub fn reload(&mut self, yaml: &str) {
         self.world.reload_to(settings(yaml));
-        self.telemetry.apply(Arc::clone(self.world.expanded.directory()));
+        drop(self.telemetry.apply(Arc::clone(self.world.expanded.directory())));
         self.record();
     }
 

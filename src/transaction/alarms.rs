@@ -99,13 +99,23 @@ impl Transactions {
 
     pub(super) fn rearm_client(&mut self, id: Id<Client>) {
         if let Some(client) = self.clients.get_mut(id) {
-            client.alarm.set(client.deadline(), &mut self.wheel, Due::Client(id));
+            match client.deadline() {
+                Some(end) if client.is_lingering() => {
+                    client.alarm.set_last(end, &mut self.wheel, Due::Client(id));
+                }
+                deadline => client.alarm.set(deadline, &mut self.wheel, Due::Client(id)),
+            }
         }
     }
 
     pub(super) fn rearm_server(&mut self, id: Id<Server>) {
         if let Some(server) = self.servers.get_mut(id) {
-            server.alarm.set(server.deadline(), &mut self.wheel, Due::Server(id));
+            match server.deadline() {
+                Some(end) if server.is_lingering() => {
+                    server.alarm.set_last(end, &mut self.wheel, Due::Server(id));
+                }
+                deadline => server.alarm.set(deadline, &mut self.wheel, Due::Server(id)),
+            }
         }
     }
 }

@@ -103,6 +103,12 @@ impl Client {
         matches!(self.state, ClientState::Calling | ClientState::Proceeding)
     }
 
+    /// Whether all that is left for it is to be forgotten some time. Over reliable transports that is
+    /// at once.
+    pub(super) fn is_lingering(&self) -> bool {
+        !self.is_open() && !self.hop.transport.is_reliable()
+    }
+
     /// Whether what it sent may have to be sent again.
     pub(super) fn may_repeat(&self) -> bool {
         self.is_open() || self.method == Method::Invite && self.state == ClientState::Completed

@@ -108,6 +108,12 @@ impl Server {
         self.end_at = Some(now + linger);
     }
 
+    /// Whether all that is left for it is to be forgotten some time. Over reliable transports that is
+    /// at once.
+    pub(super) fn is_lingering(&self) -> bool {
+        self.state != ServerState::Proceeding && self.repeat_at.is_none() && !self.hop.transport.is_reliable()
+    }
+
     /// Takes note of a retransmission of the request.
     pub(super) fn on_retransmission(&self) -> ServerAction {
         match self.state {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 const LEVELS: usize = 6;
+/// The grain, in ticks, of deadlines that nobody waits for: those of many owners come in one wake.
+const LOOSE: u64 = 16;
 /// The longest time ahead, in ticks: over two years.
 const HORIZON: u64 = (1 << (BITS * 6)) - 1;
 
@@ -106,9 +108,21 @@ impl<K: Copy> Wheel<K> {
 
     /// Adds a key that [`Wheel::pop`] gives once `when` has come, rounded up to a millisecond.
     pub fn insert(&mut self, when: Instant, key: K) -> EntryId {
+        self.insert_at(self.tick_of(when), key)
+    }
+
+    /// The same, rounded up to [`LOOSE`] milliseconds.
+    fn insert_loose(&mut self, when: Instant, key: K) -> EntryId {
+        self.insert_at(self.tick_of(when).next_multiple_of(LOOSE), key)
+    }
+
+    fn tick_of(&self, when: Instant) -> u64 {
         let since = when.saturating_duration_since(self.base);
         let begun = u64::from(!since.subsec_nanos().is_multiple_of(1_000_000));
-        let tick = since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + begun;
+        since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + begun
+    }
+
+    fn insert_at(&mut self, tick: u64, key: K) -> EntryId {
         let tick = tick.min(self.elapsed + HORIZON);
         let entry = |_| Entry { tick, key, before: None, behind: None, home: Home::Ready };
         let id = self.entries.insert_with(entry);
@@ -235,14 +249,27 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Moves the deadline; a later one costs nothing now.
+    /// Moves the deadline; a later one costs nothing now, none takes the entry out.
     pub fn set<K: Copy>(&mut self, deadline: Option<Instant>, wheel: &mut Wheel<K>, key: K) {
         self.deadline = deadline;
+        if deadline.is_none() {
+            self.drop_entry(wheel);
+        }
         if let Some(when) = deadline
             && self.entry.is_none_or(|(entry, _)| when < entry)
         {
             self.drop_entry(wheel);
             self.entry = Some((when, wheel.insert(when, key)));
+        }
+    }
+
+    /// Sets the last deadline of its owner, for which nobody waits: it may ring a little late, together
+    /// with others, and not before.
+    pub fn set_last<K: Copy>(&mut self, deadline: Instant, wheel: &mut Wheel<K>, key: K) {
+        self.deadline = Some(deadline);
+        if self.entry.is_none_or(|(entry, _)| entry != deadline) {
+            self.drop_entry(wheel);
+            self.entry = Some((deadline, wheel.insert_loose(deadline, key)));
         }
     }
 
@@ -362,5 +389,41 @@ mod tests {
             }
         }
         assert_eq!(fired, [200]);
+    }
+
+    #[test]
+    fn last_deadlines_ring_together_and_wake_nobody_before() {
+        let base = Instant::now();
+        let mut wheel = Wheel::new(base);
+        let mut alarms = [Alarm::default(); 100];
+        for (alarm, n) in alarms.iter_mut().zip(0u64..) {
+            alarm.set(Some(after(base, 500)), &mut wheel, n);
+            alarm.set_last(after(base, 5_000 + n), &mut wheel, n);
+            alarm.set_last(after(base, 5_000 + n), &mut wheel, n);
+        }
+        let (mut wakes, mut fired) = (Vec::new(), 0);
+        while let Some(at) = wheel.next() {
+            let mut rang = false;
+            while let Some(n) = wheel.pop(at) {
+                rang = true;
+                let late = at - after(base, 5_000 + n);
+                assert!(late < Duration::from_millis(LOOSE), "{n} rang {late:?} late");
+                fired += u64::from(alarms[usize::try_from(n).unwrap()].is_due(at, &mut wheel, n));
+            }
+            if rang {
+                wakes.push(at);
+            }
+        }
+        assert_eq!((fired, wakes.len()), (100, 7));
+    }
+
+    #[test]
+    fn an_alarm_without_a_deadline_wakes_nobody() {
+        let base = Instant::now();
+        let mut wheel = Wheel::new(base);
+        let mut alarm = Alarm::default();
+        alarm.set(Some(after(base, 500)), &mut wheel, ());
+        alarm.set(None, &mut wheel, ());
+        assert_eq!(wheel.next(), None);
     }
 }

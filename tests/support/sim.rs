@@ -219,14 +219,22 @@ impl World {
 
     /// Lets time pass, firing timers at their times.
     pub fn advance(&mut self, ms: u64) {
+        self.wakes_within(ms);
+    }
+
+    /// The same; how often they woke the core.
+    pub fn wakes_within(&mut self, ms: u64) -> usize {
         let until = self.now + Duration::from_millis(ms);
+        let mut wakes = 0;
         while let Some(due) = self.core.poll_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.core.handle_timeout(self.now);
             self.take_output(None);
             self.pump();
+            wakes += 1;
         }
         self.now = until;
+        wakes
     }
 
     fn step(&mut self, input: Input<'_>) {

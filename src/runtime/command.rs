@@ -110,7 +110,11 @@ impl Commands {
             beginning.try_recv().map_err(|_| Unavailable)
         });
         is_begun?;
-        end.await.map_err(|_| Unavailable)
+        let ended = end.await.map_err(|_| Unavailable);
+        // The worker has calls to take before this thread, woken by it and perhaps on its core, goes
+        // on to what takes longer than they may wait.
+        std::thread::yield_now();
+        ended
     }
 
     /// Asks a worker and waits for its answer.

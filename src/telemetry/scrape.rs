@@ -1,8 +1,9 @@
 //! The answer to a scrape, made piece by piece.
 //!
-//! A piece holds a few hundred series, so that with a thousand destinations neither the text nor
-//! what it is made of is ever in memory as a whole, and the thread is free in between. All pieces
-//! tell of one configuration; the numbers of a series are read when its piece is made.
+//! A piece holds a few dozen series, so that with a thousand destinations neither the text nor
+//! what it is made of is ever in memory as a whole, and the core is free every few microseconds: a
+//! worker may wait for it. All pieces tell of one configuration; the numbers of a series are read when
+//! its piece is made.
 
 use super::metrics::{Index, Metrics, Walk, float, owners};
 use super::page::{Format, Page};
@@ -11,10 +12,12 @@ use super::table::{Family, Source};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A piece is full with this many bytes.
-const PIECE: usize = 32 * 1024;
+/// A piece is full with this many bytes, which are made in ten microseconds.
+const PIECE: usize = 4 * 1024;
+/// Room for a piece that is overfull, and less than what is mapped by itself.
+const ROOM: usize = 2 * PIECE - 64;
 /// Series, by the table, that are made at a time.
-const SERIES: usize = 256;
+const SERIES: usize = 16;
 
 /// The text of one scrape.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ impl Iterator for Scrape {
         while self.page.len() < PIECE && !matches!(self.next, Next::Nothing) {
             self.step();
         }
-        let room = if matches!(self.next, Next::Nothing) { 0 } else { 2 * PIECE };
+        let room = if matches!(self.next, Next::Nothing) { 0 } else { ROOM };
         let text = self.page.take(room);
         self.spent += began.elapsed();
         (!text.is_empty()).then_some(text)

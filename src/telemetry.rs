@@ -23,6 +23,7 @@ mod table;
 mod ticks;
 pub mod values;
 
+pub use metrics::Index as MetricsIndex;
 pub use page::Format;
 pub use panics::count_panics;
 pub use scrape::Scrape;
@@ -124,8 +125,15 @@ impl Telemetry {
     /// vanish, all others go on. Recorders notice with their next event. Gives what they have until
     /// then, to be kept until they have let go of it: a large one takes long to free.
     #[must_use = "a worker that lets go of it last takes no calls meanwhile"]
-    pub fn apply(&self, directory: Arc<Directory>) -> Arc<impl Send + Sync + use<>> {
+    pub fn apply(&self, directory: Arc<Directory>) -> Arc<Index> {
         self.0.metrics.apply(directory)
+    }
+
+    /// Goes back to what was in force before a configuration that no worker took. Gives what was in
+    /// force meanwhile, to be kept as above.
+    #[must_use = "a worker that lets go of it last takes no calls meanwhile"]
+    pub fn take_back(&self, former: &Index) -> Arc<Index> {
+        self.0.metrics.take_back(former)
     }
 
     /// Begins the span of a reload; the event that tells its result ends it.

@@ -15,14 +15,14 @@ use crate::facts::lookup::Resolution;
 use crate::facts::snapshot::{DestinationSnapshot, Detail, Snapshot};
 use crate::facts::{Admin, Target, WorkerId};
 use crate::proxy::{self, Plan, Question};
-use crate::telemetry::{Format, Recorder, Telemetry};
+use crate::telemetry::{Format, MetricsIndex, Recorder, Telemetry};
 use async_trait::async_trait;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two looks whether a former plan is still in use.
+/// Between two looks whether what was in force is still in use.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the HTTP server, the signals and the file watcher act on.
@@ -119,11 +119,11 @@ impl ControlPlane {
         next: &Next,
     ) -> Result<ReloadReport, String> {
         // New series exist before the first event about them.
-        self.count_by(&next.plan);
+        let former = tokio::task::block_in_place(|| self.apply_metrics(&next.plan));
         let plan = Arc::clone(&next.plan);
         let ordered = self.commands.order(|order| Command::Reload(plan, trigger, memory, order)).await;
         let Ok(applied) = ordered else {
-            self.count_by(&self.plan());
+            retire(self.telemetry.take_back(&former));
             return Err(self.refused(trigger, "the workers did not take it in time".to_owned()));
         };
         self.set_plan(&next.plan);
@@ -174,11 +174,11 @@ impl ControlPlane {
             }
         }
         let Some((next, changes)) = reloader.replan() else { return };
-        self.count_by(&next.plan);
+        let former = self.apply_metrics(&next.plan);
         let plan = Arc::clone(&next.plan);
         if self.commands.order(|order| Command::Replan(plan, order)).await.is_err() {
             // The next answer brings it up again.
-            return self.count_by(reloader.plan());
+            return retire(self.telemetry.take_back(&former));
         }
         self.set_plan(&next.plan);
         retire(reloader.accept_endpoints(next));
@@ -190,9 +190,12 @@ impl ControlPlane {
         self.reloader.lock().await.drain_timeout()
     }
 
-    /// Has telemetry count for the sets and destinations of a plan.
-    fn count_by(&self, plan: &Plan) {
-        retire(self.telemetry.apply(Arc::clone(plan.directory())));
+    /// Has telemetry take up the sets and destinations of a plan; what it had before is kept while
+    /// workers have it.
+    fn apply_metrics(&self, plan: &Plan) -> Arc<MetricsIndex> {
+        let former = self.telemetry.apply(Arc::clone(plan.directory()));
+        retire(Arc::clone(&former));
+        former
     }
 
     fn refused(&self, trigger: ReloadTrigger, error: String) -> String {

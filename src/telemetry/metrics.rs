@@ -93,9 +93,20 @@ impl Metrics {
     /// whoever lets go of it last frees it.
     pub fn apply(&self, directory: Arc<Directory>) -> Arc<Index> {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Arc::new(self.index().follow(directory, &self.settings));
+        self.exchange(self.index().follow(directory, &self.settings))
+    }
+
+    /// Goes back to what was in force before a configuration that nobody took: all that it had goes on.
+    /// Gives what was in force meanwhile.
+    pub fn take_back(&self, former: &Index) -> Arc<Index> {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = former.follow(Arc::clone(&former.directory), &self.settings);
+        self.exchange(Index { generation: self.index().generation + 1, ..next })
+    }
+
+    fn exchange(&self, next: Index) -> Arc<Index> {
         let generation = next.generation;
-        let former = std::mem::replace(&mut *self.lock(), next);
+        let former = std::mem::replace(&mut *self.lock(), Arc::new(next));
         self.generation.store(generation, Ordering::Release);
         former
     }
@@ -521,6 +532,25 @@ mod tests {
         let former = metrics.apply(samples::directory(&["a"]));
         metrics.refresh(&mut recorder);
         assert_eq!(Arc::strong_count(&former), 1, "whoever applied it lets go of it last");
+    }
+
+    #[test]
+    fn what_a_refused_configuration_left_out_goes_on_where_it_was() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.apply(samples::directory(&["a", "b"]));
+        let mut recorder = metrics.index();
+        metrics.on(&recorder, &failed_over(1, 0));
+        let former = metrics.apply(samples::directory(&["a"]));
+        let refused = metrics.index();
+        metrics.take_back(&former);
+        for mut seen in [Arc::clone(&recorder), refused] {
+            metrics.refresh(&mut seen);
+            assert!(Arc::ptr_eq(&seen, &metrics.index()), "no recorder stays with another index");
+        }
+        metrics.refresh(&mut recorder);
+        metrics.on(&recorder, &failed_over(1, 0));
+        let counted = r#"sipwarden_failovers_total{set="pbx",destination="b",cause="timeout"} 2"#;
+        assert!(series(&metrics).iter().any(|line| line == counted));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Transactions {
     pub(super) fn rearm_client(&mut self, id: Id<Client>) {
         if let Some(client) = self.clients.get_mut(id) {
             match client.deadline() {
-                Some(end) if client.is_lingering() => {
+                Some(end) if client.may_end_late() => {
                     client.alarm.set_last(end, &mut self.wheel, Due::Client(id));
                 }
                 deadline => client.alarm.set(deadline, &mut self.wheel, Due::Client(id)),
@@ -111,7 +111,7 @@ impl Transactions {
     pub(super) fn rearm_server(&mut self, id: Id<Server>) {
         if let Some(server) = self.servers.get_mut(id) {
             match server.deadline() {
-                Some(end) if server.is_lingering() => {
+                Some(end) if server.may_end_late() => {
                     server.alarm.set_last(end, &mut self.wheel, Due::Server(id));
                 }
                 deadline => server.alarm.set(deadline, &mut self.wheel, Due::Server(id)),

@@ -103,10 +103,10 @@ impl Client {
         matches!(self.state, ClientState::Calling | ClientState::Proceeding)
     }
 
-    /// Whether all that is left for it is to be forgotten some time. Over reliable transports that is
-    /// at once.
-    pub(super) fn is_lingering(&self) -> bool {
-        !self.is_open() && !self.hop.transport.is_reliable()
+    /// Whether nothing waits for its end, and that is some time ahead: Timers D and K end at once over
+    /// reliable transports, Timer M nowhere.
+    pub(super) fn may_end_late(&self) -> bool {
+        self.state == ClientState::Accepted || !self.is_open() && !self.hop.transport.is_reliable()
     }
 
     /// Whether what it sent may have to be sent again.

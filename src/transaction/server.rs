@@ -108,10 +108,11 @@ impl Server {
         self.end_at = Some(now + linger);
     }
 
-    /// Whether all that is left for it is to be forgotten some time. Over reliable transports that is
-    /// at once.
-    pub(super) fn is_lingering(&self) -> bool {
-        self.state != ServerState::Proceeding && self.repeat_at.is_none() && !self.hop.transport.is_reliable()
+    /// Whether nothing waits for its end, and that is some time ahead: Timers I and J end at once over
+    /// reliable transports, Timer L nowhere.
+    pub(super) fn may_end_late(&self) -> bool {
+        let is_finished = self.state != ServerState::Proceeding && self.repeat_at.is_none();
+        self.state == ServerState::Accepted || is_finished && !self.hop.transport.is_reliable()
     }
 
     /// Takes note of a retransmission of the request.

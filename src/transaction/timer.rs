@@ -264,7 +264,7 @@ impl Alarm {
     }
 
     /// Sets the last deadline of its owner, for which nobody waits: it may ring a little late, together
-    /// with others, and not before.
+    /// with others, and not before. Nothing may be set after it but another last one.
     pub fn set_last<K: Copy>(&mut self, deadline: Instant, wheel: &mut Wheel<K>, key: K) {
         self.deadline = Some(deadline);
         if self.entry.is_none_or(|(entry, _)| entry != deadline) {

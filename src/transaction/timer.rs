@@ -251,13 +251,9 @@ pub struct Alarm {
 impl Alarm {
     /// Moves the deadline; a later one costs nothing now, none takes the entry out.
     pub fn set<K: Copy>(&mut self, deadline: Option<Instant>, wheel: &mut Wheel<K>, key: K) {
+        let Some(when) = deadline else { return self.cancel(wheel) };
         self.deadline = deadline;
-        if deadline.is_none() {
-            self.drop_entry(wheel);
-        }
-        if let Some(when) = deadline
-            && self.entry.is_none_or(|(entry, _)| when < entry)
-        {
+        if self.entry.is_none_or(|(entry, _)| when < entry) {
             self.drop_entry(wheel);
             self.entry = Some((when, wheel.insert(when, key)));
         }
@@ -273,7 +269,7 @@ impl Alarm {
         }
     }
 
-    /// Takes the deadline away for good.
+    /// Takes the deadline away, and its entry out.
     pub fn cancel<K: Copy>(&mut self, wheel: &mut Wheel<K>) {
         self.deadline = None;
         self.drop_entry(wheel);

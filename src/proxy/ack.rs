@@ -42,7 +42,7 @@ impl Engine {
         if ack.to_tag().is_none() || ack.max_forwards() == Some(0) {
             return Err(DropReason::Stray);
         }
-        let admitted = admit::read(ack, &self.loop_secret).map_err(|_| DropReason::Malformed)?;
+        let admitted = admit::read(ack, &self.loops).map_err(|_| DropReason::Malformed)?;
         let Routed { decision, edits, .. } = route(ack, admitted, from, self.view());
         match decision {
             Decision::Relay { hop, target, mtu } => {
@@ -60,7 +60,7 @@ impl Engine {
     /// The same ACK sent again gets the same branch.
     fn ack_branch(&self, ack: Message<'_>, loop_hash: u64) -> Branch {
         let via = ack.top_via();
-        let nonce = self.loop_secret.mac(&[b"ack", via.branch.unwrap_or_default(), via.sent_by()]);
+        let nonce = self.ack_secret.mac(&[via.branch.unwrap_or_default(), via.sent_by()]);
         let nonce = u64::try_from(nonce >> 64).unwrap_or(0);
         Branch { purpose: Purpose::Ack, worker: self.transactions.worker(), slot: 0, nonce, loop_hash }
     }

@@ -5,7 +5,7 @@
 use super::reject::Rejection;
 use crate::facts::Method;
 use crate::facts::event::Refusal;
-use crate::facts::secret::Secret;
+use crate::facts::secret::Fingerprints;
 use crate::sip::{Message, Uri, Via};
 use crate::transaction::Branch;
 
@@ -24,8 +24,8 @@ pub struct Admitted<'a> {
 }
 
 /// Checks a request other than ACK and CANCEL.
-pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection> {
-    let admitted = read(request, secret)?;
+pub fn check<'a>(request: Message<'a>, loops: &Fingerprints) -> Result<Admitted<'a>, Rejection> {
+    let admitted = read(request, loops)?;
     if request.max_forwards() == Some(0) {
         return Err(Rejection::new(483, Refusal::BadRequest, "Max-Forwards is 0"));
     }
@@ -47,7 +47,7 @@ pub fn check<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, 
 }
 
 /// Reads what routing needs; the only check for ACK, which is never answered.
-pub fn read<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, Rejection> {
+pub fn read<'a>(request: Message<'a>, loops: &Fingerprints) -> Result<Admitted<'a>, Rejection> {
     let Some(uri) = request.uri() else {
         return Err(Rejection::new(400, Refusal::BadRequest, "the Request-URI cannot be read"));
     };
@@ -56,12 +56,12 @@ pub fn read<'a>(request: Message<'a>, secret: &Secret) -> Result<Admitted<'a>, R
         return Err(Rejection::new(416, Refusal::BadRequest, "only sip: and tel: are supported"));
     }
     let max_forwards = request.max_forwards().map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1));
-    Ok(Admitted { uri, max_forwards, loop_hash: loop_hash(request, secret) })
+    Ok(Admitted { uri, max_forwards, loop_hash: loop_hash(request, loops) })
 }
 
 /// The hash over what routing depends on (RFC 3261 §16.6 step 8, RFC 5393 §4.2): everything but
 /// Via, which every round trip changes.
-fn loop_hash(request: Message<'_>, secret: &Secret) -> u64 {
+fn loop_hash(request: Message<'_>, loops: &Fingerprints) -> u64 {
     let cseq = request.cseq().to_be_bytes();
     let mut parts: smallvec::SmallVec<[&[u8]; 12]> = smallvec::smallvec![
         request.request_uri(),
@@ -73,5 +73,5 @@ fn loop_hash(request: Message<'_>, secret: &Secret) -> u64 {
         cseq.as_slice(),
     ];
     parts.extend(request.routes());
-    u64::try_from(secret.mac(&parts) >> 64).unwrap_or(0)
+    loops.of(&parts)
 }

@@ -17,7 +17,7 @@ use super::route::View;
 use super::tally::Tally;
 use crate::dispatch::{Loads, Selector, Verdicts};
 use crate::facts::outbox::Outbox;
-use crate::facts::secret::{Nonces, Secret};
+use crate::facts::secret::{Fingerprints, Nonces, Secret};
 use crate::facts::{Hop, Method, Target, WorkerId};
 use crate::sip::{Framing, Index, Message, Stamp, Via, parse};
 use crate::transaction::Transactions;
@@ -49,8 +49,10 @@ pub struct Engine {
     pub marks: Marks,
     /// Reads and writes flows.
     pub flows: Flows,
-    /// The key of loop hashes.
-    pub loop_secret: Secret,
+    /// What tells a loop from a spiral.
+    pub loops: Fingerprints,
+    /// The key of branches of ACKs.
+    pub ack_secret: Secret,
     /// The key of hashed URIs.
     pub uri_secret: Secret,
     /// Writes answers of our own.
@@ -100,7 +102,8 @@ impl Engine {
             challenges: Challenges::new(secret),
             marks: Marks::new(secret),
             flows: Flows::new(secret),
-            loop_secret: secret.derive("loops"),
+            loops: secret.fingerprints("loops"),
+            ack_secret: secret.derive("ack"),
             uri_secret: secret.derive("uris"),
             replies: Replies::new(secret, &plan.settings().user_agent),
             nonces: Nonces::new(secret.derive(&format!("choices of worker {}", worker.0))),

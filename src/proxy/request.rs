@@ -75,7 +75,7 @@ impl Core {
             return engine.refuse_statelessly(arrival, rejection.retry_after(DRAIN_RETRY));
         }
         engine.outbox.event(Event::RequestReceived { listener: from.listener, method: request.method() });
-        let admitted = match admit::check(request, &engine.loop_secret) {
+        let admitted = match admit::check(request, &engine.loops) {
             Ok(admitted) => admitted,
             Err(rejection) => return engine.reject(arrival, rejection),
         };

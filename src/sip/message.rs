@@ -149,10 +149,9 @@ impl<'a> Message<'a> {
             let found = message.text(Span { start: line.start, end: line.name_end });
             let is_compact =
                 || matches!(found, [letter] if compact(name) == Some(letter.to_ascii_lowercase()));
-            line.name == wanted
-                && (wanted != Name::Other || found.eq_ignore_ascii_case(name.as_bytes()) || is_compact())
+            wanted != Name::Other || found.eq_ignore_ascii_case(name.as_bytes()) || is_compact()
         };
-        self.index.lines.iter().filter(is_named).map(move |line| message.text(line.value))
+        self.index.all(wanted).filter(is_named).map(move |line| message.text(line.value))
     }
 
     /// Whether an option tag is listed in Supported (RFC 3261 §20.37).

@@ -12,7 +12,8 @@ pub use index::Index;
 pub(super) use index::{Line, Name, compact};
 
 use super::scan::{
-    Class, Span, address, at, elements, is_all, is_name, line_end, number, params, run, skip_space, trimmed,
+    Class, LineEnd, Span, address, at, colon, elements, is_all, is_name, line_end, number, params,
+    skip_space, trimmed,
 };
 use super::via::ViaSpans;
 use super::{Message, element_uri};
@@ -101,17 +102,17 @@ impl Reader<'_, '_> {
         self.index.whole = Span::new(start, self.bytes.len());
         self.index.body = Span::new(self.bytes.len(), self.bytes.len());
         let Some(line) = line_end(self.bytes, start, None, &mut dirty) else { return false };
-        let text = self.bytes.get(start..line.at).unwrap_or_default();
+        let text = self.bytes.get(start..line.at()).unwrap_or_default();
         let Some(read) = start_line::read(text) else { return false };
         if dirty {
             self.note((ParseReason::Encoding, 400));
         }
-        self.index.bare = line.bare;
-        self.index.start_end = Span::new(line.at, line.next);
+        self.index.bare = line.is_bare();
+        self.index.start_end = Span::new(line.at(), line.next());
         self.keep_start_line(start, read);
-        match self.read_headers(line.next) {
+        match self.read_headers(line.next()) {
             Ok(head_end) => {
-                let body = line_end(self.bytes, head_end, None, &mut dirty).map_or(head_end, |end| end.next);
+                let body = line_end(self.bytes, head_end, None, &mut dirty).map_or(head_end, LineEnd::next);
                 self.index.head_end = head_end;
                 self.frame(body, framing);
             }
@@ -140,51 +141,50 @@ impl Reader<'_, '_> {
 
     /// Reads header lines from `from` on; gives where the empty line begins.
     fn read_headers(&mut self, from: usize) -> Result<usize, Fault> {
-        let mut start = from;
+        let (mut start, mut piece, mut dirty) = (from, from, false);
         loop {
-            let mut dirty = false;
-            let mut end = self.line_end(start, &mut dirty)?;
-            if end.at == start && !dirty {
+            let end = self.line_end(piece, &mut dirty)?;
+            if end.at() == start && !dirty {
                 return Ok(start);
             }
-            while matches!(at(self.bytes, end.next), b' ' | b'\t') {
-                end = self.line_end(end.next, &mut dirty)?;
+            piece = end.next();
+            if matches!(at(self.bytes, piece), b' ' | b'\t') {
+                continue;
             }
             if self.index.lines.len() == limits::HEADERS {
                 return Err((ParseReason::TooLarge, 513));
             }
             self.keep_header(start, end, dirty);
-            start = end.next;
+            (start, dirty) = (piece, false);
         }
     }
 
-    fn line_end(&self, start: usize, dirty: &mut bool) -> Result<super::scan::LineEnd, Fault> {
+    fn line_end(&self, start: usize, dirty: &mut bool) -> Result<LineEnd, Fault> {
         let whole = self.index.whole.start as usize;
         match line_end(self.bytes, start, Some(self.index.bare), dirty) {
-            Some(end) if end.next - whole <= limits::HEAD => Ok(end),
+            Some(end) if end.next() - whole <= limits::HEAD => Ok(end),
             // What a stream gives of a head without an end is cut at the limit.
             None if self.bytes.len() - whole < limits::HEAD => Err((ParseReason::Header, 400)),
             Some(_) | None => Err((ParseReason::TooLarge, 513)),
         }
     }
 
-    fn keep_header(&mut self, start: usize, end: super::scan::LineEnd, dirty: bool) {
-        let text = self.bytes.get(start..end.at).unwrap_or_default();
-        let length = run(Class::Token, text, 0);
-        let name = text.get(..length).unwrap_or_default();
+    fn keep_header(&mut self, start: usize, end: LineEnd, dirty: bool) {
+        let text = self.bytes.get(start..end.at()).unwrap_or_default();
+        let colon = colon(text, 0).unwrap_or(text.len());
+        let before = text.get(..colon).unwrap_or_default();
         // No fold before the colon (RFC 3261 §25.1, HCOLON): some would see a line without one.
-        let mut colon = length;
-        while matches!(at(text, colon), b' ' | b'\t') {
-            colon += 1;
-        }
-        let is_header = length > 0 && at(text, colon) == b':';
+        let length = before.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1);
+        let name = before.get(..length).unwrap_or_default();
+        let known = Name::of(name);
+        let is_header = colon < text.len() && (known != Name::Other || is_all(Class::Token, name));
         let line = Line {
             // What is no clean header is kept out of the slots, so that no answer repeats it.
-            name: if is_header && !dirty { Name::of(name) } else { Name::Other },
+            name: if is_header && !dirty { known } else { Name::Other },
             start: Span::new(start, 0).start,
-            name_end: Span::new(0, start + length).end,
-            value: trimmed(self.bytes, (start + colon + 1).min(end.at), end.at),
-            end: Span::new(0, end.next).end,
+            name_end: Span::new(0, start + name.len()).end,
+            value: trimmed(self.bytes, (start + colon + 1).min(end.at()), end.at()),
+            end: Span::new(0, end.next()).end,
         };
         if dirty {
             self.note((ParseReason::Encoding, 400));

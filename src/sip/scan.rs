@@ -98,7 +98,8 @@ pub(super) fn is_all(class: Class, bytes: &[u8]) -> bool {
 
 /// Whether all bytes of a few are of a class, without a branch for each.
 fn are(class: Class, bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |all, byte| all & is(class, *byte))
+    let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(0);
+    bytes.iter().fold(class as u8, |left, byte| left & of(byte)) != 0
 }
 
 pub(super) fn at(bytes: &[u8], position: usize) -> u8 {
@@ -139,58 +140,103 @@ pub(super) fn port(digits: &[u8]) -> Option<u16> {
     u16::try_from(number(digits, 65_535)?).ok().filter(|port| *port != 0)
 }
 
-/// Where a line ends.
+/// Where a line ends. Positions are 32 bits wide, as in a [`Span`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LineEnd {
+    at: u32,
+    next: u32,
+}
+
+impl LineEnd {
+    #[expect(clippy::cast_possible_truncation, reason = "no message is as long; a wrong span gives nothing")]
+    fn new(at: usize, next: usize) -> Self {
+        Self { at: at as u32, next: next as u32 }
+    }
+
     /// End of its content.
-    pub at: usize,
+    pub fn at(self) -> usize {
+        self.at as usize
+    }
+
     /// Start of the next line.
-    pub next: usize,
+    pub fn next(self) -> usize {
+        self.next as usize
+    }
+
     /// Whether it ends with LF alone.
-    pub bare: bool,
+    pub fn is_bare(self) -> bool {
+        self.next - self.at == 1
+    }
 }
 
 /// Finds the end of the line that begins at `from`. `bare` is how the lines of this message end,
 /// unknown for the first. Sets `dirty` for a CR, LF or NUL that two readers could read in two ways;
 /// a NUL is accepted only as a quoted pair.
+#[inline]
 pub(super) fn line_end(bytes: &[u8], from: usize, bare: Option<bool>, dirty: &mut bool) -> Option<LineEnd> {
-    let mut position = from;
+    let found = control(bytes, from)?;
+    if bare != Some(true) && bytes.get(found..).is_some_and(|rest| rest.starts_with(b"\r\n")) {
+        return Some(LineEnd::new(found, found + 2));
+    }
+    unusual_line_end(bytes, from, found, bare, dirty)
+}
+
+/// The same where the first control character, at `found`, is not the usual end of a line.
+#[cold]
+fn unusual_line_end(
+    bytes: &[u8],
+    from: usize,
+    mut found: usize,
+    bare: Option<bool>,
+    dirty: &mut bool,
+) -> Option<LineEnd> {
     loop {
-        let found = control(bytes, position)?;
         match at(bytes, found) {
             b'\n' if bare == Some(false) => *dirty = true,
-            b'\n' => return Some(LineEnd { at: found, next: found + 1, bare: true }),
+            b'\n' => return Some(LineEnd::new(found, found + 1)),
             b'\r' => match bytes.get(found + 1)? {
                 b'\n' => {
                     *dirty |= bare == Some(true);
-                    return Some(LineEnd { at: found, next: found + 2, bare: false });
+                    return Some(LineEnd::new(found, found + 2));
                 }
                 _ => *dirty = true,
             },
             0 => *dirty |= found == from || at(bytes, found - 1) != b'\\',
             _ => {}
         }
-        position = found + 1;
+        found = control(bytes, found + 1)?;
     }
 }
 
 /// The first byte from `from` on that is a CR or lower in ASCII: CR, LF, NUL, and others that a head
-/// hardly holds. Eight bytes at a time: lines are too short for a call to pay.
+/// hardly holds.
 fn control(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
     const LIMIT: u8 = b'\r' + 1;
-    let mut position = from;
-    while let Some(eight) = bytes.get(position..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        // The top bit of each byte below the limit; a borrow can only wrong those behind the first.
-        let below = word.wrapping_sub(ONES * u64::from(LIMIT)) & !word & (ONES << 7);
-        if below != 0 {
-            return Some(position + below.trailing_zeros() as usize / 8);
+    // A borrow can only wrong the bytes behind the first that is below the limit.
+    first(bytes, from, |word| word.wrapping_sub(ONES * u64::from(LIMIT)) & !word, |byte| byte < LIMIT)
+}
+
+/// The first colon from `from` on.
+pub(super) fn colon(bytes: &[u8], from: usize) -> Option<usize> {
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    first(bytes, from, |word| is_zero(word ^ (ONES * u64::from(b':'))), |byte| byte == b':')
+}
+
+/// A one in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
+
+/// The first byte from `from` on that `marks` sets the top bit of, and `is` tells alone. Eight bytes at
+/// a time: what is looked through is too short for a call to pay.
+#[inline]
+fn first(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
+    let (eights, rest) = bytes.get(from..)?.as_chunks::<8>();
+    for (count, eight) in eights.iter().enumerate() {
+        let marked = marks(u64::from_le_bytes(*eight)) & (ONES << 7);
+        if marked != 0 {
+            return Some(from + 8 * count + marked.trailing_zeros() as usize / 8);
         }
-        position += 8;
     }
-    let rest = bytes.get(position..)?;
-    rest.iter().position(|byte| *byte < LIMIT).map(|ahead| position + ahead)
+    rest.iter().position(|byte| is(*byte)).map(|ahead| from + 8 * eights.len() + ahead)
 }
 
 /// The position behind the quoted string that begins at `open`.
@@ -440,10 +486,33 @@ mod tests {
     }
 
     #[test]
+    fn eight_bytes_at_a_time_finds_what_one_at_a_time_does() {
+        let found: fn(&[u8], usize) -> [Option<usize>; 2] =
+            |text, from| [control(text, from), colon(text, from)];
+        for fill in [b'a', 0x0e, b';', 0x7f, 0x8d, 0xff] {
+            for (mark, position) in
+                [b'\r', b'\n', 0, b':'].into_iter().flat_map(|mark| (0..20).map(move |at| (mark, at)))
+            {
+                let mut text = [fill; 21];
+                text[position] = mark;
+                text[20] = b':';
+                for from in 0..=text.len() {
+                    let first =
+                        |is: fn(&u8) -> bool| text[from..].iter().position(is).map(|ahead| from + ahead);
+                    assert_eq!(
+                        found(&text, from),
+                        [first(|byte| *byte <= b'\r'), first(|byte| *byte == b':')]
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn finds_line_ends_and_flags_ambiguous_ones() {
         let find = |bytes: &[u8], bare| {
             let mut dirty = false;
-            (line_end(bytes, 0, bare, &mut dirty).map(|end| (end.at, end.next)), dirty)
+            (line_end(bytes, 0, bare, &mut dirty).map(|end| (end.at(), end.next())), dirty)
         };
         assert_eq!(find(b"ab\r\nc", None), (Some((2, 4)), false));
         assert_eq!(find(b"ab\nc", None), (Some((2, 3)), false));

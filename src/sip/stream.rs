@@ -4,7 +4,7 @@
 //! in two ways is an error and is closed; nothing behind the error is read.
 
 use super::parse::{Name, limits};
-use super::scan::{Class, at, is, line_end, number, trimmed};
+use super::scan::{Class, LineEnd, at, is, line_end, number, trimmed};
 use crate::facts::event::ParseReason;
 use memchr::memchr;
 
@@ -166,20 +166,20 @@ impl Framer {
             if dirty {
                 return Err(ParseReason::Encoding);
             }
-            let head = found.map_or(self.buffer.len(), |end| end.next) - self.taken;
+            let head = found.map_or(self.buffer.len(), LineEnd::next) - self.taken;
             if head > limits::HEAD.min(self.max_message) {
                 return Err(ParseReason::TooLarge);
             }
             let Some(end) = found else { return self.check_open_line() };
-            if end.at == self.line {
+            if end.at() == self.line {
                 self.end = Some(self.message_end(head)?);
                 return Ok(true);
             }
-            self.cursor = end.next;
+            self.cursor = end.next();
             if self.bare.is_none() {
-                self.check_start_line(self.line, end.at)?;
-                self.bare = Some(end.bare);
-                self.line = end.next;
+                self.check_start_line(self.line, end.at())?;
+                self.bare = Some(end.is_bare());
+                self.line = end.next();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::facts::Method;
 use crate::facts::event::MessageKind;
-use crate::sip::scan::{Span, is_name};
+use crate::sip::scan::Span;
 use crate::sip::uri::UriSpans;
 use crate::sip::via::ViaSpans;
 
@@ -31,30 +31,35 @@ impl Name {
     /// byte; at most one comparison follows.
     pub fn of(name: &[u8]) -> Self {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
-        let (found, full): (Self, &[u8]) = match (name.len(), first) {
-            (1, b'v') => return Self::Via,
-            (1, b'f') => return Self::From,
-            (1, b't') => return Self::To,
-            (1, b'i') => return Self::CallId,
-            (1, b'm') => return Self::Contact,
-            (1, b'l') => return Self::ContentLength,
-            (2, b't') => (Self::To, b"To"),
-            (3, b'v') => (Self::Via, b"Via"),
-            (4, b'f') => (Self::From, b"From"),
-            (4, b'c') => (Self::Cseq, b"CSeq"),
-            (5, b'r') => (Self::Route, b"Route"),
-            (7, b'c') if name.get(4) == Some(&b'-') => (Self::CallId, b"Call-ID"),
-            (7, b'c') => (Self::Contact, b"Contact"),
-            (9, b't') => (Self::Timestamp, b"Timestamp"),
-            (10, b's') => (Self::SessionId, b"Session-ID"),
-            (12, b'm') => (Self::MaxForwards, b"Max-Forwards"),
-            (12, b'r') => (Self::RecordRoute, b"Record-Route"),
-            (13, b'p') => (Self::ProxyRequire, b"Proxy-Require"),
-            (14, b'c') => (Self::ContentLength, b"Content-Length"),
-            (19, b'p') => (Self::ProxyAuthorization, b"Proxy-Authorization"),
-            _ => return Self::Other,
-        };
-        if is_name(name, full) { found } else { Self::Other }
+        match (name.len(), first) {
+            (1, b'v') => Self::Via,
+            (1, b'f') => Self::From,
+            (1, b't') => Self::To,
+            (1, b'i') => Self::CallId,
+            (1, b'm') => Self::Contact,
+            (1, b'l') => Self::ContentLength,
+            (2, b't') => Self::To.if_written(name, b"To"),
+            (3, b'v') => Self::Via.if_written(name, b"Via"),
+            (4, b'f') => Self::From.if_written(name, b"From"),
+            (4, b'c') => Self::Cseq.if_written(name, b"CSeq"),
+            (5, b'r') => Self::Route.if_written(name, b"Route"),
+            (7, b'c') if name.get(4) == Some(&b'-') => Self::CallId.if_written(name, b"Call-ID"),
+            (7, b'c') => Self::Contact.if_written(name, b"Contact"),
+            (9, b't') => Self::Timestamp.if_written(name, b"Timestamp"),
+            (10, b's') => Self::SessionId.if_written(name, b"Session-ID"),
+            (12, b'm') => Self::MaxForwards.if_written(name, b"Max-Forwards"),
+            (12, b'r') => Self::RecordRoute.if_written(name, b"Record-Route"),
+            (13, b'p') => Self::ProxyRequire.if_written(name, b"Proxy-Require"),
+            (14, b'c') => Self::ContentLength.if_written(name, b"Content-Length"),
+            (19, b'p') => Self::ProxyAuthorization.if_written(name, b"Proxy-Authorization"),
+            _ => Self::Other,
+        }
+    }
+
+    /// This one if the name is the full one, whose length the compiler knows.
+    #[inline]
+    fn if_written<const N: usize>(self, name: &[u8], full: &[u8; N]) -> Self {
+        if name.first_chunk() == Some(full) || name.eq_ignore_ascii_case(full) { self } else { Self::Other }
     }
 }
 
@@ -198,9 +203,9 @@ impl Index {
         self.lines.get(usize::from(*self.slots.get(name as usize)?))
     }
 
-    /// All lines of a name that has a slot.
+    /// All lines of a name; of those without a slot all that have none.
     pub(in crate::sip) fn all(&self, name: Name) -> impl Iterator<Item = &Line> + Clone {
-        let first = self.slots.get(name as usize).copied().map_or(usize::MAX, usize::from);
+        let first = self.slots.get(name as usize).copied().map_or(0, usize::from);
         let lines = self.lines.get(first..).unwrap_or_default();
         lines.iter().filter(move |line| line.name == name)
     }

@@ -89,12 +89,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
 
 /// Connections served at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
-/// Bytes of a request's head, the least that hyper allows. As much of an answer goes into one write,
-/// with the piece that overfills it: a kernel that is not preempted lets nobody else have the core
-/// meanwhile, and a worker may wait for it.
-const MAX_HEAD: usize = 8 * 1024;
-/// Bytes of a request's body.
-const MAX_BODY: usize = 64 * 1024;
+/// Bytes of a request's head, and of its body.
+const MAX_BYTES: usize = 64 * 1024;
 /// Time for the head of a request to arrive.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Time from the head of a request to its answer.
@@ -193,7 +189,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .keep_alive(false)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -462,16 +458,16 @@ struct Wished<'a> {
     admin: Admin,
 }
 
-/// Reads a body of at most [`MAX_BODY`].
+/// Reads a body of at most [`MAX_BYTES`].
 async fn read(body: Incoming) -> Result<Bytes, Answer> {
     let too_large = || {
-        let hint = format!("at most {MAX_BODY} bytes");
+        let hint = format!("at most {MAX_BYTES} bytes");
         Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", &hint)
     };
-    if body.size_hint().lower() > MAX_BODY as u64 {
+    if body.size_hint().lower() > MAX_BYTES as u64 {
         return Err(too_large());
     }
-    match Limited::new(body, MAX_BODY).collect().await {
+    match Limited::new(body, MAX_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Answer::error(StatusCode::BAD_REQUEST, "the body broke off", "send it whole")),

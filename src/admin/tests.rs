@@ -493,7 +493,7 @@ async fn oversized_heads_and_bodies_are_refused() {
     let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", 66_000, "x".repeat(66_000));
     let chunked = format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
     assert_eq!(status(&raw(address, &chunked).await), "413");
-    let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(MAX_HEAD));
+    let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(MAX_BYTES));
     assert_eq!(status(&raw(address, &head).await), "431");
 }
 

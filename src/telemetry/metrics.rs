@@ -6,6 +6,7 @@
 mod admission;
 mod block;
 pub mod delays;
+mod expected;
 mod expose;
 mod exposure;
 mod index;

@@ -91,6 +91,14 @@ impl Block {
         numbers.iter().map(|number| number.load(Ordering::Relaxed))
     }
 
+    /// The numbers of a family, by label set.
+    pub fn rows(&self, family: Family) -> impl Iterator<Item = impl Iterator<Item = u64> + Clone> {
+        let spec = family.spec();
+        let start = offset(family);
+        let numbers = self.numbers.get(start..start + spec.combinations() * spec.width()).unwrap_or_default();
+        numbers.chunks_exact(spec.width()).map(|row| row.iter().map(|number| number.load(Ordering::Relaxed)))
+    }
+
     #[inline]
     fn bump(&self, place: usize, amount: u64) {
         if let Some(number) = self.numbers.get(place) {

@@ -5,14 +5,14 @@
 //! while there is room. What there is no room for is summed up under `other`.
 
 use super::admission::Admission;
-use super::block::{Block, label_positions, slots_each};
-use super::exposure::{Detail, foldable, least, tells};
+use super::block::{Block, slots_each};
+use super::expected::label_sets;
+use super::exposure::{foldable, least, tells};
 use super::index::{Index, SetEntry, TargetEntry};
-use crate::facts::{Algorithm, Method, SetId};
+use crate::facts::{Algorithm, SetId};
 use crate::telemetry::exemplars::Exemplar;
 use crate::telemetry::page::{Page, owner};
 use crate::telemetry::table::{BlockKind, Family, Kind, Label, Scope, Spec, Values, block_of};
-use crate::telemetry::values::{is_call_final, is_usual};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -134,23 +134,23 @@ impl Walk<'_> {
             return self.summed(spec, block, owner);
         }
         let (mut written, mut rest) = (0, None);
-        for combination in 0..spec.combinations() {
+        for (combination, (set, row)) in
+            label_sets(spec.family).iter().zip(block.rows(spec.family)).enumerate()
+        {
+            let is_expected = set.is_expected(owner.algorithm);
+            if !is_expected && row.clone().all(|number| number == 0) {
+                continue;
+            }
             numbers.clear();
-            numbers.extend(block.read(spec.family, combination));
-            let positions = label_positions(spec.family, combination);
-            if !is_expected(spec.family, &positions, owner.algorithm) {
-                if numbers.iter().all(|number| *number == 0) {
-                    continue;
-                }
-                if !self.admission.admits(spec, owner.position, combination) {
-                    add(rest.get_or_insert_with(|| vec![0; numbers.len()]), &numbers);
-                    continue;
-                }
+            numbers.extend(row);
+            if !is_expected && !self.admission.admits(spec, owner.position, combination) {
+                add(rest.get_or_insert_with(|| vec![0; numbers.len()]), &numbers);
+                continue;
             }
             let labels: SmallVec<[(&str, &str); 4]> = spec
                 .labels
                 .iter()
-                .zip(positions)
+                .zip(set.positions())
                 .map(|(label, position)| (label.name, word(label, position)))
                 .collect();
             let exemplars = exemplars.get(combination * slots..(combination + 1) * slots).unwrap_or_default();
@@ -172,12 +172,12 @@ impl Walk<'_> {
         let detail = self.index.exposure.detail;
         let kept = |label: &Label| tells(detail, spec, label);
         let mut sums: SmallVec<[([usize; 4], u64); 8]> = SmallVec::new();
-        for combination in 0..spec.combinations() {
-            let mut positions = label_positions(spec.family, combination);
+        for (set, mut row) in label_sets(spec.family).iter().zip(block.rows(spec.family)) {
+            let mut positions = set.positions();
             for (label, position) in spec.labels.iter().zip(&mut positions) {
                 *position = if kept(label) { *position } else { 0 };
             }
-            let number = block.read(spec.family, combination).next().unwrap_or(0);
+            let number = row.next().unwrap_or(0);
             match sums.iter_mut().find(|(known, _)| *known == positions) {
                 Some((_, sum)) => *sum += number,
                 None => sums.push((positions, number)),
@@ -263,36 +263,4 @@ fn word(label: &Label, position: usize) -> &'static str {
 
 fn add(sums: &mut [u64], numbers: &[u64]) {
     sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
-}
-
-/// How many label sets of a family are exposed before anything happened.
-pub fn expected(spec: &Spec, algorithm: Option<Algorithm>, detail: Detail) -> usize {
-    let told = |label: &&Label| tells(detail, spec, label);
-    if spec.labels.iter().all(|label| told(&label)) {
-        let positions = (0..spec.combinations()).map(|combination| label_positions(spec.family, combination));
-        return positions.filter(|positions| is_expected(spec.family, positions, algorithm)).count();
-    }
-    spec.labels.iter().filter(told).map(|label| label.values.len()).product()
-}
-
-/// Whether further label sets may appear.
-pub fn has_unexpected(spec: &Spec, detail: Detail) -> bool {
-    let told = spec.labels.iter().all(|label| tells(detail, spec, label));
-    told && expected(spec, Some(Algorithm::RoundRobin), detail) < spec.combinations()
-}
-
-/// Whether a label set is exposed before anything happened.
-fn is_expected(family: Family, positions: &[usize; 4], algorithm: Option<Algorithm>) -> bool {
-    let [first, second, ..] = *positions;
-    if family == Family::Transactions {
-        let counted = first == Method::Invite as usize || first == Method::Register as usize;
-        return counted && is_call_final(second);
-    }
-    if family == Family::DestinationCodes {
-        return is_usual(first);
-    }
-    if family == Family::Selections || family == Family::SelectionDuration {
-        return algorithm.is_some_and(|used| used as usize == first);
-    }
-    true
 }

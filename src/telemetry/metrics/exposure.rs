@@ -3,7 +3,7 @@
 //! Decided once for each configuration, from the number of series that it makes: so a series that is
 //! there stays there until the next one. Only counts and decides; never writes.
 
-use super::expose::{expected, has_unexpected};
+use super::expected::{expected, has_unexpected};
 use super::index::Index;
 use crate::facts::Algorithm;
 use crate::telemetry::settings::{MetricsDetail, MetricsSettings};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct Pieces(pub(super) Box<dyn Iterator<Item = String> + Send>);
 
 impl Pieces {
-    /// A text of these pieces, none of which is empty.
+    /// A text of these pieces, some of which may be empty.
     pub fn new(pieces: impl Iterator<Item = String> + Send + 'static) -> Self {
         Self(Box::new(pieces))
     }

@@ -2,7 +2,8 @@
 //!
 //! A piece holds a few dozen series, so that with a thousand destinations neither the text nor
 //! what it is made of is ever in memory as a whole, and the core can be given up after each: a worker
-//! may wait for it. All pieces tell of one configuration; the numbers of a series are read when
+//! may wait for it. The last pieces are empty: in each a part of what was told from is let go, which all
+//! at once takes as long as a hundred others. All pieces tell of one configuration; the numbers of a series are read when
 //! its piece is made.
 
 use super::metrics::{Index, Metrics, Walk, float, owners};
@@ -17,6 +18,8 @@ const PIECE: usize = 4 * 1024;
 /// Room for most pieces that are overfull: what is larger the allocator maps by itself
 /// (`cli/allocator.rs`), which takes longer.
 const ROOM: usize = 2 * PIECE - 64;
+/// Destinations that are let go at a time.
+const SHED: usize = 32;
 /// Series, by the table, that are made at a time.
 const SERIES: usize = 16;
 
@@ -107,10 +110,13 @@ impl Iterator for Scrape {
         while self.page.len() < PIECE && !matches!(self.next, Next::Nothing) {
             self.step();
         }
+        if self.page.len() == 0 {
+            return self.view.shed(SHED).then(String::new);
+        }
         let room = if matches!(self.next, Next::Nothing) { 0 } else { ROOM };
         let text = self.page.take(room);
         self.spent += began.elapsed();
-        (!text.is_empty()).then_some(text)
+        Some(text)
     }
 }
 

@@ -100,6 +100,19 @@ impl View {
         Self { snapshots, surroundings, clock, members, waiting }
     }
 
+    /// Lets go of some destinations, this many at most; whether there are more.
+    pub fn shed(&mut self, at_most: usize) -> bool {
+        let Some(snapshot) = self.snapshots.last_mut() else { return false };
+        match snapshot.sets.last_mut() {
+            Some(set) if !set.destinations.is_empty() => {
+                set.destinations.truncate(set.destinations.len().saturating_sub(at_most));
+            }
+            Some(_) => drop(snapshot.sets.pop()),
+            None => drop(self.snapshots.pop()),
+        }
+        true
+    }
+
     /// Writes the families of the process.
     pub fn process(&self, metrics: &Metrics, index: &Index, page: &mut Page) {
         process::write(&self.snapshots, &self.surroundings, metrics, index, page);
@@ -318,6 +331,25 @@ mod tests {
             detection: Duration::from_secs(19),
             destinations: vec![destination],
         }
+    }
+
+    #[test]
+    fn destinations_are_let_go_a_few_at_a_time_until_nothing_is_left() {
+        let at = Instant::now();
+        let of = |count| {
+            let one = set(at);
+            let destinations = vec![one.destinations[0].clone(); count];
+            SetSnapshot { destinations, ..one }
+        };
+        let snapshots = vec![snapshot(0, at, vec![of(5), of(0), of(64)]), snapshot(1, at, vec![])];
+        let mut view = View::new(snapshots, Surroundings::default(), Clock::new(at, SystemTime::now()));
+        let left = |view: &View| view.sets().map(|set| set.destinations.len()).sum::<usize>();
+        let (mut before, mut steps) = (left(&view), 0);
+        while view.shed(32) {
+            assert!(before - left(&view) <= 32);
+            (before, steps) = (left(&view), steps + 1);
+        }
+        assert!(view.snapshots.is_empty() && steps < 12, "{steps} steps");
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl Worker {
             let woken = self.wait(now).await;
             now = Instant::now();
             self.ticks.pass(now);
+            let is_ordered = matches!(woken, Woken::Command(_));
             match woken {
                 Woken::Command(Command::Stop) | Woken::Ended => break,
                 Woken::Command(command) => self.obey(command, now),
@@ -197,6 +198,12 @@ impl Worker {
                 self.core.handle_timeout(now);
             }
             self.settle(now);
+            if is_ordered {
+                // Whoever gave the command may share this core, pushed off it by the wake that it caused.
+                // Until it sleeps, the scheduler owes it the time that the rest of this takes, and gives
+                // it that later in one piece, while calls wait.
+                std::thread::yield_now();
+            }
             self.draw_up();
         }
         self.streams.flush(LAST_WORDS).await;

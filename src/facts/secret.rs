@@ -1,4 +1,4 @@
-//! Keyed hashing: unguessable tokens, tags and branches, and message authentication codes.
+//! Keyed hashing: unguessable tokens, tags and branches, message authentication codes, fingerprints.
 //!
 //! The key is an argument (from `sip.secret_file` or the operating system at start), so a test
 //! with a fixed key replays exactly.
@@ -44,7 +44,8 @@ impl Secret {
 }
 
 /// Keyed hashes at a fraction of the cost of [`Secret::mac`], for what nobody gains by forging:
-/// whoever sees enough of them may find two sequences that have the same.
+/// whoever sees enough of them may find two sequences that have the same. Another version of the
+/// program may make others of the same key, so they are compared, never kept.
 #[derive(Clone)]
 pub struct Fingerprints {
     shared: SharedSeed,
@@ -56,7 +57,7 @@ impl Fingerprints {
     pub fn of(&self, parts: &[&[u8]]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.start, &self.shared);
         for part in parts {
-            hasher.write_usize(part.len());
+            hasher.write_u64(part.len() as u64);
             hasher.write(part);
         }
         hasher.finish()

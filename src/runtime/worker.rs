@@ -186,7 +186,7 @@ impl Worker {
             let woken = self.wait(now).await;
             now = Instant::now();
             self.ticks.pass(now);
-            let is_ordered = matches!(woken, Woken::Command(_));
+            let is_asked = matches!(woken, Woken::Command(Command::Snapshot(..)));
             match woken {
                 Woken::Command(Command::Stop) | Woken::Ended => break,
                 Woken::Command(command) => self.obey(command, now),
@@ -198,10 +198,10 @@ impl Worker {
                 self.core.handle_timeout(now);
             }
             self.settle(now);
-            if is_ordered {
-                // Whoever gave the command may share this core, pushed off it by the wake that it caused.
-                // Until it sleeps, the scheduler owes it the time that the rest of this takes, and gives
-                // it that later in one piece, while calls wait.
+            if is_asked {
+                // Whoever asks may share this core, pushed off it by this wake. Until that thread sleeps,
+                // the scheduler owes it the time that the snapshot takes, and gives it that later in one
+                // piece, while calls wait.
                 std::thread::yield_now();
             }
             self.draw_up();

@@ -146,10 +146,13 @@ impl<'a> Message<'a> {
         let message = *self;
         let wanted = Name::of(name.as_bytes());
         let is_named = move |line: &&Line| {
+            if wanted != Name::Other {
+                return true;
+            }
             let found = message.text(Span { start: line.start, end: line.name_end });
             let is_compact =
                 || matches!(found, [letter] if compact(name) == Some(letter.to_ascii_lowercase()));
-            wanted != Name::Other || found.eq_ignore_ascii_case(name.as_bytes()) || is_compact()
+            found.eq_ignore_ascii_case(name.as_bytes()) || is_compact()
         };
         self.index.all(wanted).filter(is_named).map(move |line| message.text(line.value))
     }

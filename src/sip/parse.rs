@@ -506,6 +506,9 @@ mod tests {
         assert_eq!(changed("X-Odd:", "X-Odd"), (ParseReason::Header, Some(400)));
         assert_eq!(changed("X-Odd:", "X<Odd:"), (ParseReason::Header, Some(400)));
         assert_eq!(changed("X-Odd:", "X-Odd\r\n :"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd:", "X-Odd\r\n a:"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd:", "X Odd:"), (ParseReason::Header, Some(400)));
+        assert_eq!(changed("X-Odd:", ":"), (ParseReason::Header, Some(400)));
         assert_eq!(changed("X-Odd", "Route: <sip:a\r\nX-Odd"), (ParseReason::Uri, Some(400)));
     }
 

@@ -148,7 +148,7 @@ pub(super) struct LineEnd {
 }
 
 impl LineEnd {
-    #[expect(clippy::cast_possible_truncation, reason = "no message is as long; a wrong span gives nothing")]
+    #[expect(clippy::cast_possible_truncation, reason = "what is received is far below 4 GiB")]
     fn new(at: usize, next: usize) -> Self {
         Self { at: at as u32, next: next as u32 }
     }
@@ -208,6 +208,9 @@ fn unusual_line_end(
     }
 }
 
+/// A one in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
+
 /// The first byte from `from` on that is a CR or lower in ASCII: CR, LF, NUL, and others that a head
 /// hardly holds.
 fn control(bytes: &[u8], from: usize) -> Option<usize> {
@@ -222,13 +225,15 @@ pub(super) fn colon(bytes: &[u8], from: usize) -> Option<usize> {
     first(bytes, from, |word| is_zero(word ^ (ONES * u64::from(b':'))), |byte| byte == b':')
 }
 
-/// A one in each byte of a word.
-const ONES: u64 = u64::MAX / 255;
-
-/// The first byte from `from` on that `marks` sets the top bit of, and `is` tells alone. Eight bytes at
+/// The first byte from `from` on that `marks` sets the top bit of, and `is_found` tells alone. Eight bytes at
 /// a time: what is looked through is too short for a call to pay.
 #[inline]
-fn first(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
+fn first(
+    bytes: &[u8],
+    from: usize,
+    marks: impl Fn(u64) -> u64,
+    is_found: impl Fn(u8) -> bool,
+) -> Option<usize> {
     let (eights, rest) = bytes.get(from..)?.as_chunks::<8>();
     for (count, eight) in eights.iter().enumerate() {
         let marked = marks(u64::from_le_bytes(*eight)) & (ONES << 7);
@@ -236,7 +241,7 @@ fn first(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64, is: impl Fn(u8) 
             return Some(from + 8 * count + marked.trailing_zeros() as usize / 8);
         }
     }
-    rest.iter().position(|byte| is(*byte)).map(|ahead| from + 8 * eights.len() + ahead)
+    rest.iter().position(|byte| is_found(*byte)).map(|ahead| from + 8 * eights.len() + ahead)
 }
 
 /// The position behind the quoted string that begins at `open`.

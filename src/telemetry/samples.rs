@@ -2,13 +2,14 @@
 
 use crate::facts::directory::{Directory, DirectoryListener, DirectorySet};
 use crate::facts::event::{
-    AttemptOutcome, Cause, ChangeReason, Origin, ProbeOutcome, ProbeRecord, SelectionReason, SkipReason,
-    StateChange, TransportReason,
+    AttemptOutcome, Cause, ChangeReason, Origin, ProbeOutcome, ProbeRecord, Role, SelectionReason,
+    SkipReason, StateChange, TransportReason,
 };
 use crate::facts::names::Names;
 use crate::facts::record::{AttemptRecord, FailoverRecord, SelectionRecord, TransactionRecord, WireText};
+use crate::facts::snapshot::{DestinationSnapshot, LoadSnapshot, ProbeSnapshot, SetSnapshot, Snapshot};
 use crate::facts::trace::SpanRef;
-use crate::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport};
+use crate::facts::{Admin, Algorithm, ListenerId, Method, SetId, State, Target, Transport, WorkerId};
 use smallvec::smallvec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,71 @@ pub fn directory(destinations: &[&str]) -> Arc<Directory> {
         sets,
         listeners: vec![DirectoryListener::at("udp://127.0.0.1:5060", ([127, 0, 0, 1], 5060).into())],
     })
+}
+
+/// What a worker knows.
+pub fn snapshot(worker: u8, at: Instant, sets: Vec<SetSnapshot>) -> Snapshot {
+    Snapshot {
+        worker: WorkerId(worker),
+        at,
+        in_flight: vec![(Role::Server, Method::Invite, 2)],
+        waiting: vec![(Target::new(0), 3)],
+        early: vec![(SetId::new(0), 2)],
+        dialogs: vec![(SetId::new(0), 5)],
+        linger: 7,
+        probes_in_flight: vec![],
+        sets,
+    }
+}
+
+/// A set `pbx` of so many destinations, all of them down.
+pub fn set(at: Instant, destinations: usize) -> SetSnapshot {
+    let destination = DestinationSnapshot {
+        target: Target::new(0),
+        id: "a".into(),
+        uri: "sip:192.0.2.1:5060".into(),
+        transport: Transport::Udp,
+        address: None,
+        addresses: vec![],
+        name: None,
+        resolved: None,
+        dns_stale: true,
+        weight: 7,
+        priority: 1,
+        state: State::Down,
+        usable: false,
+        admin: Admin::Enabled,
+        passive_failures: 0,
+        ejected_until: Some(at + Duration::from_secs(30)),
+        retry_after_until: Some(at + Duration::from_secs(20)),
+        added: at,
+        since: at + Duration::from_secs(3),
+        last_change: None,
+        probe: ProbeSnapshot {
+            enabled: true,
+            interval: Duration::from_secs(10),
+            down_after: 3,
+            up_after: 1,
+            damped: true,
+            consecutive_failures: 4,
+            last_outcome: Some(ProbeOutcome::Rejected(500)),
+            last_finished: Some(at + Duration::from_secs(4)),
+            ..ProbeSnapshot::default()
+        },
+        load: LoadSnapshot { calls: 4, max_calls: Some(10), ramp: 0.25, ..LoadSnapshot::default() },
+        changes: vec![],
+        probes: vec![],
+        exchange: None,
+    };
+    SetSnapshot {
+        id: SetId::new(0),
+        name: "pbx".into(),
+        algorithm: Algorithm::Hash,
+        objective: 0.999,
+        all_down: true,
+        detection: Duration::from_secs(19),
+        destinations: vec![destination; destinations],
+    }
 }
 
 /// A call that rang after 30 ms and was answered after 60 ms.

@@ -2,9 +2,9 @@
 //!
 //! A piece holds a few dozen series, so that with a thousand destinations neither the text nor
 //! what it is made of is ever in memory as a whole, and the core can be given up after each: a worker
-//! may wait for it. The last pieces are empty: in each a part of what was told from is let go, which all
-//! at once takes as long as a hundred others. All pieces tell of one configuration; the numbers of a series are read when
-//! its piece is made.
+//! may wait for it. All pieces tell of one configuration; the numbers of a series are read when its
+//! piece is made. The last pieces are empty: in each a part of what was told from is let go, because
+//! that takes too long all at once.
 
 use super::metrics::{Index, Metrics, Walk, float, owners};
 use super::page::{Format, Page};
@@ -124,13 +124,17 @@ impl Iterator for Scrape {
 mod tests {
     use super::*;
     use crate::facts::clock::Clock;
-    use crate::facts::snapshot::Surroundings;
+    use crate::facts::snapshot::{Snapshot, Surroundings};
     use crate::telemetry::samples;
     use crate::telemetry::{MetricsDetail, MetricsSettings};
     use std::collections::BTreeSet;
     use std::time::SystemTime;
 
     fn pieces(destinations: usize) -> Vec<String> {
+        scrape(destinations, vec![]).collect()
+    }
+
+    fn scrape(destinations: usize, snapshots: Vec<Snapshot>) -> Scrape {
         let metrics = Arc::new(Metrics::new(MetricsSettings {
             detail: MetricsDetail::Full,
             max_series: 1_000_000,
@@ -140,10 +144,19 @@ mod tests {
         metrics.apply(samples::directory(&names.iter().map(String::as_str).collect::<Vec<_>>()));
         Scrape::new(
             metrics,
-            View::new(vec![], Surroundings::default(), Clock::new(Instant::now(), SystemTime::now())),
+            View::new(snapshots, Surroundings::default(), Clock::new(Instant::now(), SystemTime::now())),
             Format::Text,
         )
-        .collect()
+    }
+
+    #[test]
+    fn what_was_told_from_is_let_go_in_pieces_behind_the_text() {
+        let at = Instant::now();
+        let pieces: Vec<String> =
+            scrape(3, vec![samples::snapshot(0, at, vec![samples::set(at, 3 * SHED)])]).collect();
+        let (text, rest) = pieces.split_at(pieces.iter().position(String::is_empty).unwrap());
+        assert!(text.iter().all(|piece| !piece.is_empty()) && rest.iter().all(String::is_empty));
+        assert!(rest.len() > 3, "{} pieces for three parts", rest.len());
     }
 
     #[test]

@@ -100,7 +100,8 @@ impl View {
         Self { snapshots, surroundings, clock, members, waiting }
     }
 
-    /// Lets go of some destinations, this many at most; whether there are more.
+    /// Lets go of some destinations, this many at most, once everything is written; whether there was
+    /// anything left.
     pub fn shed(&mut self, at_most: usize) -> bool {
         let Some(snapshot) = self.snapshots.last_mut() else { return false };
         match snapshot.sets.last_mut() {
@@ -263,85 +264,17 @@ fn flag(value: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::event::{ProbeOutcome, Role};
-    use crate::facts::snapshot::{LoadSnapshot, ProbeSnapshot};
-    use crate::facts::{Algorithm, Method, SetId, Transport, WorkerId};
     use crate::telemetry::page::Format;
+    use crate::telemetry::samples;
     use crate::telemetry::table::Source;
     use std::time::SystemTime;
-
-    fn snapshot(worker: u8, at: Instant, sets: Vec<SetSnapshot>) -> Snapshot {
-        Snapshot {
-            worker: WorkerId(worker),
-            at,
-            in_flight: vec![(Role::Server, Method::Invite, 2)],
-            waiting: vec![(Target::new(0), 3)],
-            early: vec![(SetId::new(0), 2)],
-            dialogs: vec![(SetId::new(0), 5)],
-            linger: 7,
-            probes_in_flight: vec![],
-            sets,
-        }
-    }
-
-    fn set(at: Instant) -> SetSnapshot {
-        let destination = DestinationSnapshot {
-            target: Target::new(0),
-            id: "a".into(),
-            uri: "sip:192.0.2.1:5060".into(),
-            transport: Transport::Udp,
-            address: None,
-            addresses: vec![],
-            name: None,
-            resolved: None,
-            dns_stale: true,
-            weight: 7,
-            priority: 1,
-            state: State::Down,
-            usable: false,
-            admin: Admin::Enabled,
-            passive_failures: 0,
-            ejected_until: Some(at + Duration::from_secs(30)),
-            retry_after_until: Some(at + Duration::from_secs(20)),
-            added: at,
-            since: at + Duration::from_secs(3),
-            last_change: None,
-            probe: ProbeSnapshot {
-                enabled: true,
-                interval: Duration::from_secs(10),
-                down_after: 3,
-                up_after: 1,
-                damped: true,
-                consecutive_failures: 4,
-                last_outcome: Some(ProbeOutcome::Rejected(500)),
-                last_finished: Some(at + Duration::from_secs(4)),
-                ..ProbeSnapshot::default()
-            },
-            load: LoadSnapshot { calls: 4, max_calls: Some(10), ramp: 0.25, ..LoadSnapshot::default() },
-            changes: vec![],
-            probes: vec![],
-            exchange: None,
-        };
-        SetSnapshot {
-            id: SetId::new(0),
-            name: "pbx".into(),
-            algorithm: Algorithm::Hash,
-            objective: 0.999,
-            all_down: true,
-            detection: Duration::from_secs(19),
-            destinations: vec![destination],
-        }
-    }
 
     #[test]
     fn destinations_are_let_go_a_few_at_a_time_until_nothing_is_left() {
         let at = Instant::now();
-        let of = |count| {
-            let one = set(at);
-            let destinations = vec![one.destinations[0].clone(); count];
-            SetSnapshot { destinations, ..one }
-        };
-        let snapshots = vec![snapshot(0, at, vec![of(5), of(0), of(64)]), snapshot(1, at, vec![])];
+        let of = |count| samples::set(at, count);
+        let snapshots =
+            vec![samples::snapshot(0, at, vec![of(5), of(0), of(64)]), samples::snapshot(1, at, vec![])];
         let mut view = View::new(snapshots, Surroundings::default(), Clock::new(at, SystemTime::now()));
         let left = |view: &View| view.sets().map(|set| set.destinations.len()).sum::<usize>();
         let (mut before, mut steps) = (left(&view), 0);
@@ -358,7 +291,7 @@ mod tests {
         let clock = Clock::new(at, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let metrics = Metrics::default();
         let view = View::new(
-            vec![snapshot(0, at, vec![set(at)]), snapshot(1, at, vec![])],
+            vec![samples::snapshot(0, at, vec![samples::set(at, 1)]), samples::snapshot(1, at, vec![])],
             Surroundings::default(),
             clock,
         );

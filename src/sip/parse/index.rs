@@ -2,7 +2,7 @@
 
 use crate::facts::Method;
 use crate::facts::event::MessageKind;
-use crate::sip::scan::Span;
+use crate::sip::scan::{Span, is_name};
 use crate::sip::uri::UriSpans;
 use crate::sip::via::ViaSpans;
 
@@ -59,7 +59,8 @@ impl Name {
     /// This one if the name is the full one, whose length the compiler knows.
     #[inline]
     fn if_written<const N: usize>(self, name: &[u8], full: &[u8; N]) -> Self {
-        if name.first_chunk() == Some(full) || name.eq_ignore_ascii_case(full) { self } else { Self::Other }
+        let is_written = <&[u8; N]>::try_from(name).is_ok_and(|name| is_name(name, full));
+        if is_written { self } else { Self::Other }
     }
 }
 

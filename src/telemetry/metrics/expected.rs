@@ -30,14 +30,15 @@ impl LabelSet {
     fn of(family: Family, combination: usize) -> Self {
         let positions = label_positions(family, combination);
         let [first, second, ..] = positions;
-        let expected = match family {
-            Family::Selections | Family::SelectionDuration => Expected::InUse,
-            Family::Transactions => {
-                let is_counted = first == Method::Invite as usize || first == Method::Register as usize;
-                if is_counted && is_call_final(second) { Expected::Always } else { Expected::Never }
-            }
-            Family::DestinationCodes if !is_usual(first) => Expected::Never,
-            _ => Expected::Always,
+        let is_counted = first == Method::Invite as usize || first == Method::Register as usize;
+        let happens_seldom = family == Family::Transactions && !(is_counted && is_call_final(second))
+            || family == Family::DestinationCodes && !is_usual(first);
+        let expected = if family == Family::Selections || family == Family::SelectionDuration {
+            Expected::InUse
+        } else if happens_seldom {
+            Expected::Never
+        } else {
+            Expected::Always
         };
         let positions = positions.map(|position| u8::try_from(position).expect("no label has 256 values"));
         Self { positions, expected }

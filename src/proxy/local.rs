@@ -70,9 +70,6 @@ impl Local {
     /// Whether a URI's host and port name us.
     pub fn is_us(&self, uri: &Uri<'_>) -> bool {
         let port = uri.port.unwrap_or(DEFAULT_PORT);
-        if !self.listeners.iter().any(|face| face.has_port(port)) {
-            return false;
-        }
         let address = uri.host_ip();
         self.listeners.iter().any(|face| {
             let by_address = address.is_some_and(|address| face.is_at(SocketAddr::new(address, port)));
@@ -166,11 +163,6 @@ impl Face {
 
     fn is_at(&self, address: SocketAddr) -> bool {
         address == self.bind || self.addresses.contains(&address)
-    }
-
-    /// Whether any of its addresses has a port.
-    fn has_port(&self, port: u16) -> bool {
-        port == self.bind.port() || self.names.iter().any(|(_, at)| *at == port)
     }
 
     fn is_named(&self, host: &[u8], port: u16) -> bool {

@@ -4,9 +4,8 @@
 //! in two ways is an error and is closed; nothing behind the error is read.
 
 use super::parse::{Name, limits};
-use super::scan::{Class, LineEnd, at, is, line_end, number, trimmed};
+use super::scan::{Class, LineEnd, at, colon, is, line_end, number, trimmed};
 use crate::facts::event::ParseReason;
-use memchr::memchr;
 
 /// What a stream holds next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +205,7 @@ impl Framer {
 
     fn read_header(&mut self, start: usize, end: usize) -> Result<(), ParseReason> {
         let line = self.buffer.get(start..end).unwrap_or_default();
-        let colon = memchr(b':', line).ok_or(ParseReason::Header)?;
+        let colon = colon(line, 0).ok_or(ParseReason::Header)?;
         if Name::of(line.get(..colon).unwrap_or_default().trim_ascii_end()) != Name::ContentLength {
             return Ok(());
         }

@@ -85,10 +85,7 @@ impl Block {
 
     /// The numbers of the nth label set of a family.
     pub fn read(&self, family: Family, combination: usize) -> impl Iterator<Item = u64> {
-        let width = family.spec().width();
-        let start = offset(family) + combination * width;
-        let numbers = self.numbers.get(start..start + width).unwrap_or_default();
-        numbers.iter().map(|number| number.load(Ordering::Relaxed))
+        self.rows(family).nth(combination).into_iter().flatten()
     }
 
     /// The numbers of a family, by label set.

@@ -26,6 +26,7 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["core", calls] => core(number(calls)),
+        ["failover", calls] => failover(number(calls)),
         ["scrape", scrapes] => scrape(number(scrapes)),
         ["udp", calls, workers, profiler @ ..] => {
             udp(number(calls), number(workers), None, profiler);
@@ -46,6 +47,12 @@ fn number(word: &str) -> u64 {
 fn core(calls: u64) {
     let mut rig = Rig::new(Shape::default());
     (0..calls).for_each(|_| rig.call());
+    rig.end();
+}
+
+fn failover(calls: u64) {
+    let mut rig = Rig::new(Shape::default());
+    (0..calls).for_each(|_| rig.failover());
     rig.end();
 }
 

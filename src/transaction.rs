@@ -30,7 +30,7 @@ use crate::facts::event::{Event, Role};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Nonces, Secret};
 use crate::facts::{Hop, Method, StatusClass, Target, WorkerId};
-use crate::sip::{Message, build};
+use crate::sip::{Message, RequestEdit, build};
 use client::ClientAction;
 use linger::{Linger, weight_of_client, weight_of_server};
 use open::Open;
@@ -292,12 +292,13 @@ impl Transactions {
         &mut self,
         id: Id<Client>,
         invite: Message<'_>,
+        edit: &RequestEdit<'_>,
         response: Message<'_>,
         out: &mut Outbox,
     ) {
         debug_assert!(StatusClass::of(response.status()) > StatusClass::Success);
         let Some(client) = self.clients.get_mut(id) else { return };
-        out.send_with(client.hop, |arena| build::ack(invite, response, arena));
+        out.send_with(client.hop, |arena| build::ack(invite, edit, response, arena));
         if !client.hop.transport.is_reliable() {
             let before = weight_of_client(client);
             self.messages.replace(&mut client.sent, out.last());
@@ -305,13 +306,14 @@ impl Transactions {
         }
     }
 
-    /// Sends a CANCEL for an INVITE without a final response, given as it was sent, once (RFC 3261
-    /// §9.1); the caller waits for a provisional response first. `reason` is the value of Reason to
-    /// copy.
+    /// Sends a CANCEL for an INVITE without a final response, given as it came and with what was changed
+    /// in it, once (RFC 3261 §9.1); the caller waits for a provisional response first. `reason` is the
+    /// value of Reason to copy.
     pub fn cancel(
         &mut self,
         id: Id<Client>,
         invite: Message<'_>,
+        edit: &RequestEdit<'_>,
         reason: Option<&[u8]>,
         now: Instant,
         out: &mut Outbox,
@@ -321,7 +323,7 @@ impl Transactions {
             return;
         }
         let (nonce, hop) = (client.nonce, client.hop);
-        out.send_with(hop, |arena| build::cancel(invite, reason, "", arena));
+        out.send_with(hop, |arena| build::cancel(invite, edit, reason, arena));
         let settings = &self.settings;
         let cancel = self
             .clients

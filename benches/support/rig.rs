@@ -111,19 +111,23 @@ impl Rig {
 
     /// Plays one whole call and lets `pace` pass.
     pub fn call(&mut self) {
-        self.establish();
-        self.follow("BYE", 2);
-        self.answer(200);
-        assert!(self.script.up.starts_with(b"SIP/2.0 200 "), "the BYE was answered");
-        self.pass(self.pace);
+        self.ring();
+        self.finish();
+    }
+
+    /// Plays one whole call that its first destination refuses, and lets `pace` pass.
+    pub fn failover(&mut self) {
+        self.invite();
+        let refuses = self.callee;
+        self.answer(503);
+        assert!(self.script.down.starts_with(b"INVITE ") && self.callee != refuses, "it went on to another");
+        self.answer(180);
+        self.finish();
     }
 
     /// Begins a call that is never answered.
     pub fn ring(&mut self) {
-        self.calls += 1;
-        self.script.invite(self.calls);
-        self.send(self.caller);
-        assert!(self.script.down.starts_with(b"INVITE "), "the INVITE went down");
+        self.invite();
         self.answer(180);
     }
 
@@ -132,6 +136,23 @@ impl Rig {
         self.ring();
         self.answer(200);
         self.follow("ACK", 1);
+    }
+
+    fn invite(&mut self) {
+        self.calls += 1;
+        self.script.invite(self.calls);
+        self.send(self.caller);
+        assert!(self.script.down.starts_with(b"INVITE "), "the INVITE went down");
+    }
+
+    /// The rest of a call that rings.
+    fn finish(&mut self) {
+        self.answer(200);
+        self.follow("ACK", 1);
+        self.follow("BYE", 2);
+        self.answer(200);
+        assert!(self.script.up.starts_with(b"SIP/2.0 200 "), "the BYE was answered");
+        self.pass(self.pace);
     }
 
     /// Lets time pass; timers fire at its end.

@@ -25,13 +25,13 @@ impl Engine {
                 };
                 let edit = RequestEdit { stamp, trace, ..edits.edit(&[], max_forwards) };
                 let (hop, branch) = self.ack_hop(ack, &edit, next, self.ack_branch(ack, loop_hash), now);
-                let mut via = std::mem::take(&mut self.spare_copy);
+                let mut via = std::mem::take(&mut self.spare_via);
                 via.clear();
                 self.plan.local().write_via(hop, &branch, &mut via);
                 let edit = RequestEdit { via: &via, ..edit };
                 self.outbox.send_with(hop, |out| forward_request(ack, &edit, out));
                 self.outbox.mark_forwarded();
-                self.spare_copy = via;
+                self.spare_via = via;
             }
             Err(reason) => drop_received(&mut self.outbox, reason),
         }

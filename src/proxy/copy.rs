@@ -1,9 +1,9 @@
 //! The copy of a request that goes on (RFC 3261 §16.6), and what is made of it later.
 //!
-//! Only the request is kept, as it came. Its copy is written again when it has to be repeated, and
-//! when its CANCEL or the ACK to its failure is made of it: the same inputs give the same bytes.
+//! Only the request is kept, as it came. Its copy is written again when it has to be repeated, and its
+//! CANCEL and the ACK to its failure are made of the same inputs, which give the same bytes.
 
-use super::context::Context;
+use super::context::{Attempt, Context};
 use super::engine::Engine;
 use super::flow::{FlowOf, Flows};
 use super::mark::Marks;
@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::traces::Carried;
 use crate::facts::trace::TraceParent;
 use crate::facts::{Hop, Method, Target, Transport};
-use crate::sip::{Message, TraceEdit, forward_request};
+use crate::sip::{Message, RequestEdit, TraceEdit, forward_request};
 use crate::transaction::slab::Id;
 use crate::transaction::{Branch, Client, Opening};
 use smallvec::SmallVec;
@@ -159,24 +159,22 @@ impl Copier {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// Appends the copy with the values worked out last.
-    fn write(
+    /// Gives what is changed in a request for a hop: with the values worked out last, which the CANCEL
+    /// of the copy and the ACK to its failure have no use for.
+    fn edit<T>(
         &mut self,
         plan: &Plan,
         context: &Context,
-        request: Message<'_>,
         hop: Hop,
         branch: &Branch,
-        out: &mut Vec<u8>,
-    ) {
+        write: impl FnOnce(&RequestEdit<'_>) -> T,
+    ) -> T {
         let begin = self.text.len();
         plan.local().write_via(hop, branch, &mut self.text);
         let via = self.text.get(begin..).unwrap_or_default();
-        let routes = self.record_routes();
-        let edit = context.edit(via, &routes, self.path(), self.trace());
-        forward_request(request, &edit, out);
-        drop(routes);
+        let written = write(&context.edit(via, &self.record_routes(), self.path(), self.trace()));
         self.text.truncate(begin);
+        written
     }
 }
 
@@ -197,27 +195,35 @@ impl Engine {
     ) -> Id<Client> {
         let Self { plan, copier, transactions, outbox, .. } = self;
         transactions.send(opening, now, outbox, |branch, out| {
-            copier.write(plan, context, request, opening.hop, branch, out);
+            copier.edit(plan, context, opening.hop, branch, |edit| forward_request(request, edit, out));
         })
     }
 
     /// Sends the copy of an attempt again.
     pub fn repeat_copy(&mut self, context: &Context, index: usize) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        if let Some(sent) = self.copy_as_sent(context, index) {
-            self.outbox.send(attempt.hop, &sent.bytes);
-            self.take_back(sent);
-        }
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        let to = Towards { hop: attempt.hop, target: attempt.target, number };
+        self.as_sent(context, attempt, |engine, request, branch| {
+            let Self { copier, marks, flows, outbox, earlier, plan, .. } = engine;
+            let plan = earlier.at(attempt.epoch, plan);
+            copier.prepare(plan, Signing { marks, flows }, context, request, to);
+            copier.edit(plan, context, to.hop, branch, |edit| {
+                outbox.send_with(to.hop, |out| forward_request(request, edit, out));
+            });
+        });
     }
 
     /// Acknowledges a final response other than 2xx to the INVITE of an attempt (§17.1.1.3).
     pub fn acknowledge(&mut self, context: &Context, index: usize, response: Message<'_>) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        let Some(mut sent) = self.copy_as_sent(context, index) else { return };
-        if let Some(invite) = sent.message() {
-            self.transactions.acknowledge(attempt.client, invite, response, &mut self.outbox);
-        }
-        self.take_back(sent);
+        self.as_sent(context, attempt, |engine, invite, branch| {
+            let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
+            let plan = earlier.at(attempt.epoch, plan);
+            copier.edit(plan, context, attempt.hop, branch, |edit| {
+                transactions.acknowledge(attempt.client, invite, edit, response, outbox);
+            });
+        });
     }
 
     /// Sends the CANCEL of the INVITE of an attempt (§9.1).
@@ -225,31 +231,28 @@ impl Engine {
         let Some(attempt) = context.attempts.get(index).filter(|_| context.method == Method::Invite) else {
             return;
         };
-        let Some(mut sent) = self.copy_as_sent(context, index) else { return };
         let reason = context.cancelled.as_ref().and_then(|reason| reason.as_deref());
-        if let Some(invite) = sent.message() {
-            self.transactions.cancel(attempt.client, invite, reason, now, &mut self.outbox);
-        }
-        self.take_back(sent);
+        self.as_sent(context, attempt, |engine, invite, branch| {
+            let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
+            let plan = earlier.at(attempt.epoch, plan);
+            copier.edit(plan, context, attempt.hop, branch, |edit| {
+                transactions.cancel(attempt.client, invite, edit, reason, now, outbox);
+            });
+        });
     }
 
-    /// The copy of an attempt as it was sent.
-    fn copy_as_sent(&mut self, context: &Context, index: usize) -> Option<super::engine::Loan> {
-        let attempt = context.attempts.get(index)?;
-        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-        let to = Towards { hop: attempt.hop, target: attempt.target, number };
-        let branch = self.transactions.branch_of(attempt.client, context.loop_hash)?;
-        let mut sent = std::mem::take(&mut self.spare_copy);
-        sent.clear();
-        let mut kept = self.lend(&context.request);
-        if let Some(request) = kept.message() {
-            let plan = self.earlier.at(attempt.epoch, &self.plan);
-            let signing = Signing { marks: &self.marks, flows: &self.flows };
-            self.copier.prepare(plan, signing, context, request, to);
-            self.copier.write(plan, context, request, attempt.hop, &branch, &mut sent);
+    /// Gives the request of an attempt as it came, and the branch of its copy.
+    fn as_sent(
+        &mut self,
+        context: &Context,
+        attempt: &Attempt,
+        then: impl FnOnce(&mut Self, Message<'_>, &Branch),
+    ) {
+        let Some(branch) = self.transactions.branch_of(attempt.client, context.loop_hash) else { return };
+        let mut loan = self.lend(&context.request);
+        if let Some(request) = loan.message() {
+            then(self, request, &branch);
         }
-        // What was lent is read; its memory is that of the next loan.
-        self.spare_copy = std::mem::replace(&mut kept.bytes, sent);
-        Some(kept)
+        self.take_back(loan);
     }
 }

@@ -68,8 +68,8 @@ pub struct Engine {
     /// An index for messages that do not come from the wire.
     pub spare_index: Index,
     spare_bytes: Vec<u8>,
-    /// Memory for copies that are read.
-    pub spare_copy: Vec<u8>,
+    /// Memory for the Via of an ACK.
+    pub spare_via: Vec<u8>,
     /// Writes copies of requests.
     pub copier: Copier,
     /// Measures steps.
@@ -112,7 +112,7 @@ impl Engine {
             early: Tally::default(),
             spare_index: Index::default(),
             spare_bytes: Vec::new(),
-            spare_copy: Vec::new(),
+            spare_via: Vec::new(),
             copier: Copier::default(),
             stopwatch,
             is_draining: false,

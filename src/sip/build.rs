@@ -2,9 +2,9 @@
 //!
 //! Header lines that must be equal to those of the other message are copied as they stand.
 
-use super::edit::{Splice, stamp_top_via, write_line, write_max_forwards, write_number};
+use super::edit::{Splice, stamp_top_via, write_line, write_max_forwards, write_number, write_routes};
 use super::parse::{Line, Name};
-use super::{Message, Stamp};
+use super::{Message, RequestEdit, Stamp};
 
 /// A response of our own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,29 +61,26 @@ pub fn reply(request: Message<'_>, reply: &Reply<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
-/// Appends the CANCEL of an INVITE as we sent it (RFC 3261 §9.1) to `out`; `reason` is the value of
-/// the Reason header passed on (RFC 3326), an empty `user_agent` adds none.
-pub fn cancel(sent: Message<'_>, reason: Option<&[u8]>, user_agent: &str, out: &mut Vec<u8>) {
-    start_like(sent, b"CANCEL", out);
-    copy_line(sent, Name::From, out);
-    copy_line(sent, Name::To, out);
-    finish_like(sent, b"CANCEL", out);
+/// Appends the CANCEL of an INVITE that was sent with these edits (RFC 3261 §9.1) to `out`; `reason` is
+/// the value of the Reason header passed on (RFC 3326).
+pub fn cancel(invite: Message<'_>, edit: &RequestEdit<'_>, reason: Option<&[u8]>, out: &mut Vec<u8>) {
+    start_like(invite, edit, b"CANCEL", out);
+    copy_line(invite, Name::From, out);
+    copy_line(invite, Name::To, out);
+    finish_like(invite, b"CANCEL", out);
     if let Some(reason) = reason {
         write_header(b"Reason", reason, out);
-    }
-    if !user_agent.is_empty() {
-        write_header(b"User-Agent", user_agent.as_bytes(), out);
     }
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
-/// Appends the ACK for a final response other than 2xx to an INVITE as we sent it (RFC 3261
-/// §17.1.1.3) to `out`.
-pub fn ack(sent: Message<'_>, response: Message<'_>, out: &mut Vec<u8>) {
-    start_like(sent, b"ACK", out);
-    copy_line(sent, Name::From, out);
+/// Appends the ACK for a final response other than 2xx to an INVITE that was sent with these edits (RFC
+/// 3261 §17.1.1.3) to `out`.
+pub fn ack(invite: Message<'_>, edit: &RequestEdit<'_>, response: Message<'_>, out: &mut Vec<u8>) {
+    start_like(invite, edit, b"ACK", out);
+    copy_line(invite, Name::From, out);
     copy_line(response, Name::To, out);
-    finish_like(sent, b"ACK", out);
+    finish_like(invite, b"ACK", out);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
@@ -99,22 +96,22 @@ pub fn add_headers(from: Message<'_>, names: &[&str], message: &mut Vec<u8>) {
     message.extend_from_slice(&rest);
 }
 
-fn start_like(sent: Message<'_>, method: &[u8], out: &mut Vec<u8>) {
-    out.reserve(sent.request_uri().len() + 1_024);
+/// Writes what makes a request take the way of another one, and match it there.
+fn start_like(request: Message<'_>, edit: &RequestEdit<'_>, method: &[u8], out: &mut Vec<u8>) {
+    let uri = edit.request_uri.unwrap_or(request.request_uri());
+    out.reserve(uri.len() + 1_024);
     out.extend_from_slice(method);
     out.push(b' ');
-    out.extend_from_slice(sent.request_uri());
+    out.extend_from_slice(uri);
     out.extend_from_slice(b" SIP/2.0\r\n");
-    write_line(b"Via", sent.top_via().raw(), out);
-    for line in sent.index.all(Name::Route) {
-        copy(sent, line, out);
-    }
+    write_line(b"Via", edit.via, out);
+    write_routes(request, edit, out);
 }
 
-fn finish_like(sent: Message<'_>, method: &[u8], out: &mut Vec<u8>) {
-    copy_line(sent, Name::CallId, out);
+fn finish_like(request: Message<'_>, method: &[u8], out: &mut Vec<u8>) {
+    copy_line(request, Name::CallId, out);
     out.extend_from_slice(b"CSeq: ");
-    write_number(sent.cseq(), out);
+    write_number(request.cseq(), out);
     out.push(b' ');
     out.extend_from_slice(method);
     out.extend_from_slice(b"\r\n");
@@ -223,7 +220,20 @@ pub fn reason_phrase(code: u16) -> &'static str {
 mod tests {
     use super::*;
     use crate::sip::samples::{INVITE, OK, read, show, with};
-    use crate::sip::{Framing, Index, parse, partial};
+    use crate::sip::{Framing, Index, TraceEdit, forward_request, parse, partial};
+
+    const OURS: RequestEdit<'_> = RequestEdit {
+        request_uri: None,
+        via: b"SIP/2.0/TCP ours:5060;branch=z9hG4bKx",
+        stamp: Stamp { received: None, rport: None },
+        max_forwards: 69,
+        record_routes: &[],
+        path: None,
+        pop_routes: 0,
+        append_route: None,
+        drop_last_route: false,
+        trace: TraceEdit::Keep,
+    };
 
     fn built(build: impl FnOnce(&mut Vec<u8>)) -> String {
         let (mut index, mut out) = (Index::default(), Vec::new());
@@ -309,12 +319,12 @@ mod tests {
 
     #[test]
     fn cancels_the_request_as_it_was_sent() {
-        let sent = with(INVITE, "Via: ", "Via: SIP/2.0/TCP ours:5060;branch=z9hG4bKx\r\nVia: ");
-        let sent = with(&sent, "X-Odd", "Route: <sip:a;lr>,\r\n <sip:b>\r\nRecord-Route: <sip:c>\r\nX-Odd");
+        let invite =
+            with(INVITE, "X-Odd", "Route: <sip:a;lr>,\r\n <sip:b>\r\nRecord-Route: <sip:c>\r\nX-Odd");
         let mut index = Index::default();
-        let sent = read(&sent, &mut index);
+        let invite = read(&invite, &mut index);
         assert_eq!(
-            built(|out| cancel(sent, Some(b"SIP;cause=200,\r\n Q.850;cause=26"), "sipwarden", out)),
+            built(|out| cancel(invite, &OURS, Some(b"SIP;cause=200,\r\n Q.850;cause=26"), out)),
             "CANCEL sip:bob@example.com SIP/2.0\r\n\
              Via: SIP/2.0/TCP ours:5060;branch=z9hG4bKx\r\n\
              Route: <sip:a;lr>,\r\n <sip:b>\r\n\
@@ -324,7 +334,6 @@ mod tests {
              CSeq: 314 CANCEL\r\n\
              Max-Forwards: 70\r\n\
              Reason: SIP;cause=200,   Q.850;cause=26\r\n\
-             User-Agent: sipwarden\r\n\
              Content-Length: 0\r\n\r\n"
         );
     }
@@ -332,11 +341,11 @@ mod tests {
     #[test]
     fn acknowledges_with_the_to_of_the_response() {
         let (mut index, mut other) = (Index::default(), Index::default());
-        let (sent, response) = (read(INVITE, &mut index), read(OK, &mut other));
+        let (invite, response) = (read(INVITE, &mut index), read(OK, &mut other));
         assert_eq!(
-            built(|out| ack(sent, response, out)),
+            built(|out| ack(invite, &OURS, response, out)),
             "ACK sip:bob@example.com SIP/2.0\r\n\
-             Via: SIP/2.0/UDP 192.0.2.10:5062;rport;branch=z9hG4bKphone1\r\n\
+             Via: SIP/2.0/TCP ours:5060;branch=z9hG4bKx\r\n\
              From: \"Alice; <a>\" <sip:alice@example.com>;tag=from1\r\n\
              To: <sip:bob@example.com>;tag=to1\r\n\
              Call-ID: call-1@192.0.2.10\r\n\
@@ -344,6 +353,30 @@ mod tests {
              Max-Forwards: 70\r\n\
              Content-Length: 0\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn what_follows_a_request_takes_its_way() {
+        let routed = with(INVITE, "X-Odd", "Route: <sip:a;lr>, <sip:b;lr>\r\nroute : <sip:c>\r\nX-Odd");
+        let edits = [
+            OURS,
+            RequestEdit { pop_routes: 1, ..OURS },
+            RequestEdit { pop_routes: 3, ..OURS },
+            RequestEdit { request_uri: Some(b"sip:x"), append_route: Some(b"sip:y"), ..OURS },
+            RequestEdit { pop_routes: 2, drop_last_route: true, append_route: Some(b"sip:y"), ..OURS },
+        ];
+        for (request, edit) in [INVITE, &routed].into_iter().flat_map(|one| edits.map(|edit| (one, edit))) {
+            let (mut index, mut other) = (Index::default(), Index::default());
+            let invite = read(request, &mut index);
+            let sent = built(|out| forward_request(invite, &edit, out)).into_bytes();
+            let sent = read(&sent, &mut other);
+            let same = RequestEdit { via: sent.top_via().raw(), ..RequestEdit::default() };
+            assert_eq!(
+                built(|out| cancel(invite, &edit, None, out)),
+                built(|out| cancel(sent, &same, None, out)),
+                "{edit:?}"
+            );
+        }
     }
 
     #[test]

@@ -151,6 +151,19 @@ pub fn forward_request(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut V
     splice.finish();
 }
 
+/// Appends the Route lines of a request with their edits to `out`.
+pub(super) fn write_routes(message: Message<'_>, edit: &RequestEdit<'_>, out: &mut Vec<u8>) {
+    let mut routes = Routes::new(message, edit);
+    if routes.lines == 0 {
+        routes.append(out);
+    }
+    for line in message.index.all(Name::Route) {
+        let mut splice = Splice::at(message, line.start as usize, out);
+        routes.edit(line, &mut splice);
+        splice.copy_until(line.end as usize);
+    }
+}
+
 /// Appends the message with another topmost Via value to `out`.
 pub fn replace_top_via(message: Message<'_>, via: &[u8], out: &mut Vec<u8>) {
     let mut splice = Splice::new(message, out);

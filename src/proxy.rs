@@ -26,6 +26,7 @@ mod explain;
 mod failover;
 mod flow;
 mod key;
+mod loan;
 mod local;
 mod mark;
 mod mtu;

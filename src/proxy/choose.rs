@@ -4,8 +4,9 @@
 
 use super::challenges::Challenger;
 use super::context::Context;
-use super::engine::{Engine, Loan};
+use super::engine::Engine;
 use super::key::hash_key_of;
+use super::loan::Loan;
 use super::plan::Plan;
 use super::request::Arrival;
 use crate::dispatch::{Ask, Basis, Call, HashPart, Selection, Verdicts, skipped};

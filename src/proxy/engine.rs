@@ -9,6 +9,7 @@ use super::copy::Copier;
 use super::dialogs::Dialogs;
 use super::earlier::Earlier;
 use super::flow::Flows;
+use super::loan::Loan;
 use super::mark::Marks;
 use super::mtu::Refusals;
 use super::plan::Plan;
@@ -19,7 +20,7 @@ use crate::dispatch::{Loads, Selector, Verdicts};
 use crate::facts::outbox::Outbox;
 use crate::facts::secret::{Fingerprints, Nonces, Secret};
 use crate::facts::{Hop, Method, Target, WorkerId};
-use crate::sip::{Framing, Index, Message, Stamp, Via, parse};
+use crate::sip::{Stamp, Via};
 use crate::transaction::Transactions;
 use crate::transaction::store::Stored;
 use std::net::SocketAddr;
@@ -65,9 +66,8 @@ pub struct Engine {
     pub waiting: Vec<u64>,
     /// Early dialogs, by set.
     pub early: Tally,
-    /// An index for messages that do not come from the wire.
-    pub spare_index: Index,
-    spare_bytes: Vec<u8>,
+    /// The request of a context that was read last.
+    loan: Loan,
     /// Memory for the Via of an ACK.
     pub spare_via: Vec<u8>,
     /// Writes copies of requests.
@@ -110,8 +110,7 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: Vec::new(),
             early: Tally::default(),
-            spare_index: Index::default(),
-            spare_bytes: Vec::new(),
+            loan: Loan::default(),
             spare_via: Vec::new(),
             copier: Copier::default(),
             stopwatch,
@@ -132,23 +131,22 @@ impl Engine {
         }
     }
 
-    /// Lends a kept message in one piece, to be taken back.
-    pub fn lend(&mut self, stored: &Stored) -> Loan {
-        let (mut bytes, index) =
-            (std::mem::take(&mut self.spare_bytes), std::mem::take(&mut self.spare_index));
-        bytes.clear();
-        self.transactions.messages().copy(stored, &mut bytes);
-        Loan { bytes, index }
+    /// Lends the request of a context in one piece, to be taken back.
+    pub fn lend(&mut self, request: &Stored) -> Loan {
+        let mut loan = std::mem::take(&mut self.loan);
+        loan.hold(request, self.transactions.messages());
+        loan
     }
 
-    /// Takes back the memory of a loan.
+    /// Takes back a loan: the next one may be of the same message.
     pub fn take_back(&mut self, loan: Loan) {
-        (self.spare_bytes, self.spare_index) = (loan.bytes, loan.index);
+        self.loan = loan;
     }
 
     /// Frees what is kept for a context that is over.
     pub fn release(&mut self, mut context: Context) {
         self.count_early_out(&mut context);
+        self.loan.forget(&context.request);
         self.transactions.messages_mut().free(&mut context.request);
         self.dialogs.forget(&mut context.contact);
     }
@@ -179,21 +177,6 @@ impl Engine {
             *count =
                 count.checked_add_signed(change).expect("an attempt is closed once, after it was started");
         }
-    }
-}
-
-/// A kept message, copied out to be read.
-#[derive(Debug)]
-pub struct Loan {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    index: Index,
-}
-
-impl Loan {
-    /// The message; it was read before it was kept.
-    pub fn message(&mut self) -> Option<Message<'_>> {
-        parse(&self.bytes, Framing::Datagram, &mut self.index).ok()
     }
 }
 

@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::local::VIA_SIZE;
 use crate::facts::event::{Event, TransportReason};
 use crate::facts::{Hop, Target, Transport, WorkerId};
-use crate::sip::{Framing, Message, RequestEdit, forward_request, parse, replace_top_via};
+use crate::sip::{Framing, Index, Message, RequestEdit, forward_request, parse, replace_top_via};
 use crate::transaction::slab::Id;
 use crate::transaction::{Branch, Purpose};
 use std::collections::HashMap;
@@ -139,13 +139,12 @@ impl Engine {
         }
         self.note_refusal(None, hop, reason, now);
         let Some(udp) = self.plan.local().beside(hop, Transport::Udp) else { return };
-        let mut index = std::mem::take(&mut self.spare_index);
+        let mut index = Index::default();
         if let Ok(ack) = parse(ack, Framing::Stream, &mut index) {
             let mut via = Vec::with_capacity(VIA_SIZE);
             self.plan.local().write_via(udp, &Branch { slot: 0, ..branch }, &mut via);
             self.outbox.send_with(udp, |out| replace_top_via(ack, &via, out));
         }
-        self.spare_index = index;
     }
 
     fn note_refusal(&mut self, target: Option<Target>, hop: Hop, reason: TransportReason, now: Instant) {

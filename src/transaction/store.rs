@@ -15,6 +15,10 @@ pub struct Stored<const CHUNK: usize = MESSAGE> {
     len: u32,
 }
 
+/// What tells a stored byte string from every other one that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<const CHUNK: usize = MESSAGE>(Id<Chunk<CHUNK>>);
+
 /// One link of the chain that holds a byte string.
 #[derive(Debug)]
 struct Chunk<const CHUNK: usize> {
@@ -34,6 +38,11 @@ impl<const CHUNK: usize> Stored<CHUNK> {
     /// Whether nothing is kept.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Its key, unless nothing is kept.
+    pub fn key(&self) -> Option<Key<CHUNK>> {
+        self.first.map(Key)
     }
 
     /// Bytes of memory that it takes.

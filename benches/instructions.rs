@@ -1,6 +1,7 @@
 //! Plays a fixed number of calls, for a profiler that counts (`scripts/instructions.sh`):
 //!
 //! - `instructions core CALLS`: through a core in memory;
+//! - `instructions failover CALLS`: the same, each refused by the first destination that it goes to;
 //! - `instructions scrape SCRAPES`: of 1,000 destinations, all of which have had a call, in memory;
 //! - `instructions udp CALLS WORKERS PROFILER…`: through the real binary, started by that command,
 //!   over loopback;
@@ -19,7 +20,7 @@ use harness::collector::Collector;
 use ladder::Ladder;
 use rig::{Rig, Shape};
 
-const USAGE: &str = "usage: instructions core CALLS | instructions scrape SCRAPES | instructions udp|traced CALLS WORKERS PROFILER…";
+const USAGE: &str = "usage: instructions core|failover CALLS | instructions scrape SCRAPES | instructions udp|traced CALLS WORKERS PROFILER…";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -2,10 +2,11 @@
 # instructions.sh [--bless | --workers N]
 # Counts the instructions of one call with valgrind and compares them with benches/instructions.txt:
 #
-#   core    a core in memory with its telemetry; the parties around it are not counted
-#   udp     the whole process with one worker, over loopback; the kernel is not counted
-#   traced  the same, with the spans of every call exported over HTTP
-#   scrape  a scrape of 1,000 destinations at metrics.detail auto, in memory, instead of a call
+#   core      a core in memory with its telemetry; the parties around it are not counted
+#   failover  the same, for a call that its first destination refuses
+#   udp       the whole process with one worker, over loopback; the kernel is not counted
+#   traced    the same, with the spans of every call exported over HTTP
+#   scrape    a scrape of 1,000 destinations at metrics.detail auto, in memory, instead of a call
 #
 # Each is played at two lengths and the difference is divided by the calls between them, so that
 # start and end cancel out. More than 3 % above the baseline is a failure; --bless writes a new
@@ -17,6 +18,7 @@ tolerance=3
 machine=$(uname -m)
 # In memory 64·T1 is 3,200 calls: from there on as many finished transactions end as begin.
 core_calls=(4000 8000)
+failover_calls=("${core_calls[@]}")
 # Few enough that no timer of theirs runs out meanwhile, which the run checks.
 udp_calls=(100 500)
 traced_calls=(100 500)
@@ -53,6 +55,7 @@ export MALLOC_MMAP_THRESHOLD_=8192
 profile=(valgrind --tool=callgrind "--callgrind-out-file=$work/out")
 
 core() { in_memory core "$1" '*'; }
+failover() { in_memory failover "$1" '*'; }
 scrape() { in_memory scrape "$1" 'scrape*'; }
 
 in_memory() { # NAME COUNT FUNCTIONS
@@ -93,7 +96,7 @@ fi
 status=0
 lines=()
 declare -A counts
-for name in core udp traced scrape; do
+for name in core failover udp traced scrape; do
   calls="${name}_calls[@]"
   count=$(per_call "$name" "${!calls}")
   lines+=("$machine $name $count")

@@ -40,6 +40,16 @@ fn a_call_in_steady_state_allocates_nothing() {
 }
 
 #[test]
+fn a_failover_keeps_nothing() {
+    let mut rig = Rig::new(Shape::default());
+    (0..5_000).for_each(|_| rig.failover());
+    let counted = measure(|| (0..500).for_each(|_| rig.failover()));
+    println!("{counted:?} for 500 calls that failed over");
+    assert_eq!(counted.bytes_current, 0, "{counted:?}");
+    rig.end();
+}
+
+#[test]
 fn a_call_whose_trace_is_kept_allocates_nothing_but_its_batch() {
     // Nobody exports, so no buffer comes back: each batch takes a new one.
     const BATCH: u64 = 256 * 1024;

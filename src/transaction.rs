@@ -286,8 +286,8 @@ impl Transactions {
         delivered
     }
 
-    /// Acknowledges the final response other than 2xx that came for an INVITE, given as it was sent
-    /// (RFC 3261 §17.1.1.3). The ACK is kept for repetitions of the response.
+    /// Acknowledges the final response other than 2xx that came for an INVITE, given as it came and with
+    /// what was changed in it (RFC 3261 §17.1.1.3). The ACK is kept for repetitions of the response.
     pub fn acknowledge(
         &mut self,
         id: Id<Client>,

@@ -134,8 +134,7 @@ impl Rig {
     /// Plays a call up to its ACK.
     pub fn establish(&mut self) {
         self.ring();
-        self.answer(200);
-        self.follow("ACK", 1);
+        self.pick_up();
     }
 
     fn invite(&mut self) {
@@ -145,10 +144,14 @@ impl Rig {
         assert!(self.script.down.starts_with(b"INVITE "), "the INVITE went down");
     }
 
-    /// The rest of a call that rings.
-    fn finish(&mut self) {
+    fn pick_up(&mut self) {
         self.answer(200);
         self.follow("ACK", 1);
+    }
+
+    /// The rest of a call that rings.
+    fn finish(&mut self) {
+        self.pick_up();
         self.follow("BYE", 2);
         self.answer(200);
         assert!(self.script.up.starts_with(b"SIP/2.0 200 "), "the BYE was answered");

@@ -34,11 +34,6 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues a message made elsewhere.
-    pub fn send(&mut self, hop: Hop, message: &[u8]) {
-        self.send_with(hop, |arena| arena.extend_from_slice(message));
-    }
-
     /// Queues a message that `write` appends to the arena.
     pub fn send_with(&mut self, hop: Hop, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.arena.len();

@@ -159,22 +159,37 @@ impl Copier {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// Gives what is changed in a request for a hop: with the values worked out last, which the CANCEL
-    /// of the copy and the ACK to its failure have no use for.
-    fn edit<T>(
+    /// Gives what changes in a request on its way to a hop, with the values worked out last.
+    fn edit(
         &mut self,
         plan: &Plan,
         context: &Context,
         hop: Hop,
         branch: &Branch,
-        write: impl FnOnce(&RequestEdit<'_>) -> T,
-    ) -> T {
+        write: impl FnOnce(&RequestEdit<'_>),
+    ) {
+        self.with_via(plan, hop, branch, |copier, via| {
+            write(&context.edit(via, &copier.record_routes(), copier.path(), copier.trace()));
+        });
+    }
+
+    /// Gives what of it counts for the CANCEL of the copy and the ACK to its failure: the way.
+    fn way(
+        &mut self,
+        plan: &Plan,
+        context: &Context,
+        hop: Hop,
+        branch: &Branch,
+        write: impl FnOnce(&RequestEdit<'_>),
+    ) {
+        self.with_via(plan, hop, branch, |_, via| write(&context.edit(via, &[], None, TraceEdit::Keep)));
+    }
+
+    fn with_via(&mut self, plan: &Plan, hop: Hop, branch: &Branch, write: impl FnOnce(&Self, &[u8])) {
         let begin = self.text.len();
         plan.local().write_via(hop, branch, &mut self.text);
-        let via = self.text.get(begin..).unwrap_or_default();
-        let written = write(&context.edit(via, &self.record_routes(), self.path(), self.trace()));
+        write(self, self.text.get(begin..).unwrap_or_default());
         self.text.truncate(begin);
-        written
     }
 }
 
@@ -220,7 +235,7 @@ impl Engine {
         self.as_sent(context, attempt, |engine, invite, branch| {
             let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
             let plan = earlier.at(attempt.epoch, plan);
-            copier.edit(plan, context, attempt.hop, branch, |edit| {
+            copier.way(plan, context, attempt.hop, branch, |edit| {
                 transactions.acknowledge(attempt.client, invite, edit, response, outbox);
             });
         });
@@ -235,7 +250,7 @@ impl Engine {
         self.as_sent(context, attempt, |engine, invite, branch| {
             let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
             let plan = earlier.at(attempt.epoch, plan);
-            copier.edit(plan, context, attempt.hop, branch, |edit| {
+            copier.way(plan, context, attempt.hop, branch, |edit| {
                 transactions.cancel(attempt.client, invite, edit, reason, now, outbox);
             });
         });

@@ -1,6 +1,7 @@
 //! Messages of our own that answer or follow a message of somebody else.
 //!
-//! Header lines that must be equal to those of the other message are copied as they stand.
+//! Header lines that must be equal to those of the other message are copied as they stand, or as they
+//! left.
 
 use super::edit::{Splice, stamp_top_via, write_line, write_max_forwards, write_number, write_routes};
 use super::parse::{Line, Name};
@@ -357,15 +358,19 @@ mod tests {
 
     #[test]
     fn what_follows_a_request_takes_its_way() {
-        let routed = with(INVITE, "X-Odd", "Route: <sip:a;lr>, <sip:b;lr>\r\nroute : <sip:c>\r\nX-Odd");
+        let routed = with(INVITE, "X-Odd", "Route: <sip:a;lr>,\r\n <sip:b;lr>\r\nroute : <sip:c>\r\nX-Odd");
+        let bare = [show(&routed).trim_end().replace('\r', ""), "\r\n".to_owned()].concat().into_bytes();
         let edits = [
             OURS,
             RequestEdit { pop_routes: 1, ..OURS },
             RequestEdit { pop_routes: 3, ..OURS },
+            RequestEdit { drop_last_route: true, ..OURS },
             RequestEdit { request_uri: Some(b"sip:x"), append_route: Some(b"sip:y"), ..OURS },
             RequestEdit { pop_routes: 2, drop_last_route: true, append_route: Some(b"sip:y"), ..OURS },
         ];
-        for (request, edit) in [INVITE, &routed].into_iter().flat_map(|one| edits.map(|edit| (one, edit))) {
+        for (request, edit) in
+            [INVITE, &routed, &bare].into_iter().flat_map(|one| edits.map(|edit| (one, edit)))
+        {
             let (mut index, mut other) = (Index::default(), Index::default());
             let invite = read(request, &mut index);
             let sent = built(|out| forward_request(invite, &edit, out)).into_bytes();

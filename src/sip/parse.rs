@@ -67,7 +67,8 @@ pub fn parse<'a>(bytes: &'a [u8], framing: Framing, index: &'a mut Index) -> Res
     Err(ParseError { reason, reply })
 }
 
-/// The view of a message that [`parse`] refused, for building the reply.
+/// The view of a message by the index that [`parse`] made of it; of one that it refused, what could be
+/// read, for building the reply.
 pub fn partial<'a>(bytes: &'a [u8], index: &'a Index) -> Message<'a> {
     Message { bytes, index }
 }

@@ -15,9 +15,9 @@ pub struct Stored<const CHUNK: usize = MESSAGE> {
     len: u32,
 }
 
-/// What tells a stored byte string from every other one that is kept.
+/// What tells a stored byte string from every other one in its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key<const CHUNK: usize = MESSAGE>(Id<Chunk<CHUNK>>);
+pub struct StoredId<const CHUNK: usize = MESSAGE>(Id<Chunk<CHUNK>>);
 
 /// One link of the chain that holds a byte string.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ impl<const CHUNK: usize> Stored<CHUNK> {
         self.len == 0
     }
 
-    /// Its key, unless nothing is kept.
-    pub fn key(&self) -> Option<Key<CHUNK>> {
-        self.first.map(Key)
+    /// Its id, unless nothing is kept.
+    pub fn id(&self) -> Option<StoredId<CHUNK>> {
+        self.first.map(StoredId)
     }
 
     /// Bytes of memory that it takes.

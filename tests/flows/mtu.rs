@@ -39,9 +39,13 @@ fn a_large_request_goes_over_tcp_with_two_record_routes_and_all_of_its_attempt_t
     assert!(routes[1].starts_with("<sip:10.0.0.1:5060;lr"), "{routes:?}");
     world.receive_over(Transport::Tcp, D1, &reply(&invite.text, 180, "callee", ""));
     world.receive(CALLER, &call.companion("CANCEL"));
-    assert_eq!(world.sent_to(D1, "CANCEL").hop.transport, Transport::Tcp);
+    let follows = |sent: Sent| {
+        assert_eq!(sent.hop.transport, Transport::Tcp);
+        assert_eq!(header(&sent.text, "Via"), header(&invite.text, "Via"));
+    };
+    follows(world.sent_to(D1, "CANCEL"));
     world.receive_over(Transport::Tcp, D1, &reply(&invite.text, 487, "callee", ""));
-    assert_eq!(world.sent_to(D1, "ACK").hop.transport, Transport::Tcp);
+    follows(world.sent_to(D1, "ACK"));
     let answers = world.drain(CALLER);
     assert!(answers.iter().all(|sent| sent.hop.transport == Transport::Udp));
     world.settle();
@@ -89,7 +93,8 @@ fn without_tcp_it_falls_back_to_udp_at_once_and_that_is_no_failover() {
         world.quiet(D1);
         // The second of two attempts is still to come.
         world.receive(D1, &reply(&invite.text, 503, "one", ""));
-        world.sent_to(D1, "ACK");
+        let ack = world.sent_to(D1, "ACK");
+        assert_eq!(header(&ack.text, "Via"), header(&invite.text, "Via"), "of the second transaction");
         let second = world.sent_to(D2, "INVITE");
         assert_eq!(second.hop.transport, Transport::Tcp, "each destination by itself");
         world.receive_over(Transport::Tcp, D2, &reply(&second.text, 200, "two", "sip:1000@10.0.1.2:5060"));

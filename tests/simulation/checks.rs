@@ -35,7 +35,6 @@ pub enum Told {
 /// One client transaction as seen on the wire.
 #[derive(Debug)]
 struct Leg {
-    branch: String,
     to: SocketAddr,
     transport: Transport,
     /// Its request could not be delivered over TCP, and went over UDP in the next leg.
@@ -448,7 +447,7 @@ impl Checks {
         let is_failed_invite = name.2 == "INVITE" && code >= 300 && leg.code.is_none_or(|code| code >= 300);
         if is_failed_invite {
             let acked = |(hop, sent): &(Hop, Rc<str>)| {
-                sent.starts_with("ACK ") && hop.remote == leg.to && wire::branch(sent) == leg.branch
+                sent.starts_with("ACK ") && hop.remote == leg.to && wire::way(sent) == wire::way(&leg.request)
             };
             assert_eq!(sent.iter().filter(|sent| acked(sent)).count(), 1, "a failure gets its ACK:\n{text}");
         }
@@ -469,6 +468,8 @@ impl Checks {
                 self.by_branch.get(wire::branch(text)).expect("a CANCEL has its INVITE's branch");
             let leg = &mut self.requests.get_mut(name).expect("a leg has its request").legs[*at];
             assert_eq!(leg.to, hop.remote, "a CANCEL follows its INVITE");
+            assert_eq!(wire::way(text), wire::way(&leg.request), "a CANCEL takes the way of its INVITE");
+            assert_eq!(wire::header(text, "To"), wire::header(&leg.request, "To"));
             assert!(
                 leg.has_provisional,
                 "a CANCEL waits for a provisional response (RFC 3261 §9.1):\n{text}"
@@ -511,7 +512,6 @@ impl Checks {
         assert_eq!(vias.len(), 2, "our Via on top of the caller's:\n{text}");
         assert!(is_same_via(vias[1], wire::header(&request.text, "Via")), "the caller's Via stays:\n{text}");
         request.legs.push(Leg {
-            branch: branch.clone(),
             to: hop.remote,
             transport: hop.transport,
             fell_back: false,

@@ -36,6 +36,14 @@ pub fn branch(message: &str) -> &str {
     via.split(";branch=").nth(1).map_or("", |rest| rest.split(';').next().unwrap_or_default())
 }
 
+/// What the CANCEL of an INVITE, and the ACK to its failure, have in common with it (RFC 3261 §9.1,
+/// §17.1.1.3).
+pub fn way(message: &str) -> (Option<&str>, &str, Vec<&str>, [&str; 2], u32) {
+    let routes = headers(message, "Route").collect();
+    let names = ["From", "Call-ID"].map(|name| header(message, name));
+    (message.split(' ').nth(1), header(message, "Via"), routes, names, cseq(message).0)
+}
+
 /// The tag of From or To.
 pub fn tag<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     header(message, name).split(";tag=").nth(1)

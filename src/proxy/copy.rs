@@ -9,11 +9,12 @@ use super::flow::{FlowOf, Flows};
 use super::mark::Marks;
 use super::plan::Plan;
 use super::traces::Carried;
+use crate::facts::outbox::Outbox;
 use crate::facts::trace::TraceParent;
 use crate::facts::{Hop, Method, Target, Transport};
 use crate::sip::{Message, RequestEdit, TraceEdit, forward_request};
 use crate::transaction::slab::Id;
-use crate::transaction::{Branch, Client, Opening};
+use crate::transaction::{Branch, Client, Opening, Transactions};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::time::Instant;
@@ -173,18 +174,6 @@ impl Copier {
         });
     }
 
-    /// Gives what of it counts for the CANCEL of the copy and the ACK to its failure: the way.
-    fn way(
-        &mut self,
-        plan: &Plan,
-        context: &Context,
-        hop: Hop,
-        branch: &Branch,
-        write: impl FnOnce(&RequestEdit<'_>),
-    ) {
-        self.with_via(plan, hop, branch, |_, via| write(&context.edit(via, &[], None, TraceEdit::Keep)));
-    }
-
     fn with_via(&mut self, plan: &Plan, hop: Hop, branch: &Branch, write: impl FnOnce(&Self, &[u8])) {
         let begin = self.text.len();
         plan.local().write_via(hop, branch, &mut self.text);
@@ -232,12 +221,8 @@ impl Engine {
     /// Acknowledges a final response other than 2xx to the INVITE of an attempt (§17.1.1.3).
     pub fn acknowledge(&mut self, context: &Context, index: usize, response: Message<'_>) {
         let Some(attempt) = context.attempts.get(index) else { return };
-        self.as_sent(context, attempt, |engine, invite, branch| {
-            let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
-            let plan = earlier.at(attempt.epoch, plan);
-            copier.way(plan, context, attempt.hop, branch, |edit| {
-                transactions.acknowledge(attempt.client, invite, edit, response, outbox);
-            });
+        self.along(context, attempt, |transactions, outbox, invite, edit| {
+            transactions.acknowledge(attempt.client, invite, edit, response, outbox);
         });
     }
 
@@ -247,11 +232,24 @@ impl Engine {
             return;
         };
         let reason = context.cancelled.as_ref().and_then(|reason| reason.as_deref());
+        self.along(context, attempt, |transactions, outbox, invite, edit| {
+            transactions.cancel(attempt.client, invite, edit, reason, now, outbox);
+        });
+    }
+
+    /// Gives the INVITE of an attempt as it came, and what of the changes in its copy counts for its
+    /// CANCEL and the ACK to its failure: the way.
+    fn along(
+        &mut self,
+        context: &Context,
+        attempt: &Attempt,
+        then: impl FnOnce(&mut Transactions, &mut Outbox, Message<'_>, &RequestEdit<'_>),
+    ) {
         self.as_sent(context, attempt, |engine, invite, branch| {
             let Self { copier, transactions, outbox, earlier, plan, .. } = engine;
             let plan = earlier.at(attempt.epoch, plan);
-            copier.way(plan, context, attempt.hop, branch, |edit| {
-                transactions.cancel(attempt.client, invite, edit, reason, now, outbox);
+            copier.with_via(plan, attempt.hop, branch, |_, via| {
+                then(transactions, outbox, invite, &context.edit(via, &[], None, TraceEdit::Keep));
             });
         });
     }

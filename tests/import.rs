@@ -147,6 +147,20 @@ fn the_highest_priority_and_of_equals_the_last_line_come_first() {
     assert_eq!(found, wanted.map(|(last, tier)| (format!("sip:10.0.0.{last}"), tier)));
 }
 
+/// Weights and tiers are of the destinations that are written, not of the lines that are left out.
+#[test]
+fn a_line_that_is_left_out_counts_neither_as_a_weight_nor_as_a_tier() {
+    let zero = "1 sip:10.0.0.1 0 0 weight=0\n1 sip:10.0.0.2 0 -70000 weight=0\n";
+    let text = format!("{zero}1 sip:10.0.0.3:99999 0 5 weight=7\n");
+    let imported = convert(&[list(&text)], false).unwrap();
+    let set = check(&imported.yaml).proxy.sets.remove(0);
+    let found: Vec<_> = set.dispatch.destinations.iter().map(|d| (d.weight, d.priority)).collect();
+    assert_eq!(found, [(1, 0), (1, 1)], "{}", imported.yaml);
+    let alone = convert(&[list("1 sip:10.0.0.1 0 0\n1 sip:10.0.0.3:99999 0 5\n")], false).unwrap();
+    assert_eq!(order(&alone.yaml), [("sip:10.0.0.1".to_owned(), 0)]);
+    assert!(!alone.yaml.contains("spread over all priorities"), "{}", alone.yaml);
+}
+
 #[test]
 fn what_it_is_is_told_by_the_content_and_not_by_the_name() {
     let wanted = order(&import("basic").yaml);

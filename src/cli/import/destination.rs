@@ -3,7 +3,7 @@
 use super::common::Common;
 use super::listeners::Listeners;
 use super::parameters::ATTRIBUTES;
-use super::place::{Place, shown};
+use super::place::{Place, Warning, shown};
 use super::row::{Row, flag};
 use super::yaml::{flow, quoted};
 use crate::facts::Transport;
@@ -40,16 +40,38 @@ pub(super) struct Position {
     pub(super) is_limited: Option<bool>,
 }
 
-/// The destination of a row; or why there cannot be one.
+/// A row that can be a destination.
+#[derive(Debug)]
+pub(super) struct Usable {
+    pub(super) row: Row,
+    uri: DestinationUri,
+    transport: Transport,
+}
+
+impl Usable {
+    /// The row as it is read here; or that it is left out, and why.
+    pub(super) fn new(row: Row) -> Result<Self, Warning> {
+        let read = parse_destination(&row.uri).map_err(|error| shown(&error.to_string()));
+        match read.and_then(|uri| Ok((transport(&uri)?, uri))) {
+            Ok((transport, uri)) => Ok(Self { row, uri, transport }),
+            Err(reason) => {
+                let text = format!("{} left out: {reason}", shown(&row.uri));
+                Err(Warning { place: row.place, text })
+            }
+        }
+    }
+}
+
+/// The destination of a row.
 pub(super) fn convert(
-    row: &Row,
+    usable: &Usable,
     position: Position,
     common: &Common,
     listeners: &mut Listeners,
     ids: &mut BTreeSet<String>,
-) -> Result<Destination, String> {
-    let uri = parse_destination(&row.uri).map_err(|error| shown(&error.to_string()))?;
-    let transport = transport(&uri)?;
+) -> Destination {
+    let Usable { row, uri, transport } = usable;
+    let transport = *transport;
     let address = uri.host.parse::<IpAddr>().ok();
     let is_ipv6 = address.map(|address| address.is_ipv6());
     let mut comments = vec![];
@@ -57,7 +79,7 @@ pub(super) fn convert(
         comments.push(shown(&row.description));
     }
     let mut pairs = vec![];
-    pairs.extend(id(row, &uri, transport, ids, &mut comments).map(|id| ("id", quoted(&id))));
+    pairs.extend(id(row, uri, transport, ids, &mut comments).map(|id| ("id", quoted(&id))));
     pairs.push(("uri", quoted(&row.uri)));
     pairs.extend(position.weight.map(|weight| ("weight", weight.to_string())));
     if position.priority > 0 {
@@ -73,7 +95,7 @@ pub(super) fn convert(
         pairs.push(("probe", flow(&probe)));
     }
     rest(row, &mut comments);
-    Ok(Destination { place: row.place.clone(), comments, item: flow(&pairs), address, needs })
+    Destination { place: row.place.clone(), comments, item: flow(&pairs), address, needs }
 }
 
 fn transport(uri: &DestinationUri) -> Result<Transport, String> {

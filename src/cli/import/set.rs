@@ -3,9 +3,9 @@
 use super::algorithms::{LOWEST_FIRST, goes_by_weight, is_by_priority};
 use super::choice::Choice;
 use super::common::Common;
-use super::destination::{Destination, Position, convert};
+use super::destination::{Destination, Position, Usable, convert};
 use super::listeners::Listeners;
-use super::place::{Warning, shown};
+use super::place::Warning;
 use super::row::Row;
 use super::yaml::{Page, flow, quoted};
 use ipnet::IpNet;
@@ -58,45 +58,46 @@ impl Set {
         let mut set = Self { number, destinations: vec![], default: None, comments: vec![], keys: vec![] };
         let rows = in_order(rows, choice);
         set.algorithm(&rows, choice, manner);
+        let default = rows.len().checked_sub(1).filter(|last| manner.common.use_default && *last > 0);
+        let mut usable = vec![];
+        let mut left_out = vec![];
+        for (index, row) in rows.into_iter().enumerate() {
+            match Usable::new(row) {
+                Ok(row) => usable.push(row),
+                Err(warning) => left_out.push((Some(index) == default, warning)),
+            }
+        }
         let compat =
             manner.hash_compat && choice.algorithm().is_some_and(|algorithm| algorithm.key.is_some());
+        let is_default_left_out = left_out.iter().any(|(is_default, _)| *is_default);
+        let default_follows = default.is_some() && !is_default_left_out && usable.len() > 1;
         // Kamailio hashes over all of them, whatever their priority.
-        let mut tiers = if compat { vec![0; rows.len()] } else { set.tiers(&rows, choice, warnings) };
-        if manner.common.use_default && !compat {
+        let mut tiers = if compat { vec![0; usable.len()] } else { set.tiers(&usable, choice, warnings) };
+        if default_follows && !compat {
             last_resort(&mut tiers);
         }
-        let weights = set.weights(&rows, choice);
+        let weights = set.weights(&usable, choice);
         let is_limited = choice.algorithm.as_ref().map(|(number, _)| *number == 10);
         let mut ids = BTreeSet::new();
-        let mut left_out = vec![];
-        for (index, ((row, priority), weight)) in rows.iter().zip(tiers).zip(weights).enumerate() {
+        for ((usable, priority), weight) in usable.iter().zip(tiers).zip(weights) {
             let position = Position { priority, weight, is_limited };
-            match convert(row, position, manner.common, listeners, &mut ids) {
-                Ok(destination) => set.destinations.push(destination),
-                Err(reason) => {
-                    left_out.push(index);
-                    let text = format!("{} left out: {reason}", shown(&row.uri));
-                    set.comments.push(format!("{}: {text}", row.place));
-                    warnings.push(Warning { place: row.place.clone(), text });
-                }
-            }
+            set.destinations.push(convert(usable, position, manner.common, listeners, &mut ids));
         }
-        let default = rows.len().checked_sub(1).filter(|last| manner.common.use_default && *last > 0);
-        if compat {
-            let is_slot = |index: &&usize| Some(**index) != default;
-            if let Some(row) = left_out.iter().find(is_slot).and_then(|index| rows.get(*index)) {
-                set.slots_differ(row, warnings);
-            }
+        for (_, warning) in &left_out {
+            set.comments.push(format!("{}: {}", warning.place, warning.text));
+            warnings.push(warning.clone());
         }
-        match default {
-            Some(last) if left_out.contains(&last) => set.comments.push(
-                "use_default: the last one, which Kamailio tried when no other works, is left out".into(),
-            ),
-            Some(_) if compat => set.set_default_apart(),
-            Some(_) => set.comments.push(
-                "use_default: the last one is tried when no other works, so it has a tier of its own".into(),
-            ),
-            None => {}
+        if compat && let Some((_, slot)) = left_out.iter().find(|(is_default, _)| !is_default) {
+            set.slots_differ(slot, warnings);
+        }
+        if is_default_left_out {
+            let text = "use_default: the last one, which Kamailio tried when no other works, is left out";
+            set.comments.push(text.into());
+        } else if default_follows && compat {
+            set.set_default_apart();
+        } else if default_follows {
+            let text = "use_default: the last one is tried when no other works, so it has a tier of its own";
+            set.comments.push(text.into());
         }
         for (place, text) in &choice.conflicts {
             set.comments.push(format!("{place}: {text}"));
@@ -156,12 +157,12 @@ impl Set {
     }
 
     /// The tier of each row.
-    fn tiers(&mut self, rows: &[Row], choice: &Choice, warnings: &mut Vec<Warning>) -> Vec<u32> {
+    fn tiers(&mut self, rows: &[Usable], choice: &Choice, warnings: &mut Vec<Warning>) -> Vec<u32> {
         let number = choice.algorithm.as_ref().map(|(number, _)| *number);
         let is_turned = number != Some(LOWEST_FIRST);
-        let distance = |row: &Row| {
-            let best = rows.first().map_or(0, |best| i64::from(best.priority));
-            let own = i64::from(row.priority);
+        let distance = |usable: &Usable| {
+            let best = rows.first().map_or(0, |best| i64::from(best.row.priority));
+            let own = i64::from(usable.row.priority);
             if is_turned { best - own } else { own - best }
         };
         let far = rows.iter().map(distance).max().unwrap_or(0);
@@ -170,7 +171,7 @@ impl Set {
         } else {
             self.comments.push("priorities lie too far apart, so the tiers are numbered through".into());
             let all: BTreeSet<i64> = rows.iter().map(distance).collect();
-            let rank = |row: &Row| all.iter().position(|known| *known == distance(row)).unwrap_or(0);
+            let rank = |row: &Usable| all.iter().position(|known| *known == distance(row)).unwrap_or(0);
             rows.iter().map(|row| u32::try_from(rank(row)).unwrap_or(u32::MAX)).collect()
         };
         if far > 0 && number.is_none_or(|number| !is_by_priority(number)) {
@@ -184,9 +185,9 @@ impl Set {
                  `priority` to spread over all",
                 rows.len()
             );
-            if let Some(row) = rows.first().filter(|_| number.is_some()) {
+            if let Some(first) = rows.first().filter(|_| number.is_some()) {
                 let text = format!("set {}: {text}", self.number);
-                warnings.push(Warning { place: row.place.clone(), text });
+                warnings.push(Warning { place: first.row.place.clone(), text });
             }
             self.comments.push(text);
         }
@@ -194,12 +195,12 @@ impl Set {
     }
 
     /// Says that what is left out had a slot, so that the hash leads elsewhere.
-    fn slots_differ(&mut self, row: &Row, warnings: &mut Vec<Warning>) {
+    fn slots_differ(&mut self, left_out: &Warning, warnings: &mut Vec<Warning>) {
         let text = "what is left out has a slot in Kamailio's hash, unless Kamailio leaves it out too, and none here: nearly \
                     every key goes to another destination than in Kamailio";
         self.comments.push(text.into());
         let text = format!("set {}: {text}", self.number);
-        warnings.push(Warning { place: row.place.clone(), text });
+        warnings.push(Warning { place: left_out.place.clone(), text });
     }
 
     /// Slots are counted without the last destination, which a tier cannot express: all tiers share them.
@@ -235,9 +236,9 @@ impl Set {
     }
 
     /// The weight to be written for each row.
-    fn weights(&mut self, rows: &[Row], choice: &Choice) -> Vec<Option<u32>> {
+    fn weights(&mut self, rows: &[Usable], choice: &Choice) -> Vec<Option<u32>> {
         let none = vec![None; rows.len()];
-        let any = |row: &Row| written(row, "weight").or_else(|| written(row, "rweight"));
+        let any = |Usable { row, .. }: &Usable| written(row, "weight").or_else(|| written(row, "rweight"));
         let Some(algorithm) = choice.algorithm() else {
             return self.unless_all_are_zero(rows.iter().map(any).collect());
         };
@@ -256,7 +257,7 @@ impl Set {
             }
             return self.unless_all_are_zero(found);
         };
-        let found: Vec<_> = rows.iter().map(|row| written(row, name)).collect();
+        let found: Vec<_> = rows.iter().map(|usable| written(&usable.row, name)).collect();
         if found.iter().flatten().all(|weight| *weight == 0) {
             self.comments.push(format!("no {name} is set, so all get the same share"));
             return none;

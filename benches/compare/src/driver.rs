@@ -1,6 +1,7 @@
 //! The driver: loads against contestants in alternation, each run against a fresh process.
 
 mod contestants;
+pub mod count;
 mod figures;
 mod loads;
 mod measure;
@@ -84,13 +85,13 @@ fn cores(text: &str) -> Result<(usize, usize), String> {
 
 /// Runs, prints the table, and writes it and all records into the directory.
 pub fn run(options: &Options) -> Result<()> {
-    let contestants = choose(options)?;
+    let contestants = choose(&options.only, &options.binary, options.sipwarden.as_ref())?;
     let mut loads = loads::find(&options.loads).map_err(anyhow::Error::msg)?;
     for load in &mut loads {
         load.warm_s = options.warm.unwrap_or(load.warm_s);
         load.count_s = options.count.unwrap_or(load.count_s);
     }
-    check_needs(&contestants)?;
+    check_needs(&contestants, &[])?;
     fs::create_dir_all(&options.out)?;
     let work = options.out.canonicalize()?;
     let place = Place::enter(options.host, options.cores)?;
@@ -145,15 +146,15 @@ pub fn list() -> Result<()> {
     Ok(())
 }
 
-fn choose(options: &Options) -> Result<Vec<Contestant>> {
+fn choose(only: &str, more: &[String], sipwarden: Option<&PathBuf>) -> Result<Vec<Contestant>> {
     let mut known = contestants::known();
     for contestant in &mut known {
         if let Kind::Sipwarden { binary, .. } = &mut contestant.kind {
-            binary.clone_from(&options.sipwarden);
+            *binary = sipwarden.cloned();
         }
     }
-    let mut names: Vec<&str> = options.only.split(',').collect();
-    for extra in &options.binary {
+    let mut names: Vec<&str> = only.split(',').collect();
+    for extra in more {
         let Some((name, path)) = extra.split_once('=') else { bail!("--binary {extra}: expected NAME=PATH") };
         let kind = Kind::Sipwarden { binary: Some(path.into()), tracing: Tracing::Ratio(0.01), workers: 1 };
         known.push(Contestant { name: name.to_owned(), kind });
@@ -169,7 +170,7 @@ fn choose(options: &Options) -> Result<Vec<Contestant>> {
 }
 
 /// Says all that is missing at once, and how to get it.
-fn check_needs(contestants: &[Contestant]) -> Result<()> {
+fn check_needs(contestants: &[Contestant], further: &[&str]) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
     let has = |program: &str| path.split(':').any(|directory| Path::new(directory).join(program).is_file());
     let mut missing = Vec::new();
@@ -183,6 +184,9 @@ fn check_needs(contestants: &[Contestant]) -> Result<()> {
     }
     for program in ["setpriv", "taskset"].into_iter().filter(|program| !has(program)) {
         missing.push(format!("{program}: apt-get install util-linux"));
+    }
+    for program in further.iter().filter(|program| !has(program)) {
+        missing.push(format!("{program}: apt-get install {program}"));
     }
     for contestant in contestants {
         if let Kind::Sipwarden { binary, .. } = &contestant.kind {

@@ -1,4 +1,4 @@
-//! Compares SIP proxies under load, on one core: `compare run` is the driver; `compare generate`,
+//! Compares SIP proxies under load, on one core: `compare run` and `count` are the drivers; `compare generate`,
 //! `sink` and `forward` are the processes that it starts, and can be started by hand.
 
 mod driver;
@@ -21,6 +21,8 @@ struct Command {
 enum Part {
     /// Runs loads against contestants in alternation, and prints a table
     Run(driver::Options),
+    /// Counts instructions per call under valgrind, which other programs do not disturb
+    Count(driver::count::Options),
     /// Lists loads, groups of loads, and contestants
     List,
     /// Caller and callees in one busy-polling process; the last line it prints is JSON
@@ -34,6 +36,7 @@ enum Part {
 fn main() -> ExitCode {
     let done = match Command::parse().part {
         Part::Run(options) => driver::run(&options),
+        Part::Count(options) => driver::count::run(&options),
         Part::List => driver::list(),
         Part::Generate(options) => generate::run(&options),
         Part::Forward(options) => forward::run(&options),

@@ -23,7 +23,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// When the second half of `Memory::Established` begins: equally many transactions linger from here on.
 const STEADY: Duration = Duration::from_secs(40);
 /// What `Memory::Back` waits for: the longest that a transaction lingers is 32 s.
-const REST: Duration = Duration::from_secs(40);
+pub(super) const REST: Duration = Duration::from_secs(40);
 
 /// Between two samples of `Memory::Flat`.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -100,7 +100,7 @@ impl Rig<'_> {
         Ok(sink)
     }
 
-    fn start_generator(&self, load: &Load, through_proxy: bool) -> Result<Process> {
+    pub(super) fn start_generator(&self, load: &Load, through_proxy: bool) -> Result<Process> {
         let place = self.place;
         let direct = std::net::SocketAddrV4::new(crate::generate::callees::address(0), place.callees);
         let target = if through_proxy { place.proxy } else { direct };

@@ -115,6 +115,19 @@ impl Process {
         }
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn end(mut self, patience: Duration) -> Result<()> {
+        kill(Pid::from_raw(self.id().cast_signed()), Signal::SIGTERM)?;
+        let begin = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if begin.elapsed() > patience {
+                bail!("{} did not end in {} s{}", self.name, patience.as_secs(), self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -48,6 +48,13 @@ pub fn put(load: &Load, report: &Report, samples: (Sample, Sample), record: &mut
         ("steal", used.steal),
         ("dead_after_s", (report.last_call_to_first_s - 4.0).max(0.0)),
     ]);
+    let plain = report.counted.saturating_sub(report.counted_in_turn);
+    if report.counted_in_turn > 0 && plain > 0 {
+        // The turns take half of the time each. In theirs, half of the calls fail over.
+        let cpu_us = used.cpu_s * 1e6 / 2.0;
+        let difference = cpu_us / report.counted_in_turn as f64 - cpu_us / plain as f64;
+        record.figures.insert("failover_us", 2.0 * difference * report.counted_s / used.seconds);
+    }
     put_latencies(report, record);
     let latency = &report.latency;
     if latency.scrape.count > 0 {
@@ -140,6 +147,22 @@ mod tests {
         assert_eq!((figure("cpu_util"), figure("switches")), (0.8, 0.002));
         assert!(!record.figures.contains_key("answer_p50"));
         assert_eq!(record.disturbed, None);
+    }
+
+    #[test]
+    fn a_failover_costs_what_calls_in_turn_cost_more() {
+        let at = Instant::now();
+        let sample = |seconds: u64| Sample {
+            at: at + Duration::from_secs(seconds),
+            usage: Usage { cpu_ns: seconds * 1_000_000_000, switches: 0 },
+            core: (0.0, 0.0),
+            errors: 0,
+        };
+        let report =
+            Report { counted: 225_000, counted_in_turn: 100_000, counted_s: 10.0, ..Report::default() };
+        let mut record = Record::default();
+        put(&loads::find("alt503_sat64").unwrap()[0], &report, (sample(0), sample(10)), &mut record);
+        assert!((record.figures["failover_us"] - 20.0).abs() < 1e-6, "{:?}", record.figures);
     }
 
     #[test]

@@ -145,6 +145,11 @@ pub const LOADS: &[Load] = &[
             RoundRobin,
         )
     },
+    Load {
+        behave: &["0=503~0.5"],
+        count_s: 20.0,
+        ..saturated("alt503_sat64", "the same in every other half second", 2, RoundRobin)
+    },
     Load { mode: Mode::Message, ..saturated("msg_sat64", "64 MESSAGEs at a time", 10, RoundRobin) },
     Load {
         mode: Mode::Options,
@@ -290,6 +295,7 @@ impl Load {
             (None, Mode::Message | Mode::Options, _) => {
                 &["per_s", "cpu_us", "other_p50", "other_p99", "failed", "retx", "drops"]
             }
+            (None, _, "alt503_sat64") => &["failover_us", "per_s", "cpu_us", "failed", "retx", "drops"],
             (None, Mode::Invite, _) if self.saturates() => &[
                 "per_s",
                 "cpu_us",

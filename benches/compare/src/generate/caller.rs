@@ -3,7 +3,7 @@
 use super::alarms::Alarm;
 use super::calls::Stage;
 use super::wire::{Header, headers, last_word, status};
-use super::{Generator, T1};
+use super::{Generator, SECOND, T1};
 
 impl Generator<'_> {
     /// Begins a call.
@@ -142,7 +142,13 @@ impl Generator<'_> {
         }
         if well {
             self.report.completed += 1;
-            self.report.counted += u64::from(self.counts()(self.now));
+            if self.counts()(self.now) {
+                let seconds = self.now as f64 / SECOND as f64;
+                let behaviour = self.options.behave.first();
+                let in_turn = behaviour.is_some_and(|behaviour| behaviour.has_its_turn(seconds));
+                self.report.counted += 1;
+                self.report.counted_in_turn += u64::from(in_turn);
+            }
         } else {
             self.report.failed += 1;
         }

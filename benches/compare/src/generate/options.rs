@@ -67,7 +67,8 @@ pub struct Options {
     /// Bytes of an INVITE
     #[arg(long, default_value_t = 756)]
     pub size: usize,
-    /// FIRST[-LAST]=answer|mute|dead|CODE[@SECONDS]: how destinations treat requests, from when on
+    /// FIRST[-LAST]=answer|mute|dead|CODE[@SECONDS][~SECONDS]: how destinations treat requests, from when on,
+    /// and whether in every other span of so many seconds only
     #[arg(long)]
     pub behave: Vec<Behaviour>,
     /// Fetch /metrics from here while the load goes on

@@ -15,6 +15,8 @@ pub struct Report {
     pub completed: u64,
     /// Those of them that ended in the time that counts.
     pub counted: u64,
+    /// Those of these that ended while the first `--behave` held.
+    pub counted_in_turn: u64,
     /// That time, in seconds.
     pub counted_s: f64,
     /// Calls that ended otherwise, with those that were given up.

@@ -1,6 +1,7 @@
 //! Compares SIP proxies under load, on one core: `compare run` and `count` are the drivers; `compare generate`,
 //! `sink` and `forward` are the processes that it starts, and can be started by hand.
 
+mod burn;
 mod driver;
 mod forward;
 mod generate;
@@ -29,6 +30,8 @@ enum Part {
     Generate(generate::Options),
     /// The floor: forwards datagrams without reading a byte of them
     Forward(forward::Options),
+    /// Computes for each HTTP request, as another program on the proxy's core
+    Burn(burn::Options),
     /// Takes spans over OTLP/HTTP and throws them away; counts them when standard input ends
     Sink(sink::Options),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Part::List => driver::list(),
         Part::Generate(options) => generate::run(&options),
         Part::Forward(options) => forward::run(&options),
+        Part::Burn(options) => burn::run(&options),
         Part::Sink(options) => sink::run(&options),
     };
     match done {

@@ -57,6 +57,8 @@ pub struct Load {
     pub memory: Option<Memory>,
     /// Seconds from one scrape to the next, if the proxy is scraped at all.
     pub scrape_s: Option<f64>,
+    /// What is scraped is not the proxy but another program on its core, which computes for so long.
+    pub burn_ms: Option<f64>,
 }
 
 /// Finished transactions stay for 5 s in Kamailio (`wt_timer`); only after that does a call cost what it
@@ -82,6 +84,7 @@ const BASE: Load = Load {
     calls: None,
     memory: None,
     scrape_s: None,
+    burn_ms: None,
 };
 
 const fn saturated(name: &'static str, about: &'static str, destinations: u32, algorithm: Algorithm) -> Load {
@@ -170,6 +173,11 @@ pub const LOADS: &[Load] = &[
         scrape_s: Some(0.25),
         count_s: 20.0,
         ..paced("r1000_d1000_scraped", "the same, /metrics fetched four times a second", 1000.0, 1000)
+    },
+    Load {
+        scrape_s: Some(0.25),
+        burn_ms: Some(12.0),
+        ..paced("r1000_d1000_burnt", "instead, another program takes 12 ms of the core", 1000.0, 1000)
     },
     paced("ok2_r1000", "1,000 calls/s, 2 destinations, both answer", 1000.0, 2),
     Load { behave: &["0=503"], ..paced("fo503_r1000", "1,000 calls/s, the first of 2 refuses", 1000.0, 2) },

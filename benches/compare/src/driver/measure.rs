@@ -79,12 +79,13 @@ impl Rig<'_> {
         if let Some(proxy) = &mut proxy {
             self.wait_until_ready(contestant, load, proxy, &mut generator, begin, &mut record)?;
         }
+        let burner = load.burn_ms.map(|ms| self.start_burner(ms)).transpose()?;
         let pid = proxy.as_ref().map(Process::id);
         self.load(load, pid, &mut generator, &mut record)?;
         if let Some(proxy) = &mut proxy {
             proxy.check()?;
         }
-        drop(proxy);
+        drop((proxy, burner));
         if let Some(sink) = &mut sink {
             sink.hush();
             record.spans = Some(sink.json(PATIENCE)?);
@@ -98,6 +99,16 @@ impl Rig<'_> {
         let mut sink = Process::start("sink", &words, (self.sink_core, 0), self.work, true)?;
         sink.expect("listening", PATIENCE)?;
         Ok(sink)
+    }
+
+    fn start_burner(&self, ms: f64) -> Result<Process> {
+        let own = std::env::current_exe()?.display().to_string();
+        let options = ["burn".to_owned(), "--listen".into(), self.place.burner.to_string(), "--ms".into()];
+        let words: Vec<String> = [own].into_iter().chain(options).chain([ms.to_string()]).collect();
+        let cores = (self.place.proxy_core, self.nice);
+        let mut burner = Process::start("burner", &words, cores, self.work, true)?;
+        burner.expect("listening", PATIENCE)?;
+        Ok(burner)
     }
 
     pub(super) fn start_generator(&self, load: &Load, through_proxy: bool) -> Result<Process> {
@@ -129,7 +140,8 @@ impl Rig<'_> {
             },
         ];
         if let Some(every) = load.scrape_s {
-            options.push(("--scrape", place.http.to_string()));
+            let target = if load.burn_ms.is_some() { place.burner } else { place.http };
+            options.push(("--scrape", target.to_string()));
             options.push(("--scrape-every", every.to_string()));
         }
         options.extend(load.calls.map(|calls| ("--calls", calls.to_string())));

@@ -20,6 +20,8 @@ pub struct Place {
     pub proxy: SocketAddrV4,
     /// Where sipwarden serves HTTP.
     pub http: SocketAddrV4,
+    /// Where another program on the proxy's core listens.
+    pub burner: SocketAddrV4,
     /// Where spans go.
     pub sink: SocketAddrV4,
     /// The caller.
@@ -75,6 +77,7 @@ impl Place {
             isolated: true,
             proxy: at(PROXY, 5060),
             http: at(PROXY, 9360),
+            burner: at(PROXY, 9999),
             sink: at(PROXY, 4318),
             caller: at(CALLER, 6000),
             callees: 7000,
@@ -90,6 +93,7 @@ impl Place {
             isolated: false,
             proxy: SocketAddrV4::new(PROXY, udp(PROXY)?),
             http: SocketAddrV4::new(PROXY, tcp()?),
+            burner: SocketAddrV4::new(PROXY, tcp()?),
             sink: SocketAddrV4::new(PROXY, tcp()?),
             caller: SocketAddrV4::new(CALLER, udp(CALLER)?),
             callees: udp(Ipv4Addr::UNSPECIFIED)?,

@@ -44,6 +44,29 @@ fn before_a_strict_router_request_uri_and_route_change_places() {
     assert_eq!(routes, ["<sip:third.example;lr>", &format!("<sip:1000@{D1}>")]);
 }
 
+/// RFC 3261 §9.1 and §17.1.1.3: Request-URI and Routes of both are those of the INVITE as it was sent.
+#[test]
+fn before_a_strict_router_cancel_and_ack_go_the_way_of_their_re_invite() {
+    let mut world = World::new(TWO);
+    let (mut call, _) = establish(&mut world, "strict-cancel", D1);
+    call.routes.push(format!("<sip:{D2}>"));
+    call.routes.push("<sip:third.example;lr>".into());
+    world.receive(CALLER, &call.request("INVITE"));
+    let invite = world.sent_to(D2, &format!("INVITE sip:{D2} SIP/2.0"));
+    let routes: Vec<&str> = headers(&invite.text, "Route").collect();
+    assert_eq!(routes, ["<sip:third.example;lr>", &format!("<sip:1000@{D1}>")]);
+    world.receive(D2, &reply(&invite.text, 180, "callee", ""));
+    world.receive(CALLER, &call.companion("CANCEL"));
+    let cancel = world.sent_to(D2, &format!("CANCEL sip:{D2} SIP/2.0"));
+    assert_eq!(headers(&cancel.text, "Route").collect::<Vec<_>>(), routes);
+    world.receive(D2, &reply(&cancel.text, 200, "callee", ""));
+    world.receive(D2, &reply(&invite.text, 487, "callee", ""));
+    let ack = world.sent_to(D2, &format!("ACK sip:{D2} SIP/2.0"));
+    assert_eq!(headers(&ack.text, "Route").collect::<Vec<_>>(), routes);
+    world.receive(CALLER, &call.companion("ACK"));
+    world.quiet(D1);
+}
+
 #[test]
 fn an_maddr_that_names_us_is_taken_off_the_request_uri() {
     let mut world = World::new(TWO);
